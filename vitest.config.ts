@@ -1,0 +1,14 @@
+import { defineConfig } from 'vitest/config';
+
+const isSoak = process.env.GATELODGE_TEST_SCALE === 'soak';
+
+export default defineConfig({
+  test: {
+    include: ['server/src/**/*.test.ts', 'server/test/**/*.test.ts'],
+    globalSetup: ['server/test/harness/global-setup.ts'],
+    // Files run in parallel, each on a database of its own; two workers fit the two cores the suite is planned for.
+    maxWorkers: 2,
+    testTimeout: isSoak ? 1_800_000 : 60_000,
+    hookTimeout: 120_000,
+  },
+});
