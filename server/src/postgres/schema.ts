@@ -1,0 +1,168 @@
+import type { ColumnType, Generated } from 'kysely';
+import type { Environment, KeyKind, KeyProfile } from '../key-profiles/key-profile.ts';
+
+/** The tables of `server/migrations`, as Kysely types. Times are `Date`, bigint versions `number`. */
+export interface Schema {
+  installation: InstallationTable;
+  installation_secrets: InstallationSecretsTable;
+  accounts: AccountsTable;
+  account_members: AccountMembersTable;
+  support_grants: SupportGrantsTable;
+  issuers: IssuersTable;
+  key_profiles: KeyProfilesTable;
+  organizations: OrganizationsTable;
+  api_keys: ApiKeysTable;
+  events: EventsTable;
+  idempotency_records: IdempotencyRecordsTable;
+}
+
+/** A value as `jsonb` holds it. */
+export type Json = null | boolean | number | string | Json[] | { [member: string]: Json };
+export type JsonObject = { [member: string]: Json };
+
+/** Written as JSON text (so that arrays stay JSON and are not taken for Postgres arrays), read as the value. */
+type Jsonb<T> = ColumnType<T, string, string>;
+type GeneratedJsonb<T> = ColumnType<T, string | undefined, string>;
+type Timestamp = ColumnType<Date, Date | undefined, Date>;
+type NullableTimestamp = ColumnType<Date | null, Date | null | undefined, Date | null>;
+
+interface InstallationTable {
+  singleton: Generated<boolean>;
+  id: string;
+  created_at: Timestamp;
+}
+
+interface InstallationSecretsTable {
+  purpose: string;
+  generation: number;
+  wrapped: Buffer;
+  created_at: Timestamp;
+  retired_at: NullableTimestamp;
+}
+
+export interface AccountsTable {
+  id: string;
+  name: string;
+  plan: string | null;
+  status: Generated<'active' | 'suspended' | 'deleting'>;
+  is_operator: Generated<boolean>;
+  deletion: ColumnType<AccountDeletion | null, string | null | undefined, string | null>;
+  version: Generated<number>;
+  created_at: Timestamp;
+  updated_at: Timestamp;
+}
+
+/** How far the job that deletes an account has come. Counts are rows of API keys, the only thing there are many of. */
+export interface AccountDeletion {
+  requested_at: string;
+  total: number;
+  deleted: number;
+}
+
+interface AccountMembersTable {
+  account_id: string;
+  email: string;
+  role: 'owner' | 'admin' | 'viewer';
+  created_at: Timestamp;
+}
+
+interface SupportGrantsTable {
+  id: string;
+  account_id: string;
+  reason: string;
+  created_by: Jsonb<JsonObject>;
+  created_at: Timestamp;
+  expires_at: Date;
+  revoked_at: NullableTimestamp;
+  version: Generated<number>;
+}
+
+export interface IssuersTable {
+  id: string;
+  account_id: string;
+  name: string;
+  environment: Environment;
+  status: Generated<'active' | 'suspended'>;
+  plan: string | null;
+  publishable_scopes: Generated<string[]>;
+  twin_of: string | null;
+  version: Generated<number>;
+  created_at: Timestamp;
+  updated_at: Timestamp;
+}
+
+interface KeyProfilesTable {
+  issuer_id: string;
+  account_id: string;
+  profile: Jsonb<KeyProfile>;
+  version: Generated<number>;
+  updated_at: Timestamp;
+}
+
+export interface OrganizationsTable {
+  id: string;
+  account_id: string;
+  issuer_id: string;
+  name: string;
+  external_id: string | null;
+  plan: string | null;
+  metadata: GeneratedJsonb<JsonObject>;
+  status: Generated<'active' | 'suspended'>;
+  version: Generated<number>;
+  created_at: Timestamp;
+  updated_at: Timestamp;
+}
+
+export interface ApiKeysTable {
+  id: string;
+  account_id: string;
+  issuer_id: string | null;
+  organization_id: string | null;
+  name: string;
+  description: string | null;
+  kind: KeyKind;
+  environment: Environment;
+  status: Generated<'active' | 'disabled' | 'revoked'>;
+  hint: string;
+  digest: Buffer;
+  digest_generation: number;
+  check_generation: number;
+  scopes: string[] | null;
+  origins: Generated<string[]>;
+  browsers: Generated<'allow' | 'deny'>;
+  require_origin: Generated<boolean>;
+  ips: Generated<string[]>;
+  metadata: GeneratedJsonb<JsonObject>;
+  expires_at: NullableTimestamp;
+  created_by: Jsonb<JsonObject>;
+  rotation_due_at: NullableTimestamp;
+  revoked_at: NullableTimestamp;
+  last_used_at: NullableTimestamp;
+  version: Generated<number>;
+  created_at: Timestamp;
+  updated_at: Timestamp;
+}
+
+export interface EventsTable {
+  id: string;
+  account_id: string;
+  type: string;
+  created_at: Timestamp;
+  issuer_id: string | null;
+  organization_id: string | null;
+  environment: Environment;
+  actor: Jsonb<JsonObject>;
+  subject_type: string;
+  subject_id: string;
+  request_id: string | null;
+  data: GeneratedJsonb<JsonObject>;
+}
+
+interface IdempotencyRecordsTable {
+  account_id: string;
+  id: Buffer;
+  fingerprint: Buffer;
+  response: Buffer;
+  created_at: Timestamp;
+  expires_at: Date;
+}
