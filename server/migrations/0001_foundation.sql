@@ -260,8 +260,10 @@ create trigger notify_delete after delete on organizations
   for each row when (pg_trigger_depth() = 0) execute function notify_change('organization', 'id');
 create trigger notify_update after update on api_keys
   for each row when (old.version <> new.version) execute function notify_change('api-key', 'id');
+-- The job that deletes an account deletes a million keys that nobody accepts any more; it says so to stay silent.
 create trigger notify_delete after delete on api_keys
-  for each row when (pg_trigger_depth() = 0) execute function notify_change('api-key', 'id');
+  for each row when (pg_trigger_depth() = 0 and current_setting('gatelodge.account_is_going', true) is distinct from 'on')
+  execute function notify_change('api-key', 'id');
 
 -- ── Look-ups before the account is known ────────────────────────────────────────────────────────────────────────
 -- The whole list of what may see across accounts. Each is owned by a role that cannot log in and reads only the
@@ -370,6 +372,12 @@ begin atomic
   select a.id from accounts a where a.status = 'deleting';
 end;
 
+create function lookup_operator_account() returns text
+  language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+  select a.id from accounts a where a.is_operator;
+end;
+
 -- Forgets the oldest expired answers, some at a time.
 create function expire_idempotency_records(most integer) returns bigint
   language sql volatile security definer set search_path = pg_catalog, pg_temp
@@ -390,7 +398,7 @@ begin
   foreach lookup in array array[
     'lookup_api_key(bytea)', 'lookup_issuer(text)', 'lookup_organization(text, text)',
     'lookup_origin_of_issuer(text, text[])', 'lookup_keys_of_generation(text, integer)', 'lookup_accounts(text)',
-    'lookup_deleting_accounts()', 'expire_idempotency_records(integer)']::regprocedure[]
+    'lookup_deleting_accounts()', 'lookup_operator_account()', 'expire_idempotency_records(integer)']::regprocedure[]
   loop
     execute format('alter function %s owner to gatelodge_lookup', lookup);
     execute format('revoke all on function %s from public', lookup);
@@ -399,3 +407,34 @@ begin
 end $$;
 revoke create on schema gatelodge from gatelodge_lookup;
 revoke all on function notify_change() from public;
+-- ── Generations of the key secrets ──────────────────────────────────────────────────────────────────────────────
+
+-- A key may only be made under generations that are not retired, also when one is being retired at this moment:
+-- retiring holds the purpose's lock while it counts keys and commits, this takes the same lock shared until the new
+-- keys commit. So a new key is either counted there or sees the retirement here. A lock rather than FOR SHARE on the
+-- generation's row, which would write to that one row for every key made.
+-- check_generation 0 stands for a key without a check part (imported).
+create function require_live_secret_generations() returns trigger
+  language plpgsql as $$
+begin
+  perform pg_advisory_xact_lock_shared(hashtextextended('installation_secret:api-key-check', 0)),
+          pg_advisory_xact_lock_shared(hashtextextended('installation_secret:api-key-digest', 0));
+  if exists (
+    select from made m where not exists (
+      select from installation_secrets s where s.purpose = 'api-key-digest'
+        and s.generation = m.digest_generation and s.retired_at is null)
+    or m.check_generation <> 0 and not exists (
+      select from installation_secrets s where s.purpose = 'api-key-check'
+        and s.generation = m.check_generation and s.retired_at is null)
+  ) then
+    raise exception 'an API key was made under a retired generation of a secret'
+      using errcode = 'object_not_in_prerequisite_state';
+  end if;
+  return null;
+end $$;
+
+create trigger live_secret_generations after insert on api_keys
+  referencing new table as made
+  for each statement execute function require_live_secret_generations();
+
+revoke all on function require_live_secret_generations() from public;

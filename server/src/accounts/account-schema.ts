@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import { nameField, timestampField } from '../http/fields.ts';
+
+/** The plans there are until an operator can make others. */
+export const builtInPlans = ['default', 'unlimited'] as const;
+
+const plan = z.enum(builtInPlans);
+
+/** Body of `POST /v1/accounts`. */
+export const createAccountBody = z.strictObject({
+  name: nameField,
+  owner_email: z
+    .email()
+    .max(254)
+    .describe('Who owns the account; may sign in to it once there is a dashboard.'),
+  plan: plan.nullable().default('default'),
+});
+
+/** Body of `PATCH /v1/accounts/{account_id}`, the operator's. */
+export const patchAccountBody = z.strictObject({ name: nameField.optional(), plan: plan.nullish() });
+
+/** Body of `PATCH /v1/account`, the caller's own. */
+export const patchOwnAccountBody = z.strictObject({ name: nameField.optional() });
+
+export const accountParams = z.object({ account_id: z.string() });
+
+const accountShape = {
+  id: z.string(),
+  name: z.string(),
+  plan: z.string().nullable(),
+  status: z.enum(['active', 'suspended', 'deleting']),
+  operator: z.boolean(),
+  deletion: z
+    .object({ requested_at: timestampField, total: z.number().int(), deleted: z.number().int() })
+    .nullable()
+    .describe('How far the deletion has come, in API keys.'),
+  created_at: timestampField,
+  updated_at: timestampField,
+};
+
+/** An account as the operator sees it. */
+export const accountResource = z.object(accountShape).meta({ id: 'Account' });
+
+/** An account as its own keys see it. */
+export const ownAccountResource = z
+  .object({
+    ...accountShape,
+    customer_id: z.string().describe('The account’s id, under the name that bills and support use.'),
+    members: z.array(z.object({ email: z.string(), role: z.enum(['owner', 'admin', 'viewer']) })),
+  })
+  .meta({ id: 'OwnAccount' });
+
+/** The answer of a creation: the only one that ever shows the first key's secret. */
+export const createdAccountResource = z
+  .object({ ...accountShape, api_key: z.object({ id: z.string(), secret_plain: z.string() }) })
+  .meta({ id: 'CreatedAccount' });

@@ -1,0 +1,79 @@
+import { sql } from 'kysely';
+import { AppError } from '../errors.ts';
+import { requireMatch } from '../http/etag.ts';
+import { nameContains, type PageRequest, paged } from '../http/listing.ts';
+import type { CursorCodec } from '../http/pagination.ts';
+import { idPrefixes, isId } from '../ids/ids.ts';
+import type { Transaction } from '../postgres/database.ts';
+import type { AccountRow } from './account.ts';
+
+/** The account whose transaction this is. */
+export function findOwnAccount(tx: Transaction, accountId: string): Promise<AccountRow> {
+  return tx.selectFrom('accounts').selectAll().where('id', '=', accountId).executeTakeFirstOrThrow();
+}
+
+/** As `findOwnAccount`, and nobody changes it before the transaction ends. @throws not_found, precondition_failed */
+export async function lockOwnAccount(
+  tx: Transaction,
+  accountId: string,
+  ifMatch: string | undefined,
+): Promise<AccountRow> {
+  const row = await tx
+    .selectFrom('accounts')
+    .selectAll()
+    .where('id', '=', accountId)
+    .forUpdate()
+    .executeTakeFirst();
+  if (row === undefined) throw new AppError('not_found');
+  requireMatch(ifMatch, row.version);
+  return row;
+}
+
+/** All accounts, through the look-up that answers the operator only. */
+function allAccounts(tx: Transaction, operatorAccountId: string) {
+  return tx
+    .selectFrom(sql<AccountRow>`lookup_accounts(${operatorAccountId})`.as('accounts'))
+    .selectAll('accounts');
+}
+
+/** Any account, for the operator. @throws not_found */
+export async function requireAccount(
+  tx: Transaction,
+  operatorAccountId: string,
+  accountId: string,
+): Promise<AccountRow> {
+  const row = await allAccounts(tx, operatorAccountId)
+    .where('accounts.id', '=', accountId)
+    .executeTakeFirst();
+  if (row === undefined) throw new AppError('not_found');
+  return row;
+}
+
+interface AccountFilter extends PageRequest {
+  status?: AccountRow['status'] | undefined;
+  plan?: string | undefined;
+  search?: string | undefined;
+}
+
+/** One row more than the page holds. */
+export function listAccounts(
+  tx: Transaction,
+  operatorAccountId: string,
+  filter: AccountFilter,
+  cursors: CursorCodec,
+): Promise<AccountRow[]> {
+  let query = allAccounts(tx, operatorAccountId);
+  if (filter.status) query = query.where('accounts.status', '=', filter.status);
+  if (filter.plan) query = query.where('accounts.plan', '=', filter.plan);
+  if (filter.search) query = query.where(nameContains('accounts', filter.search));
+  return paged(query as never, 'accounts', filter, cursors).execute() as Promise<AccountRow[]>;
+}
+
+/**
+ * Turns the rest of the transaction, or the rest up to the next turn, to another account: row-level security shows
+ * that one's rows from here on. For the operator's account API alone, which works on the account itself.
+ */
+export async function turnToAccount(tx: Transaction, accountId: string): Promise<void> {
+  if (!isId(idPrefixes.account, accountId)) throw new TypeError('not the id of an account');
+  await sql`select set_config('gatelodge.account_id', ${accountId}, true)`.execute(tx);
+}

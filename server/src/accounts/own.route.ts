@@ -1,0 +1,62 @@
+import { sql } from 'kysely';
+import { z } from 'zod';
+import { defineRoute } from '../http/route.ts';
+import type { Transaction } from '../postgres/database.ts';
+import { type AccountRow, toAccountResource } from './account.ts';
+import { ownAccountResource, patchOwnAccountBody } from './account-schema.ts';
+import { findOwnAccount, lockOwnAccount } from './account-store.ts';
+
+export const getOwnAccount = defineRoute({
+  method: 'GET',
+  path: '/v1/account',
+  operationId: 'account.get',
+  summary: 'Read your own account',
+  permission: 'gatelodge.account:read',
+  responses: { 200: { description: 'The account.', schema: z.object({ data: ownAccountResource }) } },
+  async handler({ tx, principal }) {
+    const row = await findOwnAccount(tx, principal.accountId);
+    return { body: { data: await withMembers(tx, row) }, version: row.version };
+  },
+});
+
+export const updateOwnAccount = defineRoute({
+  method: 'PATCH',
+  path: '/v1/account',
+  operationId: 'account.update',
+  summary: 'Rename your own account',
+  permission: 'gatelodge.account:write',
+  body: patchOwnAccountBody,
+  isMergePatch: true,
+  responses: { 200: { description: 'The account.', schema: z.object({ data: ownAccountResource }) } },
+  async handler({ services, tx, principal, body, ifMatch, record, afterCommit }) {
+    const current = await lockOwnAccount(tx, principal.accountId, ifMatch);
+    const row = await tx
+      .updateTable('accounts')
+      .set({
+        ...(body.name !== undefined && { name: body.name }),
+        version: sql`version + 1`,
+        updated_at: sql`now()`,
+      })
+      .where('id', '=', current.id)
+      .returningAll()
+      .executeTakeFirstOrThrow();
+    await record({
+      type: 'account.updated',
+      subject: { type: 'account', id: row.id },
+      environment: principal.environment,
+      data: { changed: Object.keys(body) },
+    });
+    afterCommit(() => services.cache.forget({ kind: 'account', id: row.id }));
+    return { body: { data: await withMembers(tx, row) }, version: row.version };
+  },
+});
+
+async function withMembers(tx: Transaction, row: AccountRow) {
+  const members = await tx
+    .selectFrom('account_members')
+    .select(['email', 'role'])
+    .where('account_id', '=', row.id)
+    .orderBy('created_at')
+    .execute();
+  return { ...toAccountResource(row), customer_id: row.id, members };
+}

@@ -1,0 +1,126 @@
+import { z } from 'zod';
+import {
+  environmentField,
+  instantField,
+  metadataField,
+  metadataPatchField,
+  nameField,
+  text,
+  timestampField,
+} from '../http/fields.ts';
+import { parseScope } from '../scopes/scope.ts';
+import { parseIpRange } from './ip-ranges.ts';
+import { parseAllowedOrigin } from './origins.ts';
+
+type Parsed = { ok: true } | { ok: false; message: string; suggestion?: string };
+
+/** A list of up to 100 texts, each in a form of its own; each bad entry is told with its fix. Doubles are dropped. */
+function listOf(parse: (entry: string) => Parsed & { value?: string }) {
+  return z
+    .array(z.string())
+    .max(100)
+    .transform((entries, context) => {
+      const values = entries.map((entry, index) => {
+        const parsed = parse(entry);
+        if (parsed.ok) return parsed.value ?? entry;
+        const fix = parsed.suggestion === undefined ? '' : `; use "${parsed.suggestion}"`;
+        context.addIssue({ code: 'custom', path: [index], message: parsed.message + fix, input: entry });
+        return entry;
+      });
+      return [...new Set(values)];
+    });
+}
+
+const scopes = listOf(parseScope).describe('`resource:action` or `resource.sub:action`.');
+const origins = listOf((entry) => {
+  const parsed = parseAllowedOrigin(entry);
+  return parsed.ok ? { ok: true, value: parsed.origin } : parsed;
+}).describe('Exact origins; the port of loopback may be `*`. None, null and [] mean any origin.');
+const ips = listOf((entry) => {
+  const parsed = parseIpRange(entry);
+  return parsed.ok ? { ok: true, value: parsed.range } : parsed;
+}).describe('Addresses or CIDR ranges the key may be used from; none means any.');
+
+const browsers = z.enum(['allow', 'deny']).describe('`deny` refuses every request from a browser.');
+const requireOrigin = z.boolean().describe('Refuses requests that carry no Origin.');
+
+/** What a key may do and where from, as it is asked for. */
+const restrictionsRequest = z.strictObject({
+  scopes: scopes.nullish().describe('Absent: every permission for an account key, none for any other.'),
+  origins: origins.nullish(),
+  browsers: browsers.nullish(),
+  require_origin: requireOrigin.nullish(),
+  ips: ips.nullish(),
+});
+
+const description = text(1, 1000);
+
+/** Body of `POST …/api-keys`. */
+export const createApiKeyBody = z.strictObject({
+  type: z.literal('api_key').optional(),
+  name: nameField.nullish().describe('The description, or such as `live key 2026-11-21`, unless given.'),
+  description: description.nullish(),
+  kind: z.enum(['secret', 'publishable']).default('secret'),
+  environment: environmentField.nullish().describe('That of the issuer unless given.'),
+  restrictions: restrictionsRequest.nullish(),
+  expires_at: instantField.nullish(),
+  metadata: metadataField.nullish(),
+});
+
+export type CreateApiKeyInput = z.output<typeof createApiKeyBody>;
+
+/** What `PATCH` may change, whole: a merge patch is applied to the row and then checked by this. */
+export const apiKeyMembers = z.strictObject({
+  name: nameField,
+  description: description.nullable().default(null),
+  restrictions: restrictionsRequest.default({}),
+  expires_at: instantField.nullable().default(null),
+  metadata: metadataField.default({}),
+});
+
+/** Body of `PATCH …/api-keys/{key_id}`, a merge patch. */
+export const patchApiKeyBody = z.strictObject({
+  name: nameField.optional(),
+  description: description.nullish(),
+  restrictions: restrictionsRequest.nullish(),
+  expires_at: instantField.nullish(),
+  metadata: metadataPatchField.nullish(),
+});
+
+export const apiKeyStatusField = z.enum(['active', 'disabled', 'revoked', 'expired']);
+
+const apiKeyShape = {
+  id: z.string(),
+  type: z.literal('api_key'),
+  account_id: z.string(),
+  issuer_id: z.string().nullable(),
+  organization_id: z.string().nullable(),
+  name: z.string(),
+  description: z.string().nullable(),
+  kind: z.enum(['secret', 'publishable']),
+  environment: environmentField,
+  status: apiKeyStatusField,
+  hint: z.string().describe('The prefix and the last four characters of the secret.'),
+  restrictions: z.object({
+    scopes: z.array(z.string()).nullable().describe('null: every permission of the account.'),
+    origins: z.array(z.string()),
+    browsers,
+    require_origin: z.boolean(),
+    ips: z.array(z.string()),
+  }),
+  metadata: z.record(z.string(), z.json()),
+  expires_at: timestampField.nullable(),
+  created_at: timestampField,
+  updated_at: timestampField,
+  created_by: z.object({ type: z.enum(['api_key', 'system']), id: z.string() }),
+  last_used_at: timestampField.nullable(),
+  rotation_due_at: timestampField.nullable(),
+  revoked_at: timestampField.nullable(),
+};
+
+export const apiKeyResource = z.object(apiKeyShape).meta({ id: 'ApiKey' });
+
+/** The answer of a creation: the only one that ever shows the secret. */
+export const createdApiKeyResource = z
+  .object({ ...apiKeyShape, secret_plain: z.string().describe('Shown on this answer only.') })
+  .meta({ id: 'CreatedApiKey' });

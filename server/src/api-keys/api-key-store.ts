@@ -1,0 +1,109 @@
+import type { Principal } from '../authentication/principal.ts';
+import { AppError } from '../errors.ts';
+import { requireMatch } from '../http/etag.ts';
+import { nameContains, type PageRequest, paged } from '../http/listing.ts';
+import type { CursorCodec } from '../http/pagination.ts';
+import { requireIssuer } from '../issuers/issuer-store.ts';
+import type { KeyProfile } from '../key-profiles/key-profile.ts';
+import { findKeyProfile } from '../key-profiles/key-profile-store.ts';
+import { requireOrganization } from '../organizations/organization-store.ts';
+import type { Transaction } from '../postgres/database.ts';
+import type { ApiKeyRow, ApiKeyStatus } from './api-key.ts';
+import type { KeyPlace } from './key-rules.ts';
+import type { KeyItemParams, KeyPathParams } from './levels.ts';
+
+/** Where a path says that its keys stand, with the profile that makes their looks. @throws not_found */
+export async function requirePlace(
+  tx: Transaction,
+  principal: Principal,
+  { issuer_id, org_id }: KeyPathParams,
+): Promise<KeyPlace & { profile: KeyProfile | null }> {
+  const { accountId } = principal;
+  if (issuer_id === undefined) return { accountId, issuer: null, organizationId: null, profile: null };
+  const {
+    id,
+    environment,
+    publishable_scopes: publishableScopes,
+  } = await requireIssuer(tx, principal, issuer_id);
+  const { profile } = await findKeyProfile(tx, accountId, id);
+  const organization =
+    org_id === undefined ? null : await requireOrganization(tx, principal, { issuer_id, org_id });
+  return {
+    accountId,
+    issuer: { id, environment, publishableScopes },
+    organizationId: organization?.id ?? null,
+    profile,
+  };
+}
+
+/** The keys at exactly one place that the caller can see: the sandbox ones only for a sandbox key. */
+function visibleKeys(tx: Transaction, principal: Principal, place: KeyPlace) {
+  const query = tx
+    .selectFrom('api_keys')
+    .selectAll('api_keys')
+    .where('api_keys.account_id', '=', place.accountId)
+    .where('api_keys.issuer_id', place.issuer === null ? 'is' : '=', place.issuer?.id ?? null)
+    .where('api_keys.organization_id', place.organizationId === null ? 'is' : '=', place.organizationId);
+  return principal.environment === 'sandbox' ? query.where('api_keys.environment', '=', 'sandbox') : query;
+}
+
+/** @throws not_found */
+export async function requireApiKey(
+  tx: Transaction,
+  principal: Principal,
+  place: KeyPlace,
+  params: KeyItemParams,
+): Promise<ApiKeyRow> {
+  const row = await visibleKeys(tx, principal, place)
+    .where('api_keys.id', '=', params.key_id)
+    .executeTakeFirst();
+  if (row === undefined) throw new AppError('not_found');
+  return row;
+}
+
+/** As `requireApiKey`, and nobody changes it before the transaction ends. @throws not_found, precondition_failed */
+export async function lockApiKey(
+  tx: Transaction,
+  principal: Principal,
+  place: KeyPlace,
+  params: KeyItemParams,
+  ifMatch: string | undefined,
+): Promise<ApiKeyRow> {
+  const row = await visibleKeys(tx, principal, place)
+    .where('api_keys.id', '=', params.key_id)
+    .forUpdate()
+    .executeTakeFirst();
+  if (row === undefined) throw new AppError('not_found');
+  requireMatch(ifMatch, row.version);
+  return row;
+}
+
+interface KeyFilter extends PageRequest {
+  status?: ApiKeyStatus | undefined;
+  kind?: 'secret' | 'publishable' | undefined;
+  environment?: 'live' | 'sandbox' | undefined;
+  search?: string | undefined;
+}
+
+/** One row more than the page holds. */
+export function listApiKeys(
+  tx: Transaction,
+  principal: Principal,
+  place: KeyPlace,
+  filter: KeyFilter,
+  now: Date,
+  cursors: CursorCodec,
+): Promise<ApiKeyRow[]> {
+  let query = visibleKeys(tx, principal, place);
+  if (filter.kind) query = query.where('api_keys.kind', '=', filter.kind);
+  if (filter.environment) query = query.where('api_keys.environment', '=', filter.environment);
+  if (filter.search) query = query.where(nameContains('api_keys', filter.search));
+  if (filter.status === 'expired') {
+    query = query.where('api_keys.status', '=', 'active').where('api_keys.expires_at', '<=', now);
+  } else if (filter.status === 'active') {
+    query = query
+      .where('api_keys.status', '=', 'active')
+      .where((eb) => eb.or([eb('api_keys.expires_at', 'is', null), eb('api_keys.expires_at', '>', now)]));
+  } else if (filter.status) query = query.where('api_keys.status', '=', filter.status);
+  return paged(query, 'api_keys', filter, cursors).execute();
+}

@@ -1,0 +1,49 @@
+import type { Selectable } from 'kysely';
+import type { ApiKeysTable } from '../postgres/schema.ts';
+
+export type ApiKeyRow = Selectable<ApiKeysTable>;
+
+export type ApiKeyStatus = 'active' | 'disabled' | 'revoked' | 'expired';
+
+/** Disabling and revoking are what somebody did, so they outrank the passing of time. */
+export function statusOf(row: Pick<ApiKeyRow, 'status' | 'expires_at'>, now: Date): ApiKeyStatus {
+  const hasExpired = row.expires_at !== null && row.expires_at <= now;
+  return row.status === 'active' && hasExpired ? 'expired' : row.status;
+}
+
+/** A key as it is answered: everything but the secret, which nobody has any more. */
+export function toApiKeyResource(row: ApiKeyRow, now: Date) {
+  return {
+    id: row.id,
+    type: 'api_key',
+    account_id: row.account_id,
+    issuer_id: row.issuer_id,
+    organization_id: row.organization_id,
+    name: row.name,
+    description: row.description,
+    kind: row.kind,
+    environment: row.environment,
+    status: statusOf(row, now),
+    hint: row.hint,
+    restrictions: restrictionsOf(row),
+    metadata: row.metadata,
+    expires_at: row.expires_at?.toISOString() ?? null,
+    created_at: row.created_at.toISOString(),
+    updated_at: row.updated_at.toISOString(),
+    created_by: row.created_by,
+    last_used_at: row.last_used_at?.toISOString() ?? null,
+    rotation_due_at: row.rotation_due_at?.toISOString() ?? null,
+    revoked_at: row.revoked_at?.toISOString() ?? null,
+  };
+}
+
+/** What a key may do and where from, as it is answered. */
+export function restrictionsOf(row: ApiKeyRow) {
+  return {
+    scopes: row.scopes,
+    origins: row.origins,
+    browsers: row.browsers,
+    require_origin: row.require_origin,
+    ips: row.ips,
+  };
+}

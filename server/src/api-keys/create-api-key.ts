@@ -1,0 +1,82 @@
+import type { Principal } from '../authentication/principal.ts';
+import { idPrefixes, newId } from '../ids/ids.ts';
+import { type KeyProfile, renderPrefix } from '../key-profiles/key-profile.ts';
+import { presets } from '../key-profiles/presets.ts';
+import type { Transaction } from '../postgres/database.ts';
+import type { JsonObject } from '../postgres/schema.ts';
+import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
+import type { ApiKeyRow } from './api-key.ts';
+import type { KeyFacts, KeyPlace } from './key-rules.ts';
+import { mintKeySecret } from './key-secret.ts';
+
+const rotationDueDays = 90;
+const dayMs = 86_400_000;
+
+/** A key that has passed the rules of `key-rules.ts`. */
+export interface NewApiKey extends KeyFacts {
+  place: KeyPlace;
+  /** null for an account's own key, which looks like those of the standard profile. */
+  profile: KeyProfile | null;
+  name: string | null;
+  description?: string | null | undefined;
+  origins?: readonly string[];
+  browsers?: 'allow' | 'deny';
+  requireOrigin?: boolean;
+  ips?: readonly string[];
+  metadata?: JsonObject;
+  createdBy: { type: 'api_key' | 'system'; id: string };
+}
+
+/** Mints a secret and inserts the key. The secret is in what it returns and nowhere else; the event is the caller's. */
+export async function insertApiKey(
+  tx: Transaction,
+  secrets: InstallationSecrets,
+  key: NewApiKey,
+  now: Date,
+): Promise<{ row: ApiKeyRow; secret: string }> {
+  const digestSecret = secrets.current('api-key-digest');
+  const checkSecret = secrets.current('api-key-check');
+  const minted = mintKeySecret({
+    prefix: renderPrefix(key.profile ?? presets.standard, key.kind, key.environment),
+    digest: { generation: digestSecret.generation, key: digestSecret.key.toString('hex') },
+    check: { generation: checkSecret.generation, key: checkSecret.key },
+  });
+  const row = await tx
+    .insertInto('api_keys')
+    .values({
+      id: newId(idPrefixes.apiKey),
+      account_id: key.place.accountId,
+      issuer_id: key.place.issuer?.id ?? null,
+      organization_id: key.place.organizationId,
+      name:
+        key.name ??
+        key.description?.slice(0, 200).toWellFormed() ??
+        `${key.environment} key ${now.toISOString().slice(0, 10)}`,
+      description: key.description ?? null,
+      kind: key.kind,
+      environment: key.environment,
+      hint: minted.hint,
+      digest: Buffer.from(minted.digest, 'hex'),
+      digest_generation: digestSecret.generation,
+      check_generation: checkSecret.generation,
+      scopes: key.scopes === null ? null : [...key.scopes],
+      origins: [...(key.origins ?? [])],
+      browsers: key.browsers ?? 'allow',
+      require_origin: key.requireOrigin ?? false,
+      ips: [...(key.ips ?? [])],
+      metadata: JSON.stringify(key.metadata ?? {}),
+      expires_at: key.expiresAt,
+      created_by: JSON.stringify(key.createdBy),
+      rotation_due_at: new Date(now.getTime() + rotationDueDays * dayMs),
+      created_at: now,
+      updated_at: now,
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow();
+  return { row, secret: minted.secret };
+}
+
+/** Who made it, for `created_by`. */
+export function createdBy(principal: Principal): { type: 'api_key'; id: string } {
+  return { type: 'api_key', id: principal.keyId };
+}

@@ -1,0 +1,87 @@
+import { z } from 'zod';
+import { AppError } from '../errors.ts';
+import { defineRoute } from '../http/route.ts';
+import { toApiKeyResource } from './api-key.ts';
+import { type CreateApiKeyInput, createApiKeyBody, createdApiKeyResource } from './api-key-schema.ts';
+import { requirePlace } from './api-key-store.ts';
+import { createdBy, insertApiKey } from './create-api-key.ts';
+import { checkCeiling, checkKey, type KeyFacts, type KeyPlace } from './key-rules.ts';
+import { keyLevels } from './levels.ts';
+
+export const createApiKeyRoutes = keyLevels.map((level) =>
+  defineRoute({
+    method: 'POST',
+    path: level.path,
+    operationId: `${level.operations}.create`,
+    summary: `Create an API key of ${level.owner}`,
+    description: 'The secret is on this answer only (and on its replay under the same Idempotency-Key).',
+    permission: 'gatelodge.api-keys:write',
+    creates: true,
+    params: level.params,
+    body: createApiKeyBody,
+    responses: {
+      201: { description: 'The key and its secret.', schema: z.object({ data: createdApiKeyResource }) },
+    },
+    errors: ['wrong_environment'],
+    async handler({ services, tx, principal, params, body, now, record }) {
+      const place = await requirePlace(tx, principal, params);
+      const key = toFacts(place, principal.environment, body);
+      if (principal.environment === 'sandbox' && key.environment === 'live')
+        throw new AppError('wrong_environment');
+      checkKey(place, key, now);
+      checkCeiling(principal, key.scopes);
+      const { restrictions } = body;
+      const { row, secret } = await insertApiKey(
+        tx,
+        services.secrets,
+        {
+          ...key,
+          place,
+          profile: place.profile,
+          name: body.name ?? null,
+          description: body.description,
+          origins: restrictions?.origins ?? [],
+          browsers: restrictions?.browsers ?? 'allow',
+          requireOrigin: restrictions?.require_origin ?? false,
+          ips: restrictions?.ips ?? [],
+          metadata: body.metadata ?? {},
+          createdBy: createdBy(principal),
+        },
+        now,
+      );
+      await record({
+        type: 'api-key.created',
+        subject: { type: 'api_key', id: row.id },
+        environment: row.environment,
+        issuerId: row.issuer_id,
+        organizationId: row.organization_id,
+        data: { name: row.name, kind: row.kind, hint: row.hint },
+      });
+      return {
+        status: 201,
+        body: { data: { ...toApiKeyResource(row, now), secret_plain: secret } },
+        version: row.version,
+        headers: { Location: `${locationOf(place)}/api-keys/${row.id}` },
+      };
+    },
+  }),
+);
+
+/** Absent scopes are every permission for an account's key and none for any other. */
+function toFacts(
+  place: KeyPlace,
+  callersEnvironment: KeyFacts['environment'],
+  body: CreateApiKeyInput,
+): KeyFacts {
+  return {
+    kind: body.kind,
+    environment: body.environment ?? place.issuer?.environment ?? callersEnvironment,
+    scopes: body.restrictions?.scopes ?? (place.issuer === null ? null : []),
+    expiresAt: body.expires_at == null ? null : new Date(body.expires_at),
+  };
+}
+
+function locationOf(place: KeyPlace): string {
+  const issuer = place.issuer === null ? '' : `/issuers/${place.issuer.id}`;
+  return `/v1${issuer}${place.organizationId === null ? '' : `/organizations/${place.organizationId}`}`;
+}

@@ -1,0 +1,23 @@
+import { z } from 'zod';
+import { defineRoute } from '../http/route.ts';
+import { toApiKeyResource } from './api-key.ts';
+import { apiKeyResource } from './api-key-schema.ts';
+import { requireApiKey, requirePlace } from './api-key-store.ts';
+import { itemParams, keyLevels } from './levels.ts';
+
+export const getApiKeyRoutes = keyLevels.map((level) =>
+  defineRoute({
+    method: 'GET',
+    path: `${level.path}/{key_id}`,
+    operationId: `${level.operations}.get`,
+    summary: `Read an API key of ${level.owner}`,
+    permission: 'gatelodge.api-keys:read',
+    params: itemParams(level),
+    responses: { 200: { description: 'The key.', schema: z.object({ data: apiKeyResource }) } },
+    async handler({ tx, principal, params, now }) {
+      const place = await requirePlace(tx, principal, params);
+      const row = await requireApiKey(tx, principal, place, params);
+      return { body: { data: toApiKeyResource(row, now) }, version: row.version };
+    },
+  }),
+);

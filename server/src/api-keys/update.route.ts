@@ -1,0 +1,92 @@
+import { sql } from 'kysely';
+import { z } from 'zod';
+import { AppError } from '../errors.ts';
+import { mergePatch } from '../http/merge-patch.ts';
+import { defineRoute } from '../http/route.ts';
+import { parseInput } from '../http/validation.ts';
+import type { Json } from '../postgres/schema.ts';
+import { type ApiKeyRow, restrictionsOf, toApiKeyResource } from './api-key.ts';
+import { apiKeyMembers, apiKeyResource, patchApiKeyBody } from './api-key-schema.ts';
+import { lockApiKey, requirePlace } from './api-key-store.ts';
+import { forgetKey } from './forget-key.ts';
+import { checkCeiling, checkKey, type KeyPlace } from './key-rules.ts';
+import { itemParams, keyLevels } from './levels.ts';
+
+export const updateApiKeyRoutes = keyLevels.map((level) =>
+  defineRoute({
+    method: 'PATCH',
+    path: `${level.path}/{key_id}`,
+    operationId: `${level.operations}.update`,
+    summary: `Change an API key of ${level.owner}`,
+    description: 'Kind and environment are for life. What changes holds from the next request on.',
+    permission: 'gatelodge.api-keys:write',
+    params: itemParams(level),
+    body: patchApiKeyBody,
+    isMergePatch: true,
+    responses: { 200: { description: 'The key.', schema: z.object({ data: apiKeyResource }) } },
+    errors: ['conflict'],
+    async handler({ services, tx, principal, params, body, ifMatch, now, record, afterCommit }) {
+      const place = await requirePlace(tx, principal, params);
+      const current = await lockApiKey(tx, principal, place, params, ifMatch);
+      if (current.status === 'revoked') {
+        throw new AppError('conflict', { detail: 'A revoked key can’t be changed any more.' });
+      }
+      const changed = applyPatch(place, current, body as Json);
+      // Moving an expiry is judged only when it is moved: a key that has expired may still be renamed.
+      const expiresAt = body.expires_at === undefined ? null : changed.expires_at;
+      checkKey(place, { ...current, scopes: changed.scopes, expiresAt }, now);
+      checkCeiling(principal, newlyGranted(current.scopes, changed.scopes));
+      const row = await tx
+        .updateTable('api_keys')
+        .set({ ...changed, version: sql`version + 1`, updated_at: now })
+        .where('account_id', '=', principal.accountId)
+        .where('id', '=', current.id)
+        .returningAll()
+        .executeTakeFirstOrThrow();
+      await record({
+        type: 'api-key.updated',
+        subject: { type: 'api_key', id: row.id },
+        environment: row.environment,
+        issuerId: row.issuer_id,
+        organizationId: row.organization_id,
+        data: { changed: Object.keys(body) },
+      });
+      afterCommit(() => forgetKey(services, row));
+      return { body: { data: toApiKeyResource(row, now) }, version: row.version };
+    },
+  }),
+);
+
+/** The changed columns. Restrictions that a patch removes go back to what a key without them has. */
+function applyPatch(place: KeyPlace, current: ApiKeyRow, patch: Json) {
+  const { name, description, metadata } = current;
+  const whole: Json = {
+    name,
+    description,
+    metadata,
+    expires_at: current.expires_at?.toISOString() ?? null,
+    restrictions: restrictionsOf(current),
+  };
+  const members = parseInput(apiKeyMembers, mergePatch(whole, patch));
+  const { restrictions } = members;
+  return {
+    name: members.name,
+    description: members.description,
+    metadata: JSON.stringify(members.metadata),
+    expires_at: members.expires_at === null ? null : new Date(members.expires_at),
+    scopes: restrictions.scopes ?? (place.issuer === null ? null : []),
+    origins: restrictions.origins ?? [],
+    browsers: restrictions.browsers ?? 'allow',
+    require_origin: restrictions.require_origin ?? false,
+    ips: restrictions.ips ?? [],
+  } as const;
+}
+
+/** What the change grants that the key did not have; null: every permission of the account. */
+function newlyGranted(
+  before: readonly string[] | null,
+  after: readonly string[] | null,
+): readonly string[] | null {
+  if (before === null) return after ?? [];
+  return after?.filter((scope) => !before.includes(scope)) ?? null;
+}

@@ -1,0 +1,73 @@
+import { createAccount } from './accounts/create.route.ts';
+import { deleteAccount } from './accounts/delete.route.ts';
+import { getAccount } from './accounts/get.route.ts';
+import { listAccountsRoute } from './accounts/list.route.ts';
+import { getOwnAccount, updateOwnAccount } from './accounts/own.route.ts';
+import { activateAccount, suspendAccount } from './accounts/set-status.route.ts';
+import { updateAccount } from './accounts/update.route.ts';
+import { createApiKeyRoutes } from './api-keys/create.route.ts';
+import { deleteApiKeyRoutes } from './api-keys/delete.route.ts';
+import { getApiKeyRoutes } from './api-keys/get.route.ts';
+import { listApiKeyRoutes } from './api-keys/list.route.ts';
+import { setApiKeyStatusRoutes } from './api-keys/set-status.route.ts';
+import { updateApiKeyRoutes } from './api-keys/update.route.ts';
+import { listEventsRoute } from './events/list.route.ts';
+import { healthContracts } from './health/health.routes.ts';
+import type { Route } from './http/route.ts';
+import { createIssuer } from './issuers/create.route.ts';
+import { createSandboxIssuer } from './issuers/create-sandbox.route.ts';
+import { deleteIssuer } from './issuers/delete.route.ts';
+import { getIssuer } from './issuers/get.route.ts';
+import { listIssuersRoute } from './issuers/list.route.ts';
+import { activateIssuer, suspendIssuer } from './issuers/set-status.route.ts';
+import { updateIssuer } from './issuers/update.route.ts';
+import { getKeyProfile } from './key-profiles/get.route.ts';
+import { putKeyProfile } from './key-profiles/put.route.ts';
+import { openApiContract } from './openapi/openapi.routes.ts';
+import { createOrganization } from './organizations/create.route.ts';
+import { deleteOrganization } from './organizations/delete.route.ts';
+import { getOrganization } from './organizations/get.route.ts';
+import { listOrganizationsRoute } from './organizations/list.route.ts';
+import { activateOrganization, suspendOrganization } from './organizations/set-status.route.ts';
+import { updateOrganization } from './organizations/update.route.ts';
+import { verificationContracts } from './verification/contracts.ts';
+
+/** Every route of the server, once. OpenAPI, the tenancy matrix and the fuzz suite are made from this list. */
+export const routes: readonly Route[] = [
+  ...verificationContracts,
+  getOwnAccount,
+  updateOwnAccount,
+  createAccount,
+  listAccountsRoute,
+  getAccount,
+  updateAccount,
+  suspendAccount,
+  activateAccount,
+  deleteAccount,
+  createIssuer,
+  listIssuersRoute,
+  getIssuer,
+  updateIssuer,
+  suspendIssuer,
+  activateIssuer,
+  deleteIssuer,
+  createSandboxIssuer,
+  getKeyProfile,
+  putKeyProfile,
+  createOrganization,
+  listOrganizationsRoute,
+  getOrganization,
+  updateOrganization,
+  suspendOrganization,
+  activateOrganization,
+  deleteOrganization,
+  ...createApiKeyRoutes,
+  ...listApiKeyRoutes,
+  ...getApiKeyRoutes,
+  ...updateApiKeyRoutes,
+  ...setApiKeyStatusRoutes,
+  ...deleteApiKeyRoutes,
+  listEventsRoute,
+  ...healthContracts,
+  openApiContract,
+];

@@ -1,0 +1,79 @@
+import type { IncomingMessage } from 'node:http';
+import { corsHeaders } from '../edge/cors.ts';
+import { requestInfoOf } from '../edge/request-info.ts';
+import { AppError } from '../errors.ts';
+import { presets } from '../key-profiles/presets.ts';
+import { decide } from '../verification/decide.ts';
+import { environmentHeader, environmentOfUnknownKey } from '../verification/environment-header.ts';
+import type { KeyDirectory } from '../verification/key-directory.ts';
+import type { KeyRecord } from '../verification/records.ts';
+import { type CredentialPlaces, findCredentials, type PresentedKey } from './credentials.ts';
+
+const authorizationOnly: CredentialPlaces = { keyHeaders: ['authorization'], takesBasic: true };
+
+/** A caller whose key has passed every check on itself. */
+export interface Caller {
+  record: KeyRecord;
+  /** What the caller showed. Never logged. */
+  secret: string;
+}
+
+/** Authenticates the callers of the management API and of verification. */
+export class Authenticator {
+  readonly #keys: KeyDirectory;
+  readonly #nowMs: () => number;
+
+  constructor(keys: KeyDirectory, nowMs: () => number) {
+    this.#keys = keys;
+    this.#nowMs = nowMs;
+  }
+
+  /**
+   * The caller of a request with a valid secret key by Basic or Bearer.
+   *
+   * @param headers flat list of the answer's headers. Takes the CORS headers and, when the caller is refused,
+   *   the environment of its key: so an error's answer has them too.
+   * @throws a refusal: 401 for no key, a wrong or a dead one, 403 for a suspended owner or a restriction
+   */
+  async authenticate(request: IncomingMessage, headers: string[]): Promise<Caller> {
+    const origin = request.headers.origin;
+    const presented = presentedKey(request, headers);
+    const found = this.#keys.find(presented.secret);
+    const record = found instanceof Promise ? await found : found;
+    if (record === null || (presented.keyId !== null && presented.keyId !== record.id)) {
+      const environment = environmentOfUnknownKey(presented.secret, null);
+      headers.push(...corsHeaders(origin, true));
+      if (environment !== null) headers.push(...environmentHeader(presets.standard, environment));
+      throw new AppError('invalid_key');
+    }
+    const decision = decide(
+      record,
+      {
+        origin,
+        hasBrowserHeaders: origin !== undefined || request.headers['sec-fetch-site'] !== undefined,
+        ip: requestInfoOf(request).ip,
+        tenant: null,
+        tenantGiven: false,
+        tenantRequired: false,
+        scopes: [],
+      },
+      this.#nowMs(),
+    );
+    const refusal = decision.valid ? null : decision.refusal;
+    headers.push(...corsHeaders(origin, refusal !== 'origin_not_allowed'));
+    if (refusal === null && record.kind === 'secret') return { record, secret: presented.secret };
+    headers.push(...environmentHeader(record.issuer?.profile ?? presets.standard, record.environment));
+    if (refusal !== null) throw new AppError(refusal);
+    throw new AppError('permission_denied', {
+      detail: 'A publishable key can never call the management API.',
+    });
+  }
+}
+
+function presentedKey(request: IncomingMessage, headers: string[]): PresentedKey {
+  const credentials = findCredentials(request.headers, authorizationOnly);
+  if (credentials.outcome === 'one') return credentials.key;
+  headers.push(...corsHeaders(request.headers.origin, true));
+  if (credentials.outcome === 'ambiguous') throw new AppError('ambiguous_credentials');
+  throw new AppError(credentials.outcome === 'missing' ? 'missing_key' : 'invalid_key');
+}

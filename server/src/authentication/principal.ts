@@ -1,0 +1,38 @@
+import type { Environment } from '../key-profiles/key-profile.ts';
+import type { ManagementPermission } from '../scopes/scope.ts';
+import type { KeyRecord } from '../verification/records.ts';
+
+/** The caller of a management operation: a key that has passed every check on itself. */
+export interface Principal {
+  readonly keyId: string;
+  readonly accountId: string;
+  /** null for an account's own key. */
+  readonly issuerId: string | null;
+  /** null for a key of an account or an issuer. */
+  readonly organizationId: string | null;
+  readonly environment: Environment;
+  /** What the key may do; `all` is every permission of its account. */
+  readonly permissions: ReadonlySet<string> | 'all';
+  readonly isOperator: boolean;
+  /** What the caller showed; answers kept for replays are encrypted under it. Never logged. */
+  readonly presentedSecret: string;
+}
+
+/** The principal that a key which has passed its checks makes. */
+export function toPrincipal(record: KeyRecord, presentedSecret: string): Principal {
+  return {
+    keyId: record.id,
+    accountId: record.account.id,
+    issuerId: record.issuer?.id ?? null,
+    organizationId: record.organization?.id ?? null,
+    environment: record.environment,
+    permissions: record.scopes === null ? 'all' : new Set(record.scopes),
+    isOperator: record.account.isOperator && record.issuer === null,
+    presentedSecret,
+  };
+}
+
+/** Deny by default: only what is granted by name, or everything for an account key without a list. */
+export function mayDo(principal: Principal, permission: ManagementPermission): boolean {
+  return principal.permissions === 'all' || principal.permissions.has(permission);
+}

@@ -1,0 +1,55 @@
+import type { Settings } from '../settings.ts';
+import { type Bootstrap, bootstrapPath } from './bootstrap.ts';
+import type { Demo } from './demos.ts';
+
+/**
+ * What a developer sees when the server is up: a call to try. It takes the secrets out of `bootstrap.json` while it
+ * runs; none is printed.
+ */
+export function greet(settings: Settings, bootstrap: Bootstrap | null): string {
+  const lines = ['', `Gatelodge is ready at ${settings.publicUrl}`];
+  if (bootstrap === null) return `${[...lines, ''].join('\n')}\n`;
+  const file = bootstrapPath(settings.dataDir);
+  lines.push(
+    `Its first account and keys are in ${file}`,
+    '',
+    'Try it:',
+    verifyLine(settings.publicUrl, file),
+    '',
+  );
+  for (const [index, demo] of (bootstrap.demos ?? []).entries()) {
+    lines.push(
+      `A call in the style of the preset ${demo.preset}:`,
+      authorizeLine(settings.publicUrl, file, index, demo),
+      '',
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function verifyLine(baseUrl: string, file: string): string {
+  return [
+    `curl -sS ${baseUrl}/v1/keys/verify \\`,
+    `  -u "${fromFile(file, 'b.api_key.id+":"+b.api_key.secret')}" \\`,
+    "  -H 'Content-Type: application/json' \\",
+    `  -d "${fromFile(file, 'JSON.stringify({key:b.demo.api_key.secret})')}"`,
+  ].join('\n');
+}
+
+function authorizeLine(baseUrl: string, file: string, index: number, demo: Demo): string {
+  const scheme = demo.key_header.toLowerCase() === 'authorization' ? 'Bearer ' : '';
+  const secret = fromFile(file, `b.demos[${index}].keys.sandbox.secret`);
+  return [
+    `curl -sSi ${baseUrl}/v1/authorize/${demo.issuer_id} \\`,
+    `  -H "${demo.key_header}: ${scheme}${secret}"${demo.tenant_header === null ? '' : ' \\'}`,
+    ...(demo.tenant_header === null
+      ? []
+      : [`  -H "${demo.tenant_header}: ${demo.organization.external_id}"`]),
+  ].join('\n');
+}
+
+/** A shell substitution that reads the file; the path is quoted as JSON inside single quotes. */
+function fromFile(file: string, expression: string): string {
+  const path = JSON.stringify(file).replaceAll("'", "'\\''");
+  return `$(node -p 'b=JSON.parse(require("fs").readFileSync(${path}));${expression}')`;
+}

@@ -1,0 +1,74 @@
+import type { IncomingHttpHeaders } from 'node:http';
+
+/** The answer headers a page on another origin may read: the Fetch standard hides all others. */
+export const exposedHeaders = [
+  'X-Environment',
+  'Retry-After',
+  'X-RateLimit-Limit',
+  'X-RateLimit-Remaining',
+  'X-RateLimit-Reset',
+  'RateLimit',
+  'RateLimit-Policy',
+  'X-Request-Id',
+  'Deprecation',
+  'Sunset',
+] as const;
+
+const exposedHeadersText = exposedHeaders.join(', ');
+const preflightMaxAgeSeconds = '600';
+
+/** A real preflight (Fetch standard §4.8): everything else that is OPTIONS is an ordinary request. */
+export function isPreflight(method: string | undefined, headers: IncomingHttpHeaders): boolean {
+  return (
+    method === 'OPTIONS' &&
+    headers.origin !== undefined &&
+    headers['access-control-request-method'] !== undefined
+  );
+}
+
+/**
+ * The CORS headers of an answer to a request that carried this Origin, as a flat list of names and values.
+ * Never with credentials: a key is sent by the page itself, so a cookie has no part in it.
+ *
+ * @param isAllowed whether a page on that origin may read the answer
+ */
+export function corsHeaders(origin: string | undefined, isAllowed: boolean): string[] {
+  if (origin === undefined || !isAllowed) return ['Vary', 'Origin'];
+  return [
+    'Vary',
+    'Origin',
+    'Access-Control-Allow-Origin',
+    origin,
+    'Access-Control-Expose-Headers',
+    exposedHeadersText,
+  ];
+}
+
+/**
+ * The headers of a preflight's answer, as a flat list of names and values.
+ *
+ * @param allowableHeaders the request headers that may be allowed, in lower case; of the asked names only these are.
+ */
+export function preflightHeaders(
+  headers: IncomingHttpHeaders,
+  isAllowed: boolean,
+  allowableHeaders: ReadonlySet<string>,
+): string[] {
+  const vary = ['Vary', 'Origin, Access-Control-Request-Method, Access-Control-Request-Headers'];
+  const origin = headers.origin;
+  if (!isAllowed || origin === undefined) return vary;
+  const asked = String(headers['access-control-request-headers'] ?? '')
+    .split(',')
+    .map((name) => name.trim().toLowerCase())
+    .filter((name) => allowableHeaders.has(name));
+  return [
+    ...vary,
+    'Access-Control-Allow-Origin',
+    origin,
+    'Access-Control-Allow-Methods',
+    'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS',
+    ...(asked.length > 0 ? ['Access-Control-Allow-Headers', asked.join(', ')] : []),
+    'Access-Control-Max-Age',
+    preflightMaxAgeSeconds,
+  ];
+}

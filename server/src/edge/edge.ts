@@ -1,0 +1,107 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { AppError } from '../errors.ts';
+import { isUnavailable } from '../postgres/unavailable.ts';
+import { authorizePathPrefix } from '../verification/authorize.ts';
+import { writeProblem } from './answer.ts';
+import { isPreflight } from './cors.ts';
+import type { EdgeInfo, RequestInfoReader } from './request-info.ts';
+
+/** An operation that the edge answers itself. `headers` collects what the answer needs, an error's too. */
+export interface EdgeEndpoint {
+  handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    info: EdgeInfo,
+    headers: string[],
+  ): Promise<void>;
+}
+
+interface Dependencies {
+  requestInfo: RequestInfoReader;
+  verify: EdgeEndpoint;
+  me: EdgeEndpoint;
+  authorize: EdgeEndpoint;
+  preflight: EdgeEndpoint;
+  docsBaseUrl: string;
+  onError: (error: unknown, info: EdgeInfo) => void;
+}
+
+/** Probes of the machine that runs us come by plain HTTP from wherever it is; they tell nothing worth hiding. */
+const plainHttpPaths = new Set(['/healthz', '/readyz']);
+
+/**
+ * The front of the server, on bare node:http: what every request goes through (request id, HTTPS, preflights), the
+ * few operations that have to be quick, and Fastify for everything else.
+ */
+export function createEdge(deps: Dependencies, fastify: RequestListener): RequestListener {
+  const answer = (
+    endpoint: EdgeEndpoint,
+    request: IncomingMessage,
+    response: ServerResponse,
+    info: EdgeInfo,
+  ) => {
+    const headers: string[] = [];
+    endpoint.handle(request, response, info, headers).catch((error: unknown) => {
+      const appError = toAppError(error);
+      if (appError.status >= 500) deps.onError(error, info);
+      // The rest of a body that nobody will read must not hold the connection.
+      if (!request.complete && appError.status === 413) headers.push('Connection', 'close');
+      writeProblem(response, appError, info.id, deps.docsBaseUrl, headers);
+    });
+  };
+  return (request, response) => {
+    const info = deps.requestInfo.read(request);
+    const url = request.url ?? '/';
+    const queryAt = url.indexOf('?');
+    const path = queryAt === -1 ? url : url.slice(0, queryAt);
+    if (!info.isSecure && (!info.isLoopback || info.isFromTrustedProxy) && !plainHttpPaths.has(path)) {
+      writeProblem(response, new AppError('https_required'), info.id, deps.docsBaseUrl);
+      return;
+    }
+    if (isPreflight(request.method, request.headers)) return answer(deps.preflight, request, response, info);
+    if (path === '/v1/keys/verify' && request.method === 'POST')
+      return answer(deps.verify, request, response, info);
+    if (path.startsWith(authorizePathPrefix)) return answer(deps.authorize, request, response, info);
+    if (path === '/v1/me' && request.method === 'GET') return answer(deps.me, request, response, info);
+    response.setHeader('X-Request-Id', info.id);
+    response.setHeader('X-Content-Type-Options', 'nosniff');
+    fastify(request, response);
+  };
+}
+
+/** What an error of whatever kind becomes for the caller; only the log learns more. */
+export function toAppError(error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  if (isUnavailable(error))
+    return new AppError('unavailable', { headers: { 'Retry-After': '1' }, cause: error });
+  return new AppError('internal_error', { cause: error });
+}
+
+/** Answers what node:http itself could not parse, and ends the connection. */
+export function answerClientError(error: NodeJS.ErrnoException, socket: import('node:stream').Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const code =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? 'headers_too_large'
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? 'request_timeout'
+        : 'bad_request';
+  const { status, message: title, detail } = { ...describe(code) };
+  const body = JSON.stringify({ type: 'about:blank', title, status, detail, code, request_id: '' });
+  socket.end(
+    `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}
+
+function describe(code: 'headers_too_large' | 'request_timeout' | 'bad_request') {
+  const { status, detail } = new AppError(code);
+  const message = {
+    headers_too_large: 'Request Header Fields Too Large',
+    request_timeout: 'Request Timeout',
+    bad_request: 'Bad Request',
+  };
+  return { status, detail, message: message[code] };
+}

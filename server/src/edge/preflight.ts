@@ -1,0 +1,58 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isWellFormedOrigin, originCandidates } from '../api-keys/origins.ts';
+import { idPrefixes, isId } from '../ids/ids.ts';
+import { allPresetKeyHeaders } from '../key-profiles/presets.ts';
+import type { KeyDirectory } from '../verification/key-directory.ts';
+import { writeAnswer } from './answer.ts';
+import { preflightHeaders } from './cors.ts';
+import type { EdgeInfo } from './request-info.ts';
+
+const alwaysAllowable = [
+  'authorization',
+  'content-type',
+  'idempotency-key',
+  'if-match',
+  ...allPresetKeyHeaders,
+  'x-tn',
+];
+
+/**
+ * Answers a preflight. It carries no key, so it can only say what some key may: on a path that names no issuer every
+ * well-formed origin, on one that does an origin that some usable key of the issuer may be used from. The real request
+ * is checked exactly.
+ */
+export class PreflightEndpoint {
+  readonly #keys: KeyDirectory;
+  readonly #allowable: ReadonlySet<string> = new Set(alwaysAllowable);
+
+  constructor(keys: KeyDirectory) {
+    this.#keys = keys;
+  }
+
+  async handle(request: IncomingMessage, response: ServerResponse, info: EdgeInfo): Promise<void> {
+    const origin = request.headers.origin ?? '';
+    const issuerId = issuerNamedBy(request.url ?? '');
+    const answer = (isAllowed: boolean, allowable: ReadonlySet<string>) =>
+      writeAnswer(response, 204, [
+        'X-Request-Id',
+        info.id,
+        ...preflightHeaders(request.headers, isAllowed, allowable),
+      ]);
+    if (!isWellFormedOrigin(origin)) return answer(false, this.#allowable);
+    if (issuerId === null) return answer(true, this.#allowable);
+    const issuer = await this.#keys.findIssuer(issuerId);
+    if (issuer === null) return answer(false, this.#allowable);
+    const { key_headers: keyHeaders, tenant_header: tenantHeader } = issuer.profile;
+    const own = [...keyHeaders, ...(tenantHeader ? [tenantHeader.name] : [])].map((name) =>
+      name.toLowerCase(),
+    );
+    const isAllowed = await this.#keys.mayUseOrigin(issuerId, originCandidates(origin));
+    return answer(isAllowed, new Set([...this.#allowable, ...own]));
+  }
+}
+
+/** `/v1/issuers/{i}/…`, `/v1/authorize/{i}` and the issuer's own runtime, `/{i}/…`. */
+function issuerNamedBy(url: string): string | null {
+  const segments = url.split('?', 1)[0]!.split('/');
+  return segments.find((segment) => isId(idPrefixes.issuer, segment)) ?? null;
+}

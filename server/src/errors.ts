@@ -1,0 +1,139 @@
+import { type RefusalCode, refusals } from './verification/refusals.ts';
+
+interface ErrorRow {
+  /** HTTP status. */
+  status: number;
+  /** RFC 9457 `title`: the same for every occurrence. */
+  title: string;
+  /** RFC 9457 `detail` where the thrower has nothing more precise to say. */
+  detail: string;
+}
+
+/** The errors of our own API that are not refusals of a key; those stand in `verification/refusals.ts`. */
+const ownErrors = {
+  bad_request: { status: 400, title: 'Bad request', detail: 'The request could not be understood.' },
+  malformed_json: { status: 400, title: 'Malformed JSON', detail: 'The body is not valid JSON.' },
+  permission_denied: {
+    status: 403,
+    title: 'Permission denied',
+    detail: 'The API key lacks the permission that this operation needs.',
+  },
+  https_required: {
+    status: 403,
+    title: 'HTTPS required',
+    detail: 'Use HTTPS. Plain HTTP is answered on loopback only, or behind a trusted proxy that ended TLS.',
+  },
+  not_found: { status: 404, title: 'Not found', detail: 'No such object, or not one of yours.' },
+  route_not_found: { status: 404, title: 'Route not found', detail: 'There is no such route.' },
+  method_not_allowed: {
+    status: 405,
+    title: 'Method not allowed',
+    detail: 'This route does not answer that method; see the Allow header.',
+  },
+  request_timeout: { status: 408, title: 'Request timeout', detail: 'The request did not arrive in time.' },
+  conflict: { status: 409, title: 'Conflict', detail: 'The object is not in a state that allows this.' },
+  external_id_taken: {
+    status: 409,
+    title: 'External id taken',
+    detail:
+      'Another organization of this issuer has this external_id; choose another or change that one first.',
+  },
+  issuers_still_live: {
+    status: 409,
+    title: 'Issuers still live',
+    detail: 'The account still has active live issuers; suspend or delete them first, or pass force=true.',
+  },
+  idempotency_in_flight: {
+    status: 409,
+    title: 'Request in flight',
+    detail: 'A request with this Idempotency-Key is still being carried out; try again shortly.',
+  },
+  precondition_failed: {
+    status: 412,
+    title: 'Precondition failed',
+    detail: 'The object has changed since the version that If-Match names; read it again.',
+  },
+  body_too_large: { status: 413, title: 'Body too large', detail: 'A body may have at most 256 KiB.' },
+  unsupported_media_type: {
+    status: 415,
+    title: 'Unsupported media type',
+    detail: 'Send the body as Content-Type: application/json.',
+  },
+  idempotency_mismatch: {
+    status: 422,
+    title: 'Idempotency-Key reused',
+    detail: 'This Idempotency-Key was used with another body; use a fresh key for a different request.',
+  },
+  headers_too_large: {
+    status: 431,
+    title: 'Headers too large',
+    detail: 'The request headers are too large.',
+  },
+  internal_error: {
+    status: 500,
+    title: 'Internal error',
+    detail: 'Something went wrong on our side; quote the request_id when you report it.',
+  },
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorCode = keyof typeof ownErrors | RefusalCode;
+
+/** The one table of error codes: what a code's status, title and default detail are. */
+export const errorTable: Record<ErrorCode, ErrorRow> = { ...ownErrors, ...refusalErrors() };
+
+/** One member of a validation error: where, what is wrong and how to mend it, and a stable code. */
+export interface FieldError {
+  path: string;
+  message: string;
+  code: string;
+}
+
+interface AppErrorOptions {
+  /** Public text for this occurrence; never an id or a secret. */
+  detail?: string;
+  errors?: FieldError[];
+  headers?: Record<string, string>;
+  /** What really happened; logged, never answered. */
+  cause?: unknown;
+}
+
+/** An error that becomes an answer: its code decides status, title and default detail. */
+export class AppError extends Error {
+  readonly code: ErrorCode;
+  readonly status: number;
+  readonly detail: string;
+  readonly errors: FieldError[] | undefined;
+  readonly headers: Record<string, string>;
+
+  constructor(code: ErrorCode, options: AppErrorOptions = {}) {
+    super(code, { cause: options.cause });
+    this.name = 'AppError';
+    this.code = code;
+    this.status = errorTable[code].status;
+    this.detail = options.detail ?? errorTable[code].detail;
+    this.errors = options.errors;
+    this.headers = options.headers ?? {};
+  }
+}
+
+/** A validation error about one field. */
+export function invalidField(path: string, message: string, code = 'invalid'): AppError {
+  return invalidFields([{ path, message, code }]);
+}
+
+/** A validation error about several fields; the detail tells the first, `errors` all. */
+export function invalidFields(errors: FieldError[]): AppError {
+  const first = errors[0];
+  const detail = first
+    ? `${first.path === '' ? 'body' : first.path}: ${first.message}`
+    : 'The request is not valid.';
+  return new AppError('invalid_request', { detail, errors });
+}
+
+function refusalErrors(): Record<RefusalCode, ErrorRow> {
+  const rows = Object.entries(refusals).map(([code, refusal]) => [
+    code,
+    { status: refusal.status, title: refusal.message, detail: refusal.message },
+  ]);
+  return Object.fromEntries(rows) as Record<RefusalCode, ErrorRow>;
+}

@@ -1,0 +1,48 @@
+import type { Environment } from '../key-profiles/key-profile.ts';
+import type { JsonObject } from '../postgres/schema.ts';
+
+/** Every event that something writes today, dotted and in the past tense. */
+export type EventType =
+  | 'account.created'
+  | 'account.updated'
+  | 'account.suspended'
+  | 'account.activated'
+  | 'account.deletion_requested'
+  | 'account.deleted'
+  | 'support-grant.created'
+  | 'support-grant.revoked'
+  | 'issuer.created'
+  | 'issuer.updated'
+  | 'issuer.suspended'
+  | 'issuer.activated'
+  | 'issuer.deleted'
+  | 'key-profile.updated'
+  | 'organization.created'
+  | 'organization.updated'
+  | 'organization.suspended'
+  | 'organization.activated'
+  | 'organization.deleted'
+  | 'api-key.created'
+  | 'api-key.updated'
+  | 'api-key.disabled'
+  | 'api-key.enabled'
+  | 'api-key.revoked'
+  | 'api-key.deleted';
+
+/** Who did it. `system` is the installation itself: first start, jobs. */
+export interface Actor {
+  type: 'api_key' | 'system';
+  id: string;
+  ip: string | null;
+  user_agent: string | null;
+}
+
+/** A fact to be written down in the transaction that makes it true. `data` holds no secret and no address of others. */
+export interface NewEvent {
+  type: EventType;
+  subject: { type: 'account' | 'support_grant' | 'issuer' | 'organization' | 'api_key'; id: string };
+  environment: Environment;
+  issuerId?: string | null;
+  organizationId?: string | null;
+  data?: JsonObject;
+}

@@ -1,0 +1,110 @@
+import type { RequestListener, Server } from 'node:http';
+import Fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify';
+import { authenticateChallenge } from '../edge/answer.ts';
+import { toAppError } from '../edge/edge.ts';
+import { maxBodyBytes } from '../edge/read-body.ts';
+import { requestInfoOf } from '../edge/request-info.ts';
+import { AppError, type ErrorCode } from '../errors.ts';
+import type { Services } from '../services.ts';
+import { parseJson } from './json-body.ts';
+import { problemContentType, toProblem } from './problem.ts';
+import type { Route } from './route.ts';
+import { registerRoutes } from './router.ts';
+
+/**
+ * Makes the Fastify side of the server: the management API and everything else that need not be quick.
+ *
+ * @param createServer takes Fastify's request listener and makes the server that stands before it
+ */
+export function createApp(
+  services: Services,
+  routes: readonly Route[],
+  createServer: (listener: RequestListener) => Server,
+): FastifyInstance {
+  const app = Fastify({
+    logger: false,
+    bodyLimit: maxBodyBytes,
+    exposeHeadRoutes: true,
+    routerOptions: { maxParamLength: 64, caseSensitive: true },
+    serverFactory: (listener) => createServer(listener as RequestListener),
+    // The edge counts and closes connections itself.
+    forceCloseConnections: false,
+    requestIdHeader: false,
+    genReqId: (request) => requestInfoOf(request as never).id,
+  });
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(
+    ['application/json', 'application/merge-patch+json'],
+    { parseAs: 'string' },
+    (_request, text, done) => {
+      try {
+        done(null, parseJson(String(text)));
+      } catch (error) {
+        done(error as Error);
+      }
+    },
+  );
+  app.setErrorHandler((error: FastifyError, request, reply) =>
+    sendProblem(services, request, reply, fromFastify(error)),
+  );
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(services, request, reply, unknownRoute(routes, request)),
+  );
+  app.addHook('onResponse', async (request, reply) => {
+    services.log.info(
+      {
+        method: request.method,
+        route: request.routeOptions.url ?? 'unknown',
+        status: reply.statusCode,
+        duration_ms: Math.round(reply.elapsedTime),
+        request_id: requestInfoOf(request.raw).id,
+        account_id: request.principal?.accountId,
+        key_id: request.principal?.keyId,
+      },
+      'request',
+    );
+  });
+  registerRoutes(app, routes, services);
+  return app;
+}
+
+const codeOfFastifyError: Record<string, ErrorCode> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'body_too_large',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'bad_request',
+  FST_ERR_BAD_URL: 'bad_request',
+  FST_ERR_MAX_PARAM_LENGTH: 'route_not_found',
+};
+
+function fromFastify(error: FastifyError | Error): unknown {
+  const code = 'code' in error ? codeOfFastifyError[error.code] : undefined;
+  return code === undefined ? error : new AppError(code, { cause: error });
+}
+
+function sendProblem(services: Services, request: FastifyRequest, reply: FastifyReply, error: unknown) {
+  const info = requestInfoOf(request.raw);
+  const appError = toAppError(error);
+  if (appError.status >= 500)
+    services.log.error({ err: appError.cause ?? error, request_id: info.id }, 'request failed');
+  if (appError.status === 401) reply.header('WWW-Authenticate', authenticateChallenge);
+  if (appError.status === 413) reply.header('Connection', 'close');
+  return reply
+    .code(appError.status)
+    .headers({ ...appError.headers, 'Cache-Control': 'no-store', 'Content-Type': problemContentType })
+    .send(JSON.stringify(toProblem(appError, info.id, services.settings.publicUrl)));
+}
+
+/** 405 with what the path does answer, else 404. */
+function unknownRoute(routes: readonly Route[], request: FastifyRequest): AppError {
+  const path = request.url.split('?', 1)[0]!;
+  const methods = routes
+    .filter((route) => new RegExp(`^${route.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(path))
+    .flatMap((route) => (route.method === 'GET' ? ['GET', 'HEAD'] : [route.method]));
+  if (methods.length === 0) return new AppError('route_not_found');
+  return new AppError('method_not_allowed', { headers: { Allow: [...new Set(methods)].join(', ') } });
+}

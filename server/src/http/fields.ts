@@ -1,0 +1,67 @@
+import { z } from 'zod';
+import type { JsonObject } from '../postgres/schema.ts';
+
+/**
+ * Text that Postgres and every client can hold: well-formed UTF-16 (a lone surrogate has no UTF-8) without NUL,
+ * which Postgres' text type refuses.
+ */
+export function text(minLength: number, maxLength: number) {
+  return z
+    .string()
+    .min(minLength)
+    .max(maxLength)
+    .refine(isStorableText, 'must not contain NUL or lone surrogates');
+}
+
+/** A display name: 1–200 characters, not only white space. */
+export const nameField = text(1, 200).refine((value) => value.trim() !== '', 'must not be only white space');
+
+/** A search word: found anywhere in the name, whatever its case. */
+export const searchField = text(1, 200).describe('Part of the name, in any case.');
+
+export const timestampField = z.iso.datetime({ precision: 3 }).describe('RFC 3339, UTC, milliseconds.');
+
+/** An instant in a request: any RFC 3339 offset is taken, a missing one is not. */
+export const instantField = z.iso.datetime({ offset: true }).refine((value) => {
+  const year = new Date(value).getUTCFullYear();
+  return year >= 1970 && year <= 9999;
+}, 'must lie between the years 1970 and 9999');
+
+const metadataMaxMembers = 50;
+const metadataMaxBytes = 8192;
+
+/** The customer's own data on an object: a JSON object of at most 50 members and 8 KiB. */
+export const metadataField = z
+  .record(z.string(), z.json())
+  .refine(
+    (value) => Object.keys(value).length <= metadataMaxMembers,
+    `must have at most ${metadataMaxMembers} members`,
+  )
+  .refine((value) => isStorableText(jsonTexts(value)), 'must not contain NUL or lone surrogates')
+  .refine(
+    (value) => Buffer.byteLength(JSON.stringify(value)) <= metadataMaxBytes,
+    `must be at most ${metadataMaxBytes} bytes of JSON`,
+  )
+  .transform((value) => value as JsonObject);
+
+/** A merge patch of `metadata`: null removes a member. The whole that it makes is checked by `metadataField`. */
+export const metadataPatchField = z.record(z.string(), z.json());
+
+export const environmentField = z.enum(['live', 'sandbox']);
+
+/** Says whether Postgres and UTF-8 can hold this text. */
+export function isStorableText(value: string): boolean {
+  return value.isWellFormed() && !value.includes('\u0000');
+}
+
+/** Every string of a JSON value, member names too, run together: JSON.stringify would hide them behind escapes. */
+function jsonTexts(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (Array.isArray(value)) return value.map(jsonTexts).join('');
+  if (typeof value === 'object' && value !== null) {
+    return Object.entries(value)
+      .map(([member, inner]) => member + jsonTexts(inner))
+      .join('');
+  }
+  return '';
+}

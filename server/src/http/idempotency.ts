@@ -1,0 +1,97 @@
+import { createHash, hkdfSync } from 'node:crypto';
+import { sql } from 'kysely';
+import { AppError } from '../errors.ts';
+import type { Transaction } from '../postgres/database.ts';
+import { openEnvelope, sealEnvelope } from '../secrets/envelope.ts';
+import type { Answer } from './route.ts';
+
+const keptForHours = 24;
+const keyPattern = /^[\x21-\x7e]{1,255}$/;
+
+/** What makes two requests the same one: who, where, under which key, and with what. */
+export interface IdempotentRequest {
+  accountId: string;
+  idempotencyKey: string;
+  presentedSecret: string;
+  method: string;
+  path: string;
+  body: unknown;
+}
+
+/**
+ * Carries a creation out once for each Idempotency-Key, in the transaction of the creation itself: either the object
+ * and the record of its answer are both there or neither is.
+ *
+ * What is stored tells a thief of the database nothing: the record's id and the key that encrypts the answer are both
+ * derived from the raw Idempotency-Key and the caller's secret, neither of which is stored.
+ *
+ * @throws idempotency_in_flight (409) while the first request runs; idempotency_mismatch (422) for another body.
+ */
+export async function once(
+  tx: Transaction,
+  request: IdempotentRequest,
+  create: () => Promise<Answer>,
+): Promise<Answer> {
+  if (!keyPattern.test(request.idempotencyKey)) {
+    throw new AppError('bad_request', {
+      detail: 'Idempotency-Key must be 1 to 255 printable ASCII characters.',
+    });
+  }
+  const id = derive(request, 'id');
+  await lockOrRefuse(tx, id);
+  const record = await tx
+    .selectFrom('idempotency_records')
+    .select(['fingerprint', 'response'])
+    .where('account_id', '=', request.accountId)
+    .where('id', '=', id)
+    .where('expires_at', '>', sql<Date>`now()`)
+    .executeTakeFirst();
+  const fingerprint = createHash('sha256')
+    .update(JSON.stringify(request.body ?? null))
+    .digest();
+  if (record) {
+    if (!record.fingerprint.equals(fingerprint)) throw new AppError('idempotency_mismatch');
+    const stored = openEnvelope(derive(request, 'answer'), record.response, id.toString('hex'));
+    const answer = JSON.parse(stored.toString()) as Answer;
+    return { ...answer, headers: { ...answer.headers, 'Idempotent-Replayed': 'true' } };
+  }
+  const answer = await create();
+  const row = {
+    fingerprint,
+    response: sealEnvelope(
+      derive(request, 'answer'),
+      Buffer.from(JSON.stringify(answer)),
+      id.toString('hex'),
+    ),
+    expires_at: sql<Date>`now() + make_interval(hours => ${keptForHours})`,
+  };
+  await tx
+    .insertInto('idempotency_records')
+    .values({ account_id: request.accountId, id, ...row })
+    .onConflict((conflict) =>
+      conflict.columns(['account_id', 'id']).doUpdateSet({ ...row, created_at: sql<Date>`now()` }),
+    )
+    .execute();
+  return answer;
+}
+
+/** An advisory lock rather than the row: the row of a request in flight is not visible to anyone yet. */
+async function lockOrRefuse(tx: Transaction, id: Buffer): Promise<void> {
+  const { rows } = await sql<{ locked: boolean }>`
+    select pg_try_advisory_xact_lock(${id.readBigInt64BE(0).toString()}::bigint) as locked`.execute(tx);
+  if (!rows[0]?.locked) throw new AppError('idempotency_in_flight', { headers: { 'Retry-After': '1' } });
+}
+
+function derive(request: IdempotentRequest, purpose: 'id' | 'answer'): Buffer {
+  const secretParts = JSON.stringify([request.presentedSecret, request.idempotencyKey]);
+  const scope = JSON.stringify([purpose, request.accountId, request.method, request.path]);
+  return Buffer.from(
+    hkdfSync(
+      'sha256',
+      secretParts,
+      '',
+      `gatelodge idempotency ${createHash('sha256').update(scope).digest('hex')}`,
+      32,
+    ),
+  );
+}

@@ -1,0 +1,101 @@
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { z } from 'zod';
+import { invalidField } from '../errors.ts';
+
+export const defaultLimit = 50;
+export const maxLimit = 100;
+
+/** The query members that every list takes. */
+export const pageQuery = {
+  limit: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(maxLimit)
+    .default(defaultLimit)
+    .describe('How many items a page has.'),
+  cursor: z
+    .string()
+    .max(1024)
+    .optional()
+    .describe('`next_cursor` of the page before; only with the same query.'),
+};
+
+/** One page of a list, in the envelope of the contract. */
+export interface Page<T> {
+  data: T[];
+  has_more: boolean;
+  next_cursor: string | null;
+}
+
+/** The schema of a list answer whose items are `item`. */
+export function pageOf<T extends z.ZodType>(item: T) {
+  return z.object({ data: z.array(item), has_more: z.boolean(), next_cursor: z.string().nullable() });
+}
+
+/** Where a page ended: the values of the sort columns of its last row, the id last. */
+export type CursorPosition = string[];
+
+/**
+ * Makes and reads the opaque cursors of one list with one query.
+ *
+ * A cursor is the position and an HMAC over it and everything that decides what the list contains, so it can't be
+ * forged, nor used with another filter, another list, another account or by another installation.
+ */
+export class CursorCodec {
+  readonly #key: Buffer;
+  readonly #scope: string;
+
+  constructor(key: Buffer, scope: readonly unknown[]) {
+    this.#key = key;
+    this.#scope = createHash('sha256').update(JSON.stringify(scope)).digest('base64url');
+  }
+
+  encode(position: CursorPosition): string {
+    const payload = Buffer.from(JSON.stringify(position)).toString('base64url');
+    return `${payload}.${this.#tag(payload).toString('base64url')}`;
+  }
+
+  /** Throws `invalid_request` for anything that `encode` with the same key and scope did not make. */
+  decode(cursor: string): CursorPosition {
+    const [payload, tag, ...rest] = cursor.split('.');
+    if (payload && tag && rest.length === 0) {
+      const given = Buffer.from(tag, 'base64url');
+      const expected = this.#tag(payload);
+      if (given.length === expected.length && timingSafeEqual(given, expected)) {
+        return JSON.parse(Buffer.from(payload, 'base64url').toString()) as CursorPosition;
+      }
+    }
+    throw invalidField(
+      'cursor',
+      'is not a cursor of this list and query; start again without it',
+      'invalid_cursor',
+    );
+  }
+
+  #tag(payload: string): Buffer {
+    return createHmac('sha256', this.#key).update(`${this.#scope}.${payload}`).digest().subarray(0, 16);
+  }
+}
+
+/**
+ * Cuts the rows of a query that asked for one more than `limit` into a page.
+ *
+ * @param positionOf the sort columns of a row, id last; the next page continues after the last row shown.
+ */
+export function toPage<Row, T>(
+  rows: Row[],
+  limit: number,
+  codec: CursorCodec,
+  positionOf: (row: Row) => CursorPosition,
+  render: (row: Row) => T,
+): Page<T> {
+  const shown = rows.slice(0, limit);
+  const last = shown.at(-1);
+  const hasMore = rows.length > limit;
+  return {
+    data: shown.map(render),
+    has_more: hasMore,
+    next_cursor: hasMore && last !== undefined ? codec.encode(positionOf(last)) : null,
+  };
+}

@@ -1,0 +1,218 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { mayDo, type Principal, toPrincipal } from '../authentication/principal.ts';
+import { requestInfoOf } from '../edge/request-info.ts';
+import { AppError } from '../errors.ts';
+import { insertEvent } from '../events/event-store.ts';
+import { idPrefixes, isId } from '../ids/ids.ts';
+import { presets } from '../key-profiles/presets.ts';
+import type { Services } from '../services.ts';
+import { environmentHeader } from '../verification/environment-header.ts';
+import { etagOf } from './etag.ts';
+import { once } from './idempotency.ts';
+import { CursorCodec } from './pagination.ts';
+import type { Answer, Route, RouteContext, RouteDefinition, RouteLevel } from './route.ts';
+import { parseInput } from './validation.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set before the body is read, on every route of the management API. */
+    principal: Principal | null;
+  }
+}
+
+type AnyRoute = RouteDefinition<z.ZodType, z.ZodType, z.ZodType>;
+
+/** Registers every route that has a handler; the others are answered at the edge. */
+export function registerRoutes(app: FastifyInstance, routes: readonly Route[], services: Services): void {
+  app.decorateRequest('principal', null);
+  for (const route of routes) {
+    if (route.handler === null) continue;
+    registerRoute(app, route as AnyRoute, services);
+  }
+}
+
+function registerRoute(app: FastifyInstance, route: AnyRoute, services: Services): void {
+  app.route({
+    method: route.method,
+    url: route.path.replaceAll(/\{(\w+)\}/g, ':$1'),
+    // Before the body is read: who may not call does not get to send one.
+    onRequest: async (request, reply) => {
+      const principal = await authenticate(services, request, reply);
+      request.principal = principal;
+      authorize(route, principal, request.params as Record<string, string>);
+    },
+    handler: (request, reply) => handle(route, services, request, reply),
+  });
+}
+
+/** The caller; the answer gets its environment and CORS headers, whichever answer it will be. */
+async function authenticate(
+  services: Services,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<Principal> {
+  const headers: string[] = [];
+  try {
+    const { record, secret } = await services.authenticator.authenticate(request.raw, headers);
+    headers.push(...environmentHeader(record.issuer?.profile ?? presets.standard, record.environment));
+    return toPrincipal(record, secret);
+  } finally {
+    for (let at = 0; at < headers.length; at += 2) reply.header(headers[at]!, headers[at + 1]);
+  }
+}
+
+/**
+ * Permission first, then whether the path lies at or below the caller's own level. What lies elsewhere is not found,
+ * as if it did not exist, and so is an id that no id of ours can be.
+ */
+function authorize(route: AnyRoute, principal: Principal, params: Record<string, string>): void {
+  const level = route.level ?? 'own';
+  if (level === 'operator' && !principal.isOperator) {
+    throw new AppError('permission_denied', { detail: 'Only an account key of the operator may do this.' });
+  }
+  if (route.permission !== null && !mayDo(principal, route.permission)) {
+    throw new AppError('permission_denied', {
+      detail: `The API key lacks the permission ${route.permission}.`,
+    });
+  }
+  if (!reaches(level, principal, params)) {
+    throw new AppError('permission_denied', {
+      detail: 'This takes a key of a higher level: of the issuer or of the account.',
+    });
+  }
+  const isElsewhere =
+    (principal.issuerId !== null &&
+      params.issuer_id !== undefined &&
+      params.issuer_id !== principal.issuerId) ||
+    (principal.organizationId !== null &&
+      params.org_id !== undefined &&
+      params.org_id !== principal.organizationId);
+  if (isElsewhere || !Object.entries(params).every(isWellFormed)) throw new AppError('not_found');
+}
+
+/** Whether a key of this level may call the route at all, wherever its path points. */
+function reaches(level: RouteLevel, principal: Principal, params: Record<string, string>): boolean {
+  if (level === 'any' || principal.issuerId === null) return true;
+  if (params.issuer_id === undefined) return false;
+  return principal.organizationId === null || (level === 'own' && params.org_id !== undefined);
+}
+
+const parameterPrefixes: Record<string, (typeof idPrefixes)[keyof typeof idPrefixes]> = {
+  account_id: idPrefixes.account,
+  issuer_id: idPrefixes.issuer,
+  org_id: idPrefixes.organization,
+  key_id: idPrefixes.apiKey,
+  event_id: idPrefixes.event,
+  grant_id: idPrefixes.supportGrant,
+};
+
+function isWellFormed([name, value]: [string, string]): boolean {
+  const prefix = parameterPrefixes[name];
+  return prefix !== undefined && isId(prefix, value);
+}
+
+async function handle(route: AnyRoute, services: Services, request: FastifyRequest, reply: FastifyReply) {
+  const principal = request.principal;
+  if (principal === null) throw new AppError('internal_error', { cause: 'a route ran without a principal' });
+  const query = parseInput(route.query ?? emptyQuery, request.query, 'query');
+  const body = parseBody(route, request);
+  const info = requestInfoOf(request.raw);
+  const effects: (() => void)[] = [];
+  const now = services.clock.now();
+
+  const answer = await services.database.withAccount(principal.accountId, async (tx) => {
+    const context: RouteContext<unknown, unknown, unknown> = {
+      services,
+      principal,
+      params: request.params,
+      query,
+      body,
+      tx,
+      request: info,
+      now,
+      ifMatch: request.headers['if-match'],
+      record: (event) =>
+        insertEvent(
+          tx,
+          {
+            accountId: principal.accountId,
+            actor: { type: 'api_key', id: principal.keyId, ip: info.ip, user_agent: info.userAgent },
+            requestId: info.id,
+          },
+          event,
+        ),
+      afterCommit: (effect) => effects.push(effect),
+      cursors: cursorsOf(services, principal, request, query),
+    };
+    const run = async () => withinContract(route, await route.handler(context));
+    const idempotencyKey = request.headers['idempotency-key'];
+    if (route.creates !== true || idempotencyKey === undefined) return run();
+    return once(
+      tx,
+      {
+        accountId: principal.accountId,
+        idempotencyKey: String(idempotencyKey),
+        presentedSecret: principal.presentedSecret,
+        method: route.method,
+        path: request.url,
+        body,
+      },
+      run,
+    );
+  });
+  for (const effect of effects) effect();
+  return send(reply, answer);
+}
+
+/** A body where none is taken is refused unless it is empty; a missing one reads as the empty object. */
+function parseBody(route: AnyRoute, request: FastifyRequest): unknown {
+  if (route.body === undefined) {
+    const isEmpty = request.body === undefined || request.body === null || isEmptyObject(request.body);
+    if (!isEmpty)
+      throw new AppError('invalid_request', { detail: 'This operation takes no body; send none.' });
+    return undefined;
+  }
+  return parseInput(route.body, request.body ?? {});
+}
+
+function isEmptyObject(value: unknown): boolean {
+  return (
+    typeof value === 'object' && value !== null && !Array.isArray(value) && Object.keys(value).length === 0
+  );
+}
+
+const emptyQuery = z.strictObject({});
+
+function cursorsOf(
+  services: Services,
+  principal: Principal,
+  request: FastifyRequest,
+  query: unknown,
+): CursorCodec {
+  const { cursor: _cursor, limit: _limit, ...filters } = query as Record<string, unknown>;
+  const path = request.url.split('?', 1)[0];
+  return new CursorCodec(services.secrets.current('cursor').key, [
+    principal.accountId,
+    path,
+    Object.entries(filters).sort(([a], [b]) => (a < b ? -1 : 1)),
+  ]);
+}
+
+/** What the response schema does not declare does not leave the house. */
+function withinContract(route: AnyRoute, answer: Answer): Answer {
+  const status = answer.status ?? 200;
+  const declared = route.responses[status];
+  if (declared === undefined)
+    throw new AppError('internal_error', { cause: `${route.operationId} declares no ${status}` });
+  if (declared.schema === undefined) return { ...answer, status, body: undefined };
+  return { ...answer, status, body: declared.schema.parse(answer.body) };
+}
+
+function send(reply: FastifyReply, answer: Answer) {
+  reply.code(answer.status ?? 200);
+  if (answer.headers) reply.headers(answer.headers);
+  if (answer.version !== undefined) reply.header('ETag', etagOf(answer.version));
+  reply.header('Cache-Control', 'no-store');
+  return answer.body === undefined ? reply.send() : reply.send(answer.body);
+}

@@ -1,0 +1,39 @@
+import { idPrefixes, newId } from '../ids/ids.ts';
+import type { Environment, KeyProfile } from '../key-profiles/key-profile.ts';
+import { presets } from '../key-profiles/presets.ts';
+import type { Transaction } from '../postgres/database.ts';
+
+export interface NewIssuer {
+  accountId: string;
+  name: string;
+  environment: Environment;
+  publishableScopes?: readonly string[] | undefined;
+  profile?: KeyProfile;
+  /** The live issuer whose twin this is. */
+  twinOf?: string;
+}
+
+/** Inserts an issuer and its key profile (`standard` unless another is given); answers its id. The event is the caller's. */
+export async function insertIssuer(tx: Transaction, issuer: NewIssuer): Promise<string> {
+  const id = newId(idPrefixes.issuer);
+  await tx
+    .insertInto('issuers')
+    .values({
+      id,
+      account_id: issuer.accountId,
+      name: issuer.name,
+      environment: issuer.environment,
+      publishable_scopes: [...(issuer.publishableScopes ?? [])],
+      twin_of: issuer.twinOf ?? null,
+    })
+    .execute();
+  await tx
+    .insertInto('key_profiles')
+    .values({
+      issuer_id: id,
+      account_id: issuer.accountId,
+      profile: JSON.stringify(issuer.profile ?? presets.standard),
+    })
+    .execute();
+  return id;
+}

@@ -1,0 +1,76 @@
+import type { Selectable } from 'kysely';
+import type { Principal } from '../authentication/principal.ts';
+import { AppError } from '../errors.ts';
+import { requireMatch } from '../http/etag.ts';
+import { nameContains, type PageRequest, paged } from '../http/listing.ts';
+import type { CursorCodec } from '../http/pagination.ts';
+import type { Environment } from '../key-profiles/key-profile.ts';
+import type { Transaction } from '../postgres/database.ts';
+import type { IssuersTable } from '../postgres/schema.ts';
+
+/** An issuer with the id of its sandbox twin. */
+export type IssuerRow = Selectable<IssuersTable> & { sandbox_issuer_id: string | null };
+
+/** The issuers a caller can see: all of the account, the sandbox ones only for a sandbox key. */
+function visibleIssuers(tx: Transaction, principal: Principal) {
+  const query = tx
+    .selectFrom('issuers')
+    .selectAll('issuers')
+    .select((from) =>
+      from
+        .selectFrom('issuers as twin')
+        .select('twin.id')
+        .whereRef('twin.twin_of', '=', 'issuers.id')
+        .whereRef('twin.account_id', '=', 'issuers.account_id')
+        .as('sandbox_issuer_id'),
+    )
+    .where('issuers.account_id', '=', principal.accountId);
+  return principal.environment === 'sandbox' ? query.where('issuers.environment', '=', 'sandbox') : query;
+}
+
+/** @throws not_found */
+export async function requireIssuer(
+  tx: Transaction,
+  principal: Principal,
+  issuerId: string,
+): Promise<IssuerRow> {
+  const row = await visibleIssuers(tx, principal).where('issuers.id', '=', issuerId).executeTakeFirst();
+  if (row === undefined) throw new AppError('not_found');
+  return row;
+}
+
+/** As `requireIssuer`, and nobody changes it before the transaction ends. @throws not_found, precondition_failed */
+export async function lockIssuer(
+  tx: Transaction,
+  principal: Principal,
+  issuerId: string,
+  ifMatch: string | undefined,
+): Promise<IssuerRow> {
+  const row = await visibleIssuers(tx, principal)
+    .where('issuers.id', '=', issuerId)
+    .forUpdate('issuers')
+    .executeTakeFirst();
+  if (row === undefined) throw new AppError('not_found');
+  requireMatch(ifMatch, row.version);
+  return row;
+}
+
+interface IssuerFilter extends PageRequest {
+  environment?: Environment | undefined;
+  status?: 'active' | 'suspended' | undefined;
+  search?: string | undefined;
+}
+
+/** One row more than the page holds. */
+export function listIssuers(
+  tx: Transaction,
+  principal: Principal,
+  filter: IssuerFilter,
+  cursors: CursorCodec,
+): Promise<IssuerRow[]> {
+  let query = visibleIssuers(tx, principal);
+  if (filter.environment) query = query.where('issuers.environment', '=', filter.environment);
+  if (filter.status) query = query.where('issuers.status', '=', filter.status);
+  if (filter.search) query = query.where(nameContains('issuers', filter.search));
+  return paged(query, 'issuers', filter, cursors).execute();
+}

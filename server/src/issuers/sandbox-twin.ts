@@ -1,0 +1,46 @@
+import type { NewEvent } from '../events/event.ts';
+import type { Transaction } from '../postgres/database.ts';
+import { insertIssuer } from './create-issuer.ts';
+import type { IssuerRow } from './issuer-store.ts';
+
+/**
+ * Finds the sandbox twin of a live issuer or makes it, with the live issuer's key profile and publishable scopes.
+ *
+ * @param live locked by this transaction, so that two callers can't both find none
+ */
+export async function ensureSandboxTwin(
+  tx: Transaction,
+  live: IssuerRow,
+  record: (event: NewEvent) => Promise<void>,
+): Promise<{ id: string; isNew: boolean }> {
+  const existing = await tx
+    .selectFrom('issuers')
+    .select('id')
+    .where('account_id', '=', live.account_id)
+    .where('twin_of', '=', live.id)
+    .executeTakeFirst();
+  if (existing !== undefined) return { id: existing.id, isNew: false };
+  const { profile } = await tx
+    .selectFrom('key_profiles')
+    .select('profile')
+    .where('account_id', '=', live.account_id)
+    .where('issuer_id', '=', live.id)
+    .executeTakeFirstOrThrow();
+  const name = `${live.name.slice(0, 190)} (sandbox)`;
+  const id = await insertIssuer(tx, {
+    accountId: live.account_id,
+    name,
+    environment: 'sandbox',
+    publishableScopes: live.publishable_scopes,
+    profile,
+    twinOf: live.id,
+  });
+  await record({
+    type: 'issuer.created',
+    subject: { type: 'issuer', id },
+    environment: 'sandbox',
+    issuerId: id,
+    data: { name, sandbox_of: live.id },
+  });
+  return { id, isNew: true };
+}

@@ -1,0 +1,79 @@
+import type { Selectable } from 'kysely';
+import type { Principal } from '../authentication/principal.ts';
+import { AppError } from '../errors.ts';
+import { requireMatch } from '../http/etag.ts';
+import { nameContains, type PageRequest, paged } from '../http/listing.ts';
+import type { CursorCodec } from '../http/pagination.ts';
+import type { Transaction } from '../postgres/database.ts';
+import type { OrganizationsTable } from '../postgres/schema.ts';
+
+export type OrganizationRow = Selectable<OrganizationsTable>;
+
+/** The organizations of one issuer that the caller can see: none of a live issuer for a sandbox key. */
+function visibleOrganizations(tx: Transaction, principal: Principal, issuerId: string) {
+  const query = tx
+    .selectFrom('organizations')
+    .selectAll('organizations')
+    .where('organizations.account_id', '=', principal.accountId)
+    .where('organizations.issuer_id', '=', issuerId);
+  if (principal.environment === 'live') return query;
+  return query.where((eb) =>
+    eb.exists(
+      eb
+        .selectFrom('issuers')
+        .whereRef('issuers.id', '=', 'organizations.issuer_id')
+        .where('issuers.environment', '=', 'sandbox')
+        .select('issuers.id'),
+    ),
+  );
+}
+
+/** @throws not_found */
+export async function requireOrganization(
+  tx: Transaction,
+  principal: Principal,
+  params: { issuer_id: string; org_id: string },
+): Promise<OrganizationRow> {
+  const row = await visibleOrganizations(tx, principal, params.issuer_id)
+    .where('organizations.id', '=', params.org_id)
+    .executeTakeFirst();
+  if (row === undefined) throw new AppError('not_found');
+  return row;
+}
+
+/** As `requireOrganization`, and nobody changes it before the transaction ends. @throws not_found, precondition_failed */
+export async function lockOrganization(
+  tx: Transaction,
+  principal: Principal,
+  params: { issuer_id: string; org_id: string },
+  ifMatch: string | undefined,
+): Promise<OrganizationRow> {
+  const row = await visibleOrganizations(tx, principal, params.issuer_id)
+    .where('organizations.id', '=', params.org_id)
+    .forUpdate('organizations')
+    .executeTakeFirst();
+  if (row === undefined) throw new AppError('not_found');
+  requireMatch(ifMatch, row.version);
+  return row;
+}
+
+interface OrganizationFilter extends PageRequest {
+  status?: 'active' | 'suspended' | undefined;
+  search?: string | undefined;
+  external_id?: string | undefined;
+}
+
+/** One row more than the page holds. */
+export function listOrganizations(
+  tx: Transaction,
+  principal: Principal,
+  issuerId: string,
+  filter: OrganizationFilter,
+  cursors: CursorCodec,
+): Promise<OrganizationRow[]> {
+  let query = visibleOrganizations(tx, principal, issuerId);
+  if (filter.status) query = query.where('organizations.status', '=', filter.status);
+  if (filter.external_id) query = query.where('organizations.external_id', '=', filter.external_id);
+  if (filter.search) query = query.where(nameContains('organizations', filter.search));
+  return paged(query, 'organizations', filter, cursors).execute();
+}

@@ -1,0 +1,62 @@
+import { sql } from 'kysely';
+import { z } from 'zod';
+import { mergePatch } from '../http/merge-patch.ts';
+import { defineRoute } from '../http/route.ts';
+import { parseInput } from '../http/validation.ts';
+import { requireIssuer } from '../issuers/issuer-store.ts';
+import type { Json } from '../postgres/schema.ts';
+import { externalIdTaken } from './external-id-taken.ts';
+import { toOrganizationResource } from './organization.ts';
+import {
+  organizationMembers,
+  organizationParams,
+  organizationResource,
+  patchOrganizationBody,
+} from './organization-schema.ts';
+import { lockOrganization } from './organization-store.ts';
+
+export const updateOrganization = defineRoute({
+  method: 'PATCH',
+  path: '/v1/issuers/{issuer_id}/organizations/{org_id}',
+  operationId: 'organizations.update',
+  summary: 'Change an organization',
+  permission: 'gatelodge.organizations:write',
+  level: 'issuer',
+  params: organizationParams,
+  body: patchOrganizationBody,
+  isMergePatch: true,
+  responses: { 200: { description: 'The organization.', schema: z.object({ data: organizationResource }) } },
+  errors: ['external_id_taken'],
+  async handler({ services, tx, principal, params, body, ifMatch, record, afterCommit }) {
+    const current = await lockOrganization(tx, principal, params, ifMatch);
+    const { name, external_id, plan, metadata } = current;
+    const changed = parseInput(
+      organizationMembers,
+      mergePatch({ name, external_id, plan, metadata }, body as Json),
+    );
+    const issuer = await requireIssuer(tx, principal, params.issuer_id);
+    const row = await tx
+      .updateTable('organizations')
+      .set({
+        ...changed,
+        metadata: JSON.stringify(changed.metadata),
+        version: sql`version + 1`,
+        updated_at: sql`now()`,
+      })
+      .where('account_id', '=', principal.accountId)
+      .where('id', '=', current.id)
+      .returningAll()
+      .executeTakeFirstOrThrow()
+      .catch(externalIdTaken);
+    await record({
+      type: 'organization.updated',
+      subject: { type: 'organization', id: row.id },
+      environment: issuer.environment,
+      issuerId: issuer.id,
+      organizationId: row.id,
+      data: { changed: Object.keys(body) },
+    });
+    afterCommit(() => services.cache.forget({ kind: 'organization', id: row.id }));
+    return { body: { data: toOrganizationResource(row) }, version: row.version };
+  },
+});

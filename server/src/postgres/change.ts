@@ -1,0 +1,50 @@
+import { type Kysely, sql } from 'kysely';
+import type { Schema } from './schema.ts';
+
+/** The channel on which every change of something that nodes hold in memory is announced. */
+export const changeChannel = 'gatelodge_change';
+
+/** A committed change of something that nodes hold in memory. */
+export type Change =
+  /** `digest` is the key's digest in hex, the name under which nodes hold it. */
+  | { kind: 'api-key'; id: string; digest: string }
+  | { kind: 'account' | 'issuer' | 'organization'; id: string }
+  /** Installation secrets: a generation was added, rewrapped or retired. */
+  | { kind: 'secrets' };
+
+/**
+ * Announces a change, in the change's own transaction: it goes out with the commit, and not at all without one.
+ *
+ * The triggers of the tables announce their rows themselves; this is for what has none. Creations stay unannounced,
+ * for nobody can hold what did not exist, and announcing cuts the rate of commits to a third.
+ */
+export async function notifyChange(tx: Kysely<Schema>, change: Change): Promise<void> {
+  await sql`select pg_notify(${changeChannel}, ${JSON.stringify(change)})`.execute(tx);
+}
+
+/**
+ * Reads an announcement. Null when it cannot be understood, such as one of a newer build: then anything may have
+ * changed, and whoever asks has to forget all that it holds.
+ */
+export function parseChange(payload: string): Change | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(payload);
+  } catch {
+    return null;
+  }
+  if (typeof value !== 'object' || value === null) return null;
+  const { kind, id, digest } = value as Record<string, unknown>;
+  switch (kind) {
+    case 'secrets':
+      return { kind };
+    case 'account':
+    case 'issuer':
+    case 'organization':
+      return typeof id === 'string' ? { kind, id } : null;
+    case 'api-key':
+      return typeof id === 'string' && typeof digest === 'string' ? { kind, id, digest } : null;
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,154 @@
+import { readFile } from 'node:fs/promises';
+import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { routes } from './app.ts';
+import { ensureBootstrap } from './bootstrap/bootstrap.ts';
+import { greet } from './bootstrap/greeting.ts';
+import { answerClientError, createEdge } from './edge/edge.ts';
+import { PreflightEndpoint } from './edge/preflight.ts';
+import { RequestInfoReader } from './edge/request-info.ts';
+import { registerHealthRoutes } from './health/health.routes.ts';
+import { createApp } from './http/app.ts';
+import { createLog, type Log } from './logs/log.ts';
+import { registerOpenApiRoute } from './openapi/openapi.routes.ts';
+import { resolveMasterKey } from './secrets/master-key.ts';
+import { resolveMetricsToken } from './secrets/metrics-token.ts';
+import { type Clock, createServices, type Services } from './services.ts';
+import type { Settings } from './settings.ts';
+import { asListenError } from './supervisor/port-probe.ts';
+import { StartError } from './supervisor/start-error.ts';
+
+/** A server that accepts requests. */
+export interface RunningServer {
+  readonly services: Services;
+  /** Where it listens; the port is the real one, also where the settings said 0. */
+  readonly url: string;
+  /** Stops accepting, lets every request that is under way finish, and ends. */
+  close(): Promise<void>;
+}
+
+export interface ServeOptions {
+  demo: boolean;
+  /** For tests. */
+  clock?: Clock;
+  log?: Log;
+  onQuery?: (sql: string) => void;
+}
+
+const maxHeaderBytes = 16 * 1024;
+
+/**
+ * Runs the server on a migrated database: services, first start, then the port.
+ *
+ * @throws StartError (or what the settings and secrets throw) when something that the operator can mend is in the way
+ */
+export async function serve(settings: Settings, options: ServeOptions): Promise<RunningServer> {
+  const log = options.log ?? createLog(settings.logLevel);
+  for (const variable of settings.unknownVariables)
+    log.warn({ variable }, 'Unknown setting; is it misspelt?');
+  if (settings.databaseUrl === undefined) {
+    throw new StartError('serve needs DATABASE_URL.', {
+      hint: 'Use gatelodge start, which brings its own Postgres.',
+    });
+  }
+  const services = await createServices(settings, {
+    databaseUrl: settings.databaseUrl,
+    masterKey: await resolveMasterKey(settings),
+    metricsToken: await resolveMetricsToken(settings),
+    log,
+    ...(options.clock && { clock: options.clock }),
+    ...(options.onQuery && { onQuery: options.onQuery }),
+  });
+  try {
+    const bootstrap = await ensureBootstrap(services, { demo: options.demo });
+    const state = { isStopping: false };
+    const server = await listen(services, state);
+    const url = urlOf(server, settings);
+    log.info({ url }, 'Listening');
+    if (settings.mode === 'development') process.stdout.write(greet(settings, bootstrap));
+    return { services, url, close: () => drain(server, services, state) };
+  } catch (error) {
+    await services.close();
+    throw error;
+  }
+}
+
+async function listen(services: Services, state: { isStopping: boolean }): Promise<Server> {
+  const { settings, log } = services;
+  const tls =
+    settings.tlsCert !== undefined && settings.tlsKey !== undefined
+      ? { cert: await readFile(settings.tlsCert), key: await readFile(settings.tlsKey) }
+      : null;
+  let server: Server | undefined;
+  const app = createApp(services, routes, (fastify) => {
+    const edge = createEdge(
+      {
+        requestInfo: new RequestInfoReader(settings.trustedProxies),
+        ...services.endpoints,
+        preflight: new PreflightEndpoint(services.keys),
+        docsBaseUrl: settings.publicUrl,
+        onError: (error, info) => log.error({ err: error, request_id: info.id }, 'request failed'),
+      },
+      fastify,
+    );
+    server =
+      tls === null
+        ? createHttpServer(serverOptions, edge)
+        : createHttpsServer({ ...serverOptions, ...tls }, edge);
+    server.on('clientError', answerClientError);
+    closeWhenStopping(server, state);
+    return server;
+  });
+  registerHealthRoutes(app, services, state);
+  registerOpenApiRoute(app, routes);
+  await app.ready();
+  if (server === undefined) throw new Error('Fastify made no server');
+  await listenOn(server, settings);
+  return server;
+}
+
+const serverOptions = {
+  maxHeaderSize: maxHeaderBytes,
+  // A second Authorization header would otherwise be dropped without a word; joined, it is ambiguous.
+  joinDuplicateHeaders: true,
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  keepAliveTimeout: 65_000,
+  connectionsCheckingInterval: 2_000,
+  // Nagle's algorithm would hold small answers back.
+  noDelay: true,
+};
+
+/** While stopping, each answer ends its connection, so that a client with keep-alive goes elsewhere. */
+function closeWhenStopping(server: Server, state: { isStopping: boolean }): void {
+  server.prependListener('request', ((_request, response) => {
+    if (state.isStopping) response.setHeader('Connection', 'close');
+  }) satisfies RequestListener);
+}
+
+function listenOn(server: Server, settings: Settings): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => reject(asListenError(error, settings.host, settings.port)));
+    server.listen(settings.port, settings.host, () => {
+      server.removeAllListeners('error');
+      resolve();
+    });
+  });
+}
+
+function urlOf(server: Server, settings: Settings): string {
+  const { port } = server.address() as AddressInfo;
+  const host = settings.host.includes(':') ? `[${settings.host}]` : settings.host;
+  return `${settings.tlsCert === undefined ? 'http' : 'https'}://${host}:${port}`;
+}
+
+async function drain(server: Server, services: Services, state: { isStopping: boolean }): Promise<void> {
+  state.isStopping = true;
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  // Connections that idle at this moment carry no request; one that turns idle later is told to close by its answer.
+  server.closeIdleConnections();
+  await closed;
+  await services.close();
+  services.log.info('Stopped');
+}

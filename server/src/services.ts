@@ -1,0 +1,148 @@
+import type pg from 'pg';
+import { createAccountDeletion } from './accounts/account-deletion.ts';
+import { Authenticator } from './authentication/authenticator.ts';
+import { Metrics } from './health/metrics.ts';
+import { createIdempotencyExpiry } from './http/idempotency-expiry.ts';
+import { idPrefixes, newId } from './ids/ids.ts';
+import type { Periodic } from './jobs/periodic.ts';
+import type { Log } from './logs/log.ts';
+import { type ChangeFeed, startChangeFeed } from './postgres/change-feed.ts';
+import { Database } from './postgres/database.ts';
+import { assertServiceRole, createPool } from './postgres/pool.ts';
+import { type InstallationSecrets, loadInstallationSecrets } from './secrets/installation-secrets.ts';
+import type { MasterKey } from './secrets/master-key.ts';
+import type { Settings } from './settings.ts';
+import { AuthorizeEndpoint } from './verification/authorize.ts';
+import { DecisionCounters } from './verification/decision-counters.ts';
+import { Freshness } from './verification/freshness.ts';
+import { KeyDirectory } from './verification/key-directory.ts';
+import { MeEndpoint } from './verification/me.ts';
+import { RecordCache } from './verification/record-cache.ts';
+import { VerifyEndpoint } from './verification/verify.ts';
+
+/** Wall-clock time, so that tests can set it. */
+export interface Clock {
+  now(): Date;
+  nowMs(): number;
+}
+
+export const systemClock: Clock = { now: () => new Date(), nowMs: () => Date.now() };
+
+export interface ServiceOptions {
+  /** Connection of the service's role. */
+  databaseUrl: string;
+  masterKey: MasterKey;
+  /** Bearer token of `/metrics`; without one there is no such page. */
+  metricsToken?: string | undefined;
+  log: Log;
+  clock?: Clock;
+  /** Told the text of every statement that a transaction of the management API runs; for tests. */
+  onQuery?: (sql: string) => void;
+}
+
+/** Everything a route may use. Made here and nowhere else. */
+export interface Services {
+  settings: Settings;
+  log: Log;
+  clock: Clock;
+  nodeId: string;
+  pool: pg.Pool;
+  database: Database;
+  secrets: InstallationSecrets;
+  cache: RecordCache;
+  changeFeed: ChangeFeed;
+  freshness: Freshness;
+  keys: KeyDirectory;
+  counters: DecisionCounters;
+  metrics: Metrics;
+  metricsToken: string | undefined;
+  accountDeletion: Periodic;
+  authenticator: Authenticator;
+  endpoints: { verify: VerifyEndpoint; me: MeEndpoint; authorize: AuthorizeEndpoint };
+  close(): Promise<void>;
+}
+
+/**
+ * Connects to a migrated database and builds the services on it.
+ *
+ * @throws StartError or MasterKeyError when the database is not one that this service may run on
+ */
+export async function createServices(settings: Settings, options: ServiceOptions): Promise<Services> {
+  const { databaseUrl, masterKey, log } = options;
+  const clock = options.clock ?? systemClock;
+  const nodeId = newId(idPrefixes.node);
+  const pool = createPool({
+    connectionString: databaseUrl,
+    max: settings.databasePool,
+    applicationName: 'gatelodge',
+    log,
+  });
+  try {
+    await assertServiceRole(pool);
+    const secrets = await loadInstallationSecrets(pool, masterKey);
+    const cache = new RecordCache(settings.cacheKeys);
+    const reloadSecrets = () => {
+      secrets
+        .reload()
+        .catch((error: unknown) =>
+          log.error({ err: error }, 'The installation secrets could not be read again'),
+        );
+    };
+    const changeFeed = startChangeFeed({
+      connectionString: databaseUrl,
+      nodeId,
+      log,
+      onChange: (change) => (change.kind === 'secrets' ? reloadSecrets() : cache.forget(change)),
+      onReconnect: () => {
+        cache.flush();
+        reloadSecrets();
+      },
+    });
+    const freshness = new Freshness({ pool, changeFeed, staleSeconds: settings.staleSeconds });
+    const keys = new KeyDirectory({ pool, cache, freshness, secrets });
+    const counters = new DecisionCounters();
+    const nowMs = () => clock.nowMs();
+    const database = new Database({ pool, ...(options.onQuery && { onQuery: options.onQuery }) });
+    const jobs = [createAccountDeletion(database, log), createIdempotencyExpiry(database, log)] as const;
+    for (const job of jobs) job.start();
+    const authenticator = new Authenticator(keys, nowMs);
+    return {
+      settings,
+      log,
+      clock,
+      nodeId,
+      pool,
+      database,
+      secrets,
+      cache,
+      changeFeed,
+      freshness,
+      keys,
+      counters,
+      metrics: new Metrics({ counters, freshness, cache, pool }),
+      metricsToken: options.metricsToken,
+      accountDeletion: jobs[0],
+      authenticator,
+      endpoints: {
+        verify: new VerifyEndpoint({ authenticator, keys, freshness, counters, nowMs }),
+        me: new MeEndpoint({ keys, counters, nowMs }),
+        authorize: new AuthorizeEndpoint({
+          keys,
+          freshness,
+          counters,
+          nowMs,
+          docsBaseUrl: settings.publicUrl,
+        }),
+      },
+      close: async () => {
+        for (const job of jobs) await job.close();
+        await changeFeed.close();
+        freshness.close();
+        await pool.end();
+      },
+    };
+  } catch (error) {
+    await pool.end();
+    throw error;
+  }
+}

@@ -1,0 +1,52 @@
+import { type Environment, environments, type KeyProfile } from '../key-profiles/key-profile.ts';
+import { parseScope } from '../scopes/scope.ts';
+
+/** What the gateway asks of the key, beyond being valid. */
+export interface AuthorizeDemands {
+  scopes: readonly string[];
+  environment: Environment | undefined;
+  /** nginx passes only 2xx, 401 and 403 from a check; with `nginx` a 429 is told another way. */
+  status: 'nginx' | undefined;
+}
+
+/** A demand that can't be understood: refused, since passing over it would open the gate. */
+export interface BadDemand {
+  refusal: 'invalid_request';
+  message: string;
+}
+
+const noDemands: AuthorizeDemands = { scopes: [], environment: undefined, status: undefined };
+
+/**
+ * Reads the query of a forward-auth request: `scope=` (repeated, or several with spaces between), `environment=` (its
+ * name or the profile's label) and `status=nginx`.
+ */
+export function parseDemands(query: string, profile: KeyProfile): AuthorizeDemands | BadDemand {
+  if (query === '') return noDemands;
+  const scopes: string[] = [];
+  let environment: Environment | undefined;
+  let status: 'nginx' | undefined;
+  for (const [name, value] of new URLSearchParams(query)) {
+    if (name === 'scope') {
+      const asked = value.split(' ').filter((scope) => scope !== '');
+      const bad = asked.map((scope) => parseScope(scope)).find((parsed) => !parsed.ok);
+      if (asked.length === 0 || bad !== undefined) {
+        return {
+          refusal: 'invalid_request',
+          message: `scope: ${bad?.ok === false ? bad.message : 'name at least one'}`,
+        };
+      }
+      scopes.push(...asked);
+    } else if (name === 'environment') {
+      environment = environments.find(
+        (candidate) =>
+          candidate === value || profile.environments[candidate].label.toLowerCase() === value.toLowerCase(),
+      );
+      if (environment === undefined)
+        return { refusal: 'invalid_request', message: 'environment: use live or sandbox' };
+    } else if (name === 'status' && value === 'nginx') {
+      status = 'nginx';
+    }
+  }
+  return { scopes, environment, status };
+}

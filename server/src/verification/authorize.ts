@@ -1,0 +1,211 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { findCredentials } from '../authentication/credentials.ts';
+import { writeAnswer } from '../edge/answer.ts';
+import { corsHeaders } from '../edge/cors.ts';
+import type { EdgeInfo } from '../edge/request-info.ts';
+import { AppError } from '../errors.ts';
+import { idPrefixes, isId } from '../ids/ids.ts';
+import { environmentLabel } from '../key-profiles/key-profile.ts';
+import { type AuthorizeDemands, parseDemands } from './authorize-demands.ts';
+import { decide } from './decide.ts';
+import type { DecisionCounters } from './decision-counters.ts';
+import { environmentHeader, environmentOfUnknownKey } from './environment-header.ts';
+import type { Freshness } from './freshness.ts';
+import type { KeyDirectory } from './key-directory.ts';
+import { queryPresentsKey } from './key-in-query.ts';
+import type { IssuerRecord, KeyRecord, OrganizationRecord } from './records.ts';
+import { type RefusalCode, refusals, renderRefusal } from './refusals.ts';
+
+export const authorizePathPrefix = '/v1/authorize/';
+
+interface Dependencies {
+  keys: KeyDirectory;
+  freshness: Freshness;
+  counters: DecisionCounters;
+  nowMs: () => number;
+  docsBaseUrl: string;
+}
+
+/** A decided request: the key that passed, or why there is none. */
+type Outcome =
+  | {
+      refusal: null;
+      key: KeyRecord;
+      organization: OrganizationRecord | null;
+      scopes: readonly string[];
+      warnings: readonly string[];
+    }
+  | { refusal: RefusalCode; key: KeyRecord | null; secret: string | null };
+
+/**
+ * `ANY /v1/authorize/{issuer_id}`: a gateway passes the headers of the request it holds and learns whether to let it
+ * through, in the dialect of the issuer's profile.
+ */
+export class AuthorizeEndpoint {
+  readonly #deps: Dependencies;
+
+  constructor(deps: Dependencies) {
+    this.#deps = deps;
+  }
+
+  async handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    info: EdgeInfo,
+    headers: string[],
+  ): Promise<void> {
+    const url = request.url ?? '';
+    const queryAt = url.indexOf('?');
+    const issuerId = url.slice(authorizePathPrefix.length, queryAt === -1 ? undefined : queryAt);
+    const issuer = isId(idPrefixes.issuer, issuerId) ? await this.#deps.keys.findIssuer(issuerId) : null;
+    if (issuer === null) {
+      headers.push(...corsHeaders(request.headers.origin, false));
+      throw new AppError('not_found');
+    }
+    const demands = parseDemands(queryAt === -1 ? '' : url.slice(queryAt + 1), issuer.profile);
+    const outcome: Outcome =
+      'refusal' in demands
+        ? { refusal: demands.refusal, key: null, secret: null }
+        : await this.#decide(request, info, issuer, demands);
+    headers.push(
+      ...corsHeaders(request.headers.origin, outcome.refusal !== 'origin_not_allowed'),
+      'X-Request-Id',
+      info.id,
+    );
+    this.#deps.counters.count(
+      'authorize',
+      outcome.refusal === null
+        ? 'VALID'
+        : (refusals[outcome.refusal].verifyCode ?? outcome.refusal.toUpperCase()),
+    );
+    if (outcome.refusal === null) this.#allow(response, headers, issuer, outcome);
+    else
+      this.#refuse(
+        response,
+        headers,
+        issuer,
+        outcome,
+        info.id,
+        'message' in demands ? demands.message : undefined,
+      );
+  }
+
+  async #decide(
+    request: IncomingMessage,
+    info: EdgeInfo,
+    issuer: IssuerRecord,
+    demands: AuthorizeDemands,
+  ): Promise<Outcome> {
+    const { headers } = request;
+    const credentials = findCredentials(headers, {
+      keyHeaders: issuer.profile.key_headers.map((name) => name.toLowerCase()),
+      takesBasic: false,
+    });
+    const originalUrl = info.isFromTrustedProxy ? String(headers['x-forwarded-uri'] ?? '') : '';
+    if (
+      queryPresentsKey(request.url ?? '', issuer.profile) ||
+      queryPresentsKey(originalUrl, issuer.profile)
+    ) {
+      return { refusal: 'ambiguous_credentials', key: null, secret: null };
+    }
+    if (credentials.outcome !== 'one') {
+      return { refusal: refusalOfCredentials[credentials.outcome], key: null, secret: null };
+    }
+    const { secret } = credentials.key;
+    const found = this.#deps.keys.find(secret);
+    const key = found instanceof Promise ? await found : found;
+    // Keys of the account and of other issuers are no keys here.
+    if (key === null || key.issuer?.id !== issuer.id) return { refusal: 'invalid_key', key: null, secret };
+    const tenantHeader = issuer.profile.tenant_header;
+    const given = tenantHeader === null ? undefined : headers[tenantHeader.name.toLowerCase()];
+    const tenantName = given === undefined || given === '' ? undefined : String(given);
+    const decision = decide(
+      key,
+      {
+        origin: headers.origin,
+        hasBrowserHeaders: headers.origin !== undefined || headers['sec-fetch-site'] !== undefined,
+        ip: info.ip,
+        tenant:
+          tenantName === undefined
+            ? null
+            : ((await this.#deps.keys.findTenant(issuer.id, tenantName)) ?? 'unknown'),
+        tenantGiven: tenantName !== undefined,
+        tenantRequired: tenantHeader?.required === true,
+        environment: demands.environment,
+        scopes: demands.scopes,
+      },
+      this.#deps.nowMs(),
+    );
+    if (!decision.valid) return { refusal: decision.refusal, key, secret };
+    return {
+      refusal: null,
+      key,
+      organization: decision.organization,
+      scopes: decision.scopes,
+      warnings: decision.warnings,
+    };
+  }
+
+  #allow(
+    response: ServerResponse,
+    headers: string[],
+    issuer: IssuerRecord,
+    { key, organization, scopes, warnings }: Extract<Outcome, { refusal: null }>,
+  ): void {
+    headers.push(
+      'X-Gatelodge-Key-Id',
+      key.id,
+      'X-Gatelodge-Account-Id',
+      issuer.account.id,
+      'X-Gatelodge-Issuer-Id',
+      issuer.id,
+      'X-Gatelodge-Organization-Id',
+      organization?.id ?? '',
+      'X-Gatelodge-Kind',
+      key.kind,
+      'X-Gatelodge-Environment',
+      key.environment,
+      'X-Gatelodge-Scopes',
+      scopes.join(' '),
+      ...environmentHeader(issuer.profile, key.environment),
+    );
+    const isStale = !this.#deps.freshness.isFresh() && this.#deps.freshness.mode === 'stale';
+    const told = isStale ? [...warnings, 'stale'] : warnings;
+    if (told.length > 0) headers.push('X-Gatelodge-Warnings', told.join(' '));
+    writeAnswer(response, 200, headers);
+  }
+
+  #refuse(
+    response: ServerResponse,
+    headers: string[],
+    issuer: IssuerRecord,
+    { refusal, key, secret }: Extract<Outcome, { refusal: RefusalCode }>,
+    requestId: string,
+    message: string | undefined,
+  ): void {
+    const { profile } = issuer;
+    const environment =
+      key?.environment ??
+      (secret === null ? null : environmentOfUnknownKey(secret, profile)) ??
+      issuer.environment;
+    headers.push(profile.environment_header, environmentLabel(profile, environment));
+    const { status } = refusals[refusal];
+    if (status === 401)
+      headers.push('WWW-Authenticate', `ApiKey realm="gatelodge", header="${profile.key_headers[0]}"`);
+    const { contentType, body } = renderRefusal(profile.error_format, refusal, {
+      requestId,
+      docsBaseUrl: this.#deps.docsBaseUrl,
+      ...(profile.tenant_header && { tenantHeader: profile.tenant_header.name }),
+      ...(message !== undefined && { message }),
+    });
+    writeAnswer(response, status, headers, body, contentType);
+  }
+}
+
+const refusalOfCredentials = {
+  missing: 'missing_key',
+  malformed: 'invalid_key',
+  // A JWT in Authorization is the application's own; it is no key.
+  token: 'missing_key',
+  ambiguous: 'ambiguous_credentials',
+} as const satisfies Record<string, RefusalCode>;

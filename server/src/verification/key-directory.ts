@@ -1,0 +1,181 @@
+import { LRUCache } from 'lru-cache';
+import type pg from 'pg';
+import { digestKeySecret, hasValidCheck } from '../api-keys/key-secret.ts';
+import { AppError } from '../errors.ts';
+import { callLookup } from '../postgres/lookup.ts';
+import { isUnavailable } from '../postgres/unavailable.ts';
+import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
+import type { Freshness } from './freshness.ts';
+import {
+  type IssuerRow,
+  type KeyRow,
+  type OrganizationRow,
+  toIssuerRecord,
+  toKeyRecord,
+  toOrganizationRecord,
+} from './lookup-rows.ts';
+import type { RecordCache } from './record-cache.ts';
+import type { IssuerRecord, KeyRecord, OrganizationRecord } from './records.ts';
+
+const rememberedUnknowns = 10_000;
+
+interface Dependencies {
+  pool: pg.Pool;
+  cache: RecordCache;
+  freshness: Freshness;
+  secrets: InstallationSecrets;
+}
+
+/**
+ * Finds keys, issuers and tenants: in memory while the cache can be trusted, else in Postgres, else (Postgres out of
+ * reach) in what memory still has, for as long as the settings allow.
+ *
+ * Answers at once on a hit, without a promise, which is what keeps the hot path free of waiting. Everything throws
+ * `unavailable` (503) when neither Postgres nor memory can answer.
+ */
+export class KeyDirectory {
+  readonly #deps: Dependencies;
+  readonly #digestKeyOf: (generation: number) => string | undefined;
+  readonly #checkKeyOf: (generation: number) => Buffer | undefined;
+  readonly #inFlight = new Map<string, { epoch: number; promise: Promise<unknown> }>();
+  /** Digests and issuer ids that Postgres does not know. Both are random, so nobody can name one before it exists. */
+  readonly #unknown = new LRUCache<string, true>({ max: rememberedUnknowns });
+
+  constructor(deps: Dependencies) {
+    this.#deps = deps;
+    this.#digestKeyOf = (generation) => deps.secrets.hexKey('api-key-digest', generation);
+    this.#checkKeyOf = (generation) => deps.secrets.key('api-key-check', generation);
+  }
+
+  /** The key of this secret, or null when there is none. A made-up secret is turned away without any SQL. */
+  find(secret: string): KeyRecord | null | Promise<KeyRecord | null> {
+    const digest = digestKeySecret(secret, this.#digestKeyOf);
+    if (digest === null) return null;
+    const isFresh = this.#deps.freshness.isFresh();
+    if (isFresh) {
+      const record = this.#deps.cache.key(digest);
+      if (record !== undefined) return record;
+    }
+    // Only what memory does not know has to prove that this installation made it.
+    if (!hasValidCheck(secret, this.#checkKeyOf)) return null;
+    if (isFresh && this.#unknown.has(digest)) return null;
+    return this.#read({
+      name: `key ${digest}`,
+      held: () => this.#deps.cache.key(digest),
+      load: () => this.#select<KeyRow & pg.QueryResultRow>('lookup_api_key', [Buffer.from(digest, 'hex')]),
+      build: toKeyRecord,
+      keep: (record, epoch) => this.#deps.cache.keepKey(digest, record, epoch),
+      supersede: (record) => this.#deps.cache.supersedeKey(digest, record),
+      remember: () => this.#unknown.set(digest, true),
+    });
+  }
+
+  /** The issuer of this id, or null when there is none. */
+  findIssuer(id: string): IssuerRecord | null | Promise<IssuerRecord | null> {
+    if (this.#deps.freshness.isFresh()) {
+      const record = this.#deps.cache.issuer(id);
+      if (record !== undefined) return record;
+      if (this.#unknown.has(id)) return null;
+    }
+    return this.#read({
+      name: id,
+      held: () => this.#deps.cache.issuer(id),
+      load: () => this.#select<IssuerRow & pg.QueryResultRow>('lookup_issuer', [id]),
+      build: toIssuerRecord,
+      keep: (record, epoch) => this.#deps.cache.keepIssuer(record, epoch),
+      supersede: (record) => this.#deps.cache.supersedeIssuer(id, record),
+      remember: () => this.#unknown.set(id, true),
+    });
+  }
+
+  /**
+   * The organization that a request calls by its id or by the account's own name for it. What is not found is asked
+   * again next time: the account chooses external ids, so one may come to exist after it was asked for.
+   */
+  findTenant(issuerId: string, name: string): OrganizationRecord | null | Promise<OrganizationRecord | null> {
+    if (this.#deps.freshness.isFresh()) {
+      const record = this.#deps.cache.tenant(issuerId, name);
+      if (record !== undefined) return record;
+    }
+    return this.#read({
+      name: `tenant ${issuerId} ${name}`,
+      held: () => this.#deps.cache.tenant(issuerId, name),
+      load: () => this.#select<OrganizationRow & pg.QueryResultRow>('lookup_organization', [issuerId, name]),
+      build: toOrganizationRecord,
+      keep: (record, epoch) => this.#deps.cache.keepTenant(issuerId, name, record, epoch),
+      supersede: (record) => this.#deps.cache.supersedeTenant(issuerId, name, record),
+      remember: () => {},
+    });
+  }
+
+  /** Whether some usable key of the issuer may be used from this origin; for preflights. */
+  async mayUseOrigin(issuerId: string, candidates: readonly string[]): Promise<boolean> {
+    const row = await this.#select<{ lookup_origin_of_issuer: boolean }>('lookup_origin_of_issuer', [
+      issuerId,
+      candidates,
+    ]);
+    return row?.lookup_origin_of_issuer === true;
+  }
+
+  async #read<Row, T>(ask: Ask<Row, T>): Promise<T | null> {
+    const { freshness } = this.#deps;
+    const state = freshness.isFresh() ? 'fresh' : await freshness.state();
+    if (state === 'unavailable') throw unavailable();
+    if (state === 'stale') return ask.held() ?? Promise.reject(unavailable());
+    try {
+      return await this.#loadOnce(ask, state === 'fresh');
+    } catch (cause) {
+      if (!isUnavailable(cause)) throw cause;
+      // Postgres went away under the read. What memory holds serves on only once freshness says that it may.
+      const held = (await freshness.state()) === 'stale' ? ask.held() : undefined;
+      if (held === undefined) throw unavailable(cause);
+      return held;
+    }
+  }
+
+  /**
+   * One read for all who ask at the same time. Who comes after a change does not join a read that began before it:
+   * its answer may be from before the change, and the caller may know that the change is done.
+   */
+  #loadOnce<Row, T>(ask: Ask<Row, T>, keepsResult: boolean): Promise<T | null> {
+    const epoch = this.#deps.cache.epoch;
+    const running = this.#inFlight.get(ask.name);
+    if (keepsResult && running !== undefined && running.epoch === epoch)
+      return running.promise as Promise<T | null>;
+    const promise = ask
+      .load()
+      .then((row) => {
+        const record = row === undefined ? null : ask.build(row);
+        if (!keepsResult) ask.supersede(record);
+        else if (record === null) ask.remember();
+        return record !== null && keepsResult ? ask.keep(record, epoch) : record;
+      })
+      .finally(() => {
+        if (this.#inFlight.get(ask.name)?.promise === promise) this.#inFlight.delete(ask.name);
+      });
+    if (keepsResult) this.#inFlight.set(ask.name, { epoch, promise });
+    return promise;
+  }
+
+  async #select<Row extends pg.QueryResultRow>(lookup: string, values: unknown[]): Promise<Row | undefined> {
+    const rows = await callLookup<Row>(this.#deps.pool, lookup, values);
+    return rows[0];
+  }
+}
+
+/** One thing to be found: how memory holds it, how Postgres is asked, and what is made of the answer. */
+interface Ask<Row, T> {
+  name: string;
+  held(): T | undefined;
+  load(): Promise<Row | undefined>;
+  build(row: Row): T;
+  keep(record: T, epoch: number): T;
+  /** Takes from memory what this read, made while memory could not be trusted, has shown to be out of date. */
+  supersede(record: T | null): void;
+  /** Postgres knows of none. */
+  remember(): void;
+}
+
+function unavailable(cause?: unknown): AppError {
+  return new AppError('unavailable', { headers: { 'Retry-After': '1' }, cause });
+}

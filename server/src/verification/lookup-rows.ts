@@ -1,0 +1,144 @@
+import { compileIpRanges } from '../api-keys/ip-ranges.ts';
+import type { Environment, KeyKind, KeyProfile } from '../key-profiles/key-profile.ts';
+import type { JsonObject } from '../postgres/schema.ts';
+import type { AccountRecord, IssuerRecord, KeyRecord, OrganizationRecord } from './records.ts';
+
+/** The members of a look-up's row that describe an account. */
+interface AccountColumns {
+  account_id: string;
+  account_status: AccountRecord['status'];
+  account_is_operator: boolean;
+  account_plan: string | null;
+}
+
+/** A row of `lookup_issuer`. */
+export interface IssuerRow extends AccountColumns {
+  id: string;
+  status: IssuerRecord['status'];
+  environment: Environment;
+  publishable_scopes: string[];
+  profile: KeyProfile;
+}
+
+/** A row of `lookup_organization`. */
+export interface OrganizationRow {
+  id: string;
+  issuer_id: string;
+  name: string;
+  external_id: string | null;
+  status: OrganizationRecord['status'];
+}
+
+/** A row of `lookup_api_key`: the key with everything above it. */
+export interface KeyRow extends AccountColumns {
+  id: string;
+  name: string;
+  issuer_id: string | null;
+  organization_id: string | null;
+  kind: KeyKind;
+  environment: Environment;
+  status: KeyRecord['status'];
+  scopes: string[] | null;
+  origins: string[];
+  browsers: KeyRecord['browsers'];
+  require_origin: boolean;
+  ips: string[];
+  metadata: JsonObject;
+  expires_at: Date | null;
+  issuer_status: IssuerRecord['status'] | null;
+  issuer_environment: Environment | null;
+  issuer_publishable_scopes: string[] | null;
+  profile: KeyProfile | null;
+  organization_name: string | null;
+  organization_external_id: string | null;
+  organization_status: OrganizationRecord['status'] | null;
+}
+
+/** A million keys mostly share these; one frozen object each instead of one a key. */
+const none: readonly string[] = Object.freeze([]);
+const noMetadata: JsonObject = Object.freeze({}) as JsonObject;
+
+export function toAccountRecord(row: AccountColumns): AccountRecord {
+  return {
+    id: row.account_id,
+    status: row.account_status,
+    isOperator: row.account_is_operator,
+    plan: row.account_plan,
+    isStale: false,
+  };
+}
+
+export function toIssuerRecord(row: IssuerRow): IssuerRecord {
+  return {
+    id: row.id,
+    account: toAccountRecord(row),
+    status: row.status,
+    environment: row.environment,
+    profile: row.profile,
+    publishableScopes: row.publishable_scopes,
+    isStale: false,
+  };
+}
+
+export function toOrganizationRecord(row: OrganizationRow): OrganizationRecord {
+  return {
+    id: row.id,
+    issuerId: row.issuer_id,
+    name: row.name,
+    externalId: row.external_id,
+    status: row.status,
+    isStale: false,
+  };
+}
+
+export function toKeyRecord(row: KeyRow): KeyRecord {
+  const account = toAccountRecord(row);
+  return {
+    id: row.id,
+    name: row.name,
+    kind: row.kind,
+    environment: row.environment,
+    status: row.status,
+    expiresAtMs: row.expires_at?.getTime() ?? null,
+    scopes: row.scopes?.length === 0 ? none : row.scopes,
+    origins: row.origins.length === 0 ? none : row.origins,
+    browsers: row.browsers,
+    requireOrigin: row.require_origin,
+    ips: row.ips.length === 0 ? null : compileIpRanges(row.ips),
+    metadata: Object.keys(row.metadata).length === 0 ? noMetadata : row.metadata,
+    account,
+    issuer: issuerOf(row, account),
+    organization: organizationOf(row),
+  };
+}
+
+function issuerOf(row: KeyRow, account: AccountRecord): IssuerRecord | null {
+  if (row.issuer_id === null) return null;
+  return {
+    id: row.issuer_id,
+    account,
+    status: present(row.issuer_status),
+    environment: present(row.issuer_environment),
+    profile: present(row.profile),
+    publishableScopes: present(row.issuer_publishable_scopes),
+    isStale: false,
+  };
+}
+
+function organizationOf(row: KeyRow): OrganizationRecord | null {
+  if (row.organization_id === null) return null;
+  return {
+    id: row.organization_id,
+    issuerId: present(row.issuer_id),
+    name: present(row.organization_name),
+    externalId: row.organization_external_id,
+    status: present(row.organization_status),
+    isStale: false,
+  };
+}
+
+/** Foreign keys promise that the parent's columns are there. */
+function present<T>(value: T | null): T {
+  if (value === null) throw new Error('an API key without its parent');
+  return value;
+}

@@ -1,0 +1,117 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { findCredentials, type PresentedKey } from '../authentication/credentials.ts';
+import { writeAnswer } from '../edge/answer.ts';
+import { corsHeaders } from '../edge/cors.ts';
+import type { EdgeInfo } from '../edge/request-info.ts';
+import { AppError } from '../errors.ts';
+import { allPresetKeyHeaders, presets } from '../key-profiles/presets.ts';
+import { decide } from './decide.ts';
+import type { DecisionCounters } from './decision-counters.ts';
+import { environmentHeader, environmentOfUnknownKey } from './environment-header.ts';
+import type { KeyDirectory } from './key-directory.ts';
+import { queryPresentsKey } from './key-in-query.ts';
+import type { KeyRecord, OrganizationRecord } from './records.ts';
+import { refusals } from './refusals.ts';
+
+const places = {
+  keyHeaders: ['authorization', ...allPresetKeyHeaders.filter((name) => name !== 'authorization')],
+  takesBasic: true,
+};
+
+interface Dependencies {
+  keys: KeyDirectory;
+  counters: DecisionCounters;
+  nowMs: () => number;
+}
+
+/** `GET /v1/me`: whoever holds a key asks who it is. */
+export class MeEndpoint {
+  readonly #deps: Dependencies;
+
+  constructor(deps: Dependencies) {
+    this.#deps = deps;
+  }
+
+  /** Errors are problem+json whatever the key's profile; `headers` collects what the answer of an error needs too. */
+  async handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    info: EdgeInfo,
+    headers: string[],
+  ): Promise<void> {
+    const origin = request.headers.origin;
+    const presented = presentedKey(request, headers);
+    const found = this.#deps.keys.find(presented.secret);
+    const key = found instanceof Promise ? await found : found;
+    if (key === null || (presented.keyId !== null && presented.keyId !== key.id)) {
+      // A secret under a wrong id belongs to no key: it tells as little as one that nobody knows.
+      this.#deps.counters.count('me', 'NOT_FOUND');
+      const environment = environmentOfUnknownKey(presented.secret, null);
+      headers.push(...corsHeaders(origin, true));
+      if (environment !== null) headers.push(...environmentHeader(presets.standard, environment));
+      throw new AppError('invalid_key');
+    }
+    const tenant = await this.#tenantOf(request, key);
+    const decision = decide(
+      key,
+      {
+        origin,
+        hasBrowserHeaders: origin !== undefined || request.headers['sec-fetch-site'] !== undefined,
+        ip: info.ip,
+        tenant: tenant ?? null,
+        tenantGiven: tenant !== undefined,
+        tenantRequired: false,
+        scopes: [],
+      },
+      this.#deps.nowMs(),
+    );
+    headers.push(
+      ...corsHeaders(origin, decision.valid || decision.refusal !== 'origin_not_allowed'),
+      ...environmentHeader(key.issuer?.profile ?? presets.standard, key.environment),
+    );
+    this.#deps.counters.count('me', decision.valid ? 'VALID' : refusals[decision.refusal].verifyCode);
+    if (!decision.valid) throw new AppError(decision.refusal);
+    headers.push('X-Request-Id', info.id);
+    writeAnswer(response, 200, headers, renderIdentity(key, decision.organization, decision.scopes));
+  }
+
+  /** The tenant header of the key's own profile, where the request has one; it is optional here. */
+  async #tenantOf(
+    request: IncomingMessage,
+    key: KeyRecord,
+  ): Promise<OrganizationRecord | 'unknown' | undefined> {
+    const name = key.issuer?.profile.tenant_header?.name.toLowerCase();
+    const given = name === undefined ? undefined : request.headers[name];
+    if (key.issuer === null || given === undefined || given === '') return undefined;
+    return (await this.#deps.keys.findTenant(key.issuer.id, String(given))) ?? 'unknown';
+  }
+}
+
+function presentedKey(request: IncomingMessage, headers: string[]): PresentedKey {
+  const credentials = findCredentials(request.headers, places);
+  const isInQuery = queryPresentsKey(request.url ?? '', null);
+  if (credentials.outcome === 'one' && !isInQuery) return credentials.key;
+  headers.push(...corsHeaders(request.headers.origin, true));
+  if (isInQuery || credentials.outcome === 'ambiguous') throw new AppError('ambiguous_credentials');
+  if (credentials.outcome === 'token') throw new AppError('invalid_token');
+  throw new AppError(credentials.outcome === 'missing' ? 'missing_key' : 'invalid_key');
+}
+
+function renderIdentity(
+  key: KeyRecord,
+  organization: OrganizationRecord | null,
+  scopes: readonly string[],
+): string {
+  return JSON.stringify({
+    data: {
+      type: 'api_key',
+      id: key.id,
+      account_id: key.account.id,
+      issuer_id: key.issuer?.id ?? null,
+      organizations:
+        organization === null ? [] : [{ org_id: organization.id, name: organization.name, scopes }],
+      environment: key.environment,
+      scopes,
+    },
+  });
+}

@@ -1,0 +1,53 @@
+import type { CompiledIpRanges } from '../api-keys/ip-ranges.ts';
+import type { Environment, KeyKind, KeyProfile } from '../key-profiles/key-profile.ts';
+import type { JsonObject } from '../postgres/schema.ts';
+
+/** What a decision needs of an account. `isStale` says that it has changed since; then it may not be used any more. */
+export interface AccountRecord {
+  readonly id: string;
+  readonly status: 'active' | 'suspended' | 'deleting';
+  readonly isOperator: boolean;
+  readonly plan: string | null;
+  isStale: boolean;
+}
+
+/** What a decision needs of an issuer, its key profile included. */
+export interface IssuerRecord {
+  readonly id: string;
+  readonly account: AccountRecord;
+  readonly status: 'active' | 'suspended';
+  readonly environment: Environment;
+  readonly profile: KeyProfile;
+  readonly publishableScopes: readonly string[];
+  isStale: boolean;
+}
+
+/** What a decision needs of an organization. */
+export interface OrganizationRecord {
+  readonly id: string;
+  readonly issuerId: string;
+  readonly name: string;
+  readonly externalId: string | null;
+  readonly status: 'active' | 'suspended';
+  isStale: boolean;
+}
+
+/** An API key with all that a decision about it needs; a plain object, about 400 bytes of its own. */
+export interface KeyRecord {
+  readonly id: string;
+  readonly name: string;
+  readonly kind: KeyKind;
+  readonly environment: Environment;
+  readonly status: 'active' | 'disabled' | 'revoked';
+  readonly expiresAtMs: number | null;
+  /** null: every permission of the account. */
+  readonly scopes: readonly string[] | null;
+  readonly origins: readonly string[];
+  readonly browsers: 'allow' | 'deny';
+  readonly requireOrigin: boolean;
+  readonly ips: CompiledIpRanges | null;
+  readonly metadata: JsonObject;
+  readonly account: AccountRecord;
+  readonly issuer: IssuerRecord | null;
+  readonly organization: OrganizationRecord | null;
+}

@@ -1,0 +1,182 @@
+import type { ErrorFormat } from '../key-profiles/key-profile.ts';
+
+/** What a message may need to know of the refusal at hand. */
+export interface RefusalDetails {
+  /** The profile's tenant header, for `tenant_required`. */
+  tenantHeader?: string | undefined;
+  /** Whole seconds after which the same request passes, for `rate_limited` and `quota_exceeded`. */
+  retryAfterSeconds?: number | undefined;
+  /** Says more than the table can, such as the field and the fix for `invalid_request`; never an id or a secret. */
+  message?: string | undefined;
+}
+
+interface Refusal {
+  /** HTTP status. */
+  readonly status: 401 | 403 | 422 | 429 | 503;
+  /** What `POST /v1/keys/verify` calls it; null where verify can't come to it. */
+  readonly verifyCode: string | null;
+  /** `code` and `type` of the nested dialect. */
+  readonly nested: readonly [code: string, type: string];
+  /** `code` of the flat dialect. */
+  readonly flat: string;
+  /** The message, without what only the refusal at hand knows; also the title of the problem. */
+  readonly message: string;
+  readonly nestedMessage?: string;
+  /** The message with what the refusal at hand knows. */
+  readonly describe?: (details: RefusalDetails) => string;
+}
+
+const authentication = {
+  status: 401,
+  nested: ['authentication_failed', 'authentication_error'],
+  flat: 'UNAUTHORIZED',
+} as const;
+
+function permission<const Code extends string, const VerifyCode extends string>(
+  code: Code,
+  verifyCode: VerifyCode,
+) {
+  return { status: 403, verifyCode, nested: [code, 'permission_error'], flat: 'FORBIDDEN' } as const;
+}
+
+function limit<const Code extends string, const Name extends string>(code: Code, name: Name) {
+  return {
+    status: 429,
+    verifyCode: name,
+    nested: [code, 'rate_limit_error'],
+    flat: name,
+    message: 'Rate limit exceeded',
+    // Always the plural: clients read the number out of this text by its form.
+    describe: ({ retryAfterSeconds }: RefusalDetails) =>
+      retryAfterSeconds === undefined
+        ? 'Rate limit exceeded'
+        : `Rate limit exceeded. Try again in ${retryAfterSeconds} seconds.`,
+  } as const;
+}
+
+/** Every way in which a request with a key (or towards one) is refused, in all its spellings. */
+export const refusals = {
+  missing_key: { ...authentication, verifyCode: null, message: 'Missing API key' },
+  invalid_key: {
+    ...authentication,
+    verifyCode: 'NOT_FOUND',
+    message: 'Invalid API key',
+    nestedMessage: 'Invalid API key provided',
+  },
+  revoked_key: { ...authentication, verifyCode: 'REVOKED', message: 'API key has been revoked' },
+  expired_key: { ...authentication, verifyCode: 'EXPIRED', message: 'API key has expired' },
+  disabled_key: { ...authentication, verifyCode: 'DISABLED', message: 'API key is disabled' },
+  ambiguous_credentials: { ...authentication, verifyCode: null, message: 'Ambiguous credentials' },
+  account_suspended: {
+    ...permission('account_suspended', 'ACCOUNT_SUSPENDED'),
+    message: 'Account is suspended',
+  },
+  issuer_suspended: { ...permission('issuer_suspended', 'ISSUER_SUSPENDED'), message: 'Issuer is suspended' },
+  wrong_environment: {
+    ...permission('wrong_environment', 'WRONG_ENVIRONMENT'),
+    message: 'Environment not allowed for this key',
+  },
+  tenant_required: {
+    ...permission('tenant_required', 'TENANT_REQUIRED'),
+    message: 'Tenant is required',
+    describe: ({ tenantHeader }) =>
+      tenantHeader === undefined ? 'Tenant is required' : `Tenant header ${tenantHeader} is required`,
+  },
+  tenant_mismatch: {
+    ...permission('tenant_mismatch', 'TENANT_MISMATCH'),
+    message: 'Tenant not allowed for this key',
+  },
+  tenant_suspended: { ...permission('tenant_suspended', 'TENANT_SUSPENDED'), message: 'Tenant is suspended' },
+  origin_not_allowed: {
+    ...permission('origin_not_allowed', 'ORIGIN_NOT_ALLOWED'),
+    message: 'Origin not allowed',
+  },
+  secret_key_in_browser: {
+    ...permission('secret_key_in_browser', 'SECRET_KEY_IN_BROWSER'),
+    message: 'Secret key not allowed in a browser',
+  },
+  ip_not_allowed: { ...permission('ip_not_allowed', 'IP_NOT_ALLOWED'), message: 'IP address not allowed' },
+  insufficient_scope: {
+    ...permission('insufficient_scope', 'INSUFFICIENT_SCOPE'),
+    message: 'Insufficient scope',
+  },
+  rate_limited: limit('rate_limited', 'RATE_LIMITED'),
+  quota_exceeded: limit('quota_exceeded', 'QUOTA_EXCEEDED'),
+  invalid_request: {
+    status: 422,
+    verifyCode: null,
+    nested: ['invalid_request', 'invalid_request_error'],
+    flat: 'INVALID_REQUEST',
+    message: 'The request is not valid',
+  },
+  invalid_otp: {
+    status: 401,
+    verifyCode: null,
+    nested: ['invalid_otp', 'authentication_error'],
+    flat: 'INVALID_OTP',
+    message: 'Invalid code',
+  },
+  invalid_token: {
+    status: 401,
+    verifyCode: null,
+    nested: ['invalid_token', 'authentication_error'],
+    flat: 'INVALID_TOKEN',
+    message: 'Invalid token',
+  },
+  unavailable: {
+    status: 503,
+    verifyCode: null,
+    nested: ['unavailable', 'api_error'],
+    flat: 'UNAVAILABLE',
+    message: 'Try again shortly',
+  },
+} as const satisfies Record<string, Refusal>;
+
+export type RefusalCode = keyof typeof refusals;
+
+/** The `code` of a verify answer for a refused key. */
+export type RefusedVerifyCode = Exclude<(typeof refusals)[RefusalCode]['verifyCode'], null>;
+
+export interface RefusalContext extends RefusalDetails {
+  requestId: string;
+  /** Where /docs/errors lives, without a slash at the end. */
+  docsBaseUrl: string;
+}
+
+export interface RenderedRefusal {
+  contentType: 'application/json' | 'application/problem+json';
+  body: string;
+}
+
+/** The body of a refusal in a profile's dialect, byte for byte as the contract has it; the status is in the table. */
+export function renderRefusal(
+  format: ErrorFormat,
+  code: RefusalCode,
+  context: RefusalContext,
+): RenderedRefusal {
+  const refusal: Refusal = refusals[code];
+  const message = context.message ?? refusal.describe?.(context) ?? refusal.message;
+  if (format === 'problem') {
+    return {
+      contentType: 'application/problem+json',
+      body: JSON.stringify(toProblem(code, message, context)),
+    };
+  }
+  const body =
+    format === 'flat'
+      ? { error: message, code: refusal.flat }
+      : {
+          error: {
+            code: refusal.nested[0],
+            message: context.message ?? refusal.nestedMessage ?? message,
+            type: refusal.nested[1],
+          },
+        };
+  return { contentType: 'application/json', body: JSON.stringify(body) };
+}
+
+/** RFC 9457. */
+function toProblem(code: RefusalCode, detail: string, { requestId, docsBaseUrl }: RefusalContext) {
+  const { message: title, status } = refusals[code];
+  return { type: `${docsBaseUrl}/docs/errors/${code}`, title, status, detail, code, request_id: requestId };
+}

@@ -1,0 +1,55 @@
+import pg from 'pg';
+import type { TestProject } from 'vitest/node';
+import { migrateDatabase } from '../../src/postgres/migrate.ts';
+import type { EmbeddedPostgres } from '../../src/supervisor/embedded-postgres.ts';
+import { silentLog } from '../../src/supervisor/log.ts';
+import { startTestCluster } from './cluster.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** URLs of the run's Postgres by role, with `databasePlaceholder` where the name of the database goes. */
+    postgres: { superuserUrl: string; ownerUrl: string; appUrl: string };
+  }
+}
+
+/** Stands for the name of a database in the URLs that the tests are given. */
+export const databasePlaceholder = 'test_database';
+
+/** Database that every test database is a copy of. */
+export const templateDatabase = 'gatelodge_template';
+
+/**
+ * One embedded Postgres for the whole run, and in it a migrated database to copy. Everything is removed at the end,
+ * also when the set-up fails half-way.
+ */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const { postgres, remove } = await startTestCluster({ max_connections: '300' });
+  try {
+    await makeTemplate(postgres);
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+  project.provide('postgres', {
+    superuserUrl: postgres.databaseUrl(databasePlaceholder, 'gatelodge_root'),
+    ownerUrl: postgres.databaseUrl(databasePlaceholder, 'gatelodge_owner'),
+    appUrl: postgres.databaseUrl(databasePlaceholder, 'gatelodge_app'),
+  });
+  return remove;
+}
+
+async function makeTemplate(postgres: EmbeddedPostgres): Promise<void> {
+  const superuser = new pg.Client({ connectionString: postgres.superuserUrl });
+  await superuser.connect();
+  try {
+    await superuser.query(`create database ${templateDatabase} owner gatelodge_owner`);
+    await migrateDatabase({
+      ownerUrl: postgres.databaseUrl(templateDatabase, 'gatelodge_owner'),
+      log: silentLog,
+    });
+    // A database that somebody is connected to cannot be copied.
+    await superuser.query(`alter database ${templateDatabase} is_template true allow_connections false`);
+  } finally {
+    await superuser.end();
+  }
+}
