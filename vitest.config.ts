@@ -5,6 +5,7 @@ const isSoak = process.env.GATELODGE_TEST_SCALE === 'soak';
 export default defineConfig({
   test: {
     include: ['server/src/**/*.test.ts', 'server/test/**/*.test.ts'],
+    setupFiles: ['server/test/harness/setup.ts'],
     globalSetup: ['server/test/harness/global-setup.ts'],
     // Files run in parallel, each on a database of its own; two workers fit the two cores the suite is planned for.
     maxWorkers: 2,

@@ -125,11 +125,11 @@ run_round() {
   export HOME=$work npm_config_cache=$work/npm-cache
   cd "$work"
   say "user $(id -un), in $clone ($(stat -c %a "$work")), system node $(node --version), npm $(npm --version)"
-  git clone -q "$bundle" "$clone"
+  git -c advice.detachedHead=false clone -q "$bundle" "$clone"
   port=$(node -p 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); }); ""' | grep .)
 
   begun=$(now_ms)
-  (cd "$clone" && npm ci --no-fund --no-audit) >"$work/ci.log" 2>&1 || { tail -n 40 "$work/ci.log" >&2 && fail 'npm ci failed'; }
+  (cd "$clone" && npm ci --no-fund --no-audit) >"$work/ci.log" 2>&1 || { head -n 40 "$work/ci.log" >&2 && fail 'npm ci failed'; }
   say "npm ci: $(($(now_ms) - begun)) ms"
   start_and_wait
   say "first start to /readyz: $started_ms ms"

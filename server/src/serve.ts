@@ -30,6 +30,8 @@ export interface RunningServer {
 
 export interface ServeOptions {
   demo: boolean;
+  /** Takes the lines that a developer sees; stdout unless given. */
+  announce?: (text: string) => void;
   /** For tests. */
   clock?: Clock;
   log?: Log;
@@ -46,7 +48,7 @@ const maxHeaderBytes = 16 * 1024;
 export async function serve(settings: Settings, options: ServeOptions): Promise<RunningServer> {
   const log = options.log ?? createLog(settings.logLevel);
   for (const variable of settings.unknownVariables)
-    log.warn({ variable }, 'Unknown setting; is it misspelt?');
+    log.warn({ variables: [variable] }, 'Unknown setting; is it misspelt?');
   if (settings.databaseUrl === undefined) {
     throw new StartError('serve needs DATABASE_URL.', {
       hint: 'Use gatelodge start, which brings its own Postgres.',
@@ -65,8 +67,9 @@ export async function serve(settings: Settings, options: ServeOptions): Promise<
     const state = { isStopping: false };
     const server = await listen(services, state);
     const url = urlOf(server, settings);
-    log.info({ url }, 'Listening');
-    if (settings.mode === 'development') process.stdout.write(greet(settings, bootstrap));
+    log.info({ host: settings.host, port: settings.port }, 'Listening');
+    const announce = options.announce ?? ((text) => process.stdout.write(text));
+    if (settings.mode === 'development') announce(greet(settings, bootstrap));
     return { services, url, close: () => drain(server, services, state) };
   } catch (error) {
     await services.close();

@@ -12,7 +12,7 @@ import { parseScope } from '../scopes/scope.ts';
 import { parseIpRange } from './ip-ranges.ts';
 import { parseAllowedOrigin } from './origins.ts';
 
-type Parsed = { ok: true } | { ok: false; message: string; suggestion?: string };
+type Parsed = { ok: true } | { ok: false; message: string };
 
 /** A list of up to 100 texts, each in a form of its own; each bad entry is told with its fix. Doubles are dropped. */
 function listOf(parse: (entry: string) => Parsed & { value?: string }) {
@@ -23,8 +23,7 @@ function listOf(parse: (entry: string) => Parsed & { value?: string }) {
       const values = entries.map((entry, index) => {
         const parsed = parse(entry);
         if (parsed.ok) return parsed.value ?? entry;
-        const fix = parsed.suggestion === undefined ? '' : `; use "${parsed.suggestion}"`;
-        context.addIssue({ code: 'custom', path: [index], message: parsed.message + fix, input: entry });
+        context.addIssue({ code: 'custom', path: [index], message: parsed.message, input: entry });
         return entry;
       });
       return [...new Set(values)];

@@ -1,4 +1,5 @@
 import type { Principal } from '../authentication/principal.ts';
+import { AppError } from '../errors.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
 import { type KeyProfile, renderPrefix } from '../key-profiles/key-profile.ts';
 import { presets } from '../key-profiles/presets.ts';
@@ -11,6 +12,8 @@ import { mintKeySecret } from './key-secret.ts';
 
 const rotationDueDays = 90;
 const dayMs = 86_400_000;
+/** SQLSTATE that the trigger `live_secret_generations` raises. */
+const retiredGeneration = '55000';
 
 /** A key that has passed the rules of `key-rules.ts`. */
 export interface NewApiKey extends KeyFacts {
@@ -72,8 +75,20 @@ export async function insertApiKey(
       updated_at: now,
     })
     .returningAll()
-    .executeTakeFirstOrThrow();
+    .executeTakeFirstOrThrow()
+    .catch((error: unknown) => afterRetirement(secrets, error));
   return { row, secret: minted.secret };
+}
+
+/**
+ * A generation of a secret was retired at this moment, and this node had not heard of it: it reads the secrets again,
+ * and the same call works when it is repeated.
+ */
+async function afterRetirement(secrets: InstallationSecrets, error: unknown): Promise<never> {
+  const isRetired = error instanceof Error && 'code' in error && error.code === retiredGeneration;
+  if (!isRetired) throw error;
+  await secrets.reload();
+  throw new AppError('unavailable', { headers: { 'Retry-After': '1' }, cause: error });
 }
 
 /** Who made it, for `created_by`. */

@@ -26,7 +26,7 @@ export function toPrincipal(record: KeyRecord, presentedSecret: string): Princip
     issuerId: record.issuer?.id ?? null,
     organizationId: record.organization?.id ?? null,
     environment: record.environment,
-    permissions: record.scopes === null ? 'all' : new Set(record.scopes),
+    permissions: record.scopes === null && record.issuer === null ? 'all' : new Set(record.scopes ?? []),
     isOperator: record.account.isOperator && record.issuer === null,
     presentedSecret,
   };

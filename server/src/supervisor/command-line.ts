@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { packageVersion } from '../version.ts';
 import { reportFailure } from './report-failure.ts';
 
 /**
@@ -10,7 +10,7 @@ import { reportFailure } from './report-failure.ts';
 export async function runCommandLine(argv: readonly string[]): Promise<void> {
   const program = new Command('gatelodge')
     .description('Self-hosted multi-tenant API keys and multi-tenant login.')
-    .version(readVersion());
+    .version(packageVersion);
   registerServerCommands(program);
   registerOpenapiCommand(program);
   // These register themselves, which means loading them: not for a command that is one of the above.
@@ -61,11 +61,4 @@ function registerOpenapiCommand(program: Command): void {
       const { openapiCommand } = await import('../cli/openapi.ts');
       await openapiCommand(options);
     });
-}
-
-function readVersion(): string {
-  const description: unknown = JSON.parse(
-    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
-  );
-  return (description as { version: string }).version;
 }

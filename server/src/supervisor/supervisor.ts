@@ -74,7 +74,7 @@ export async function runSupervisor(
   }
 
   function serverCommand(): readonly string[] {
-    const main = fileURLToPath(import.meta.resolve('../main.ts'));
+    const main = fileURLToPath(new URL('../main.ts', import.meta.url));
     return options.serverCommand ?? [main, 'serve', ...(options.demo ? ['--demo'] : [])];
   }
 }

@@ -221,6 +221,26 @@ describe('a change committed elsewhere holds within a second', () => {
     expect((await ask()).status).toBe('suspended');
   });
 
+  // Attack: the network keeps an answer that was read before the revocation, and delivers it seconds later.
+  it('when an answer of Postgres arrives late', async () => {
+    await warm();
+    await feedProxy.refuse();
+    await becomesMode('read-through');
+    let committedAtMs = Number.POSITIVE_INFINITY;
+    const answers = await askDuring(async () => {
+      await pause(50);
+      poolProxy.holdBack('active');
+      await pause(50);
+      committedAtMs = await suspend();
+      await pause(1_300);
+      poolProxy.thaw();
+      await pause(300);
+    });
+    const late = answers.filter((answer) => answer.believedAtMs > committedAtMs + 1_000);
+    expect(late.filter((answer) => answer.status === 'active')).toEqual([]);
+    expect(late.at(-1)?.status).toBe('suspended');
+  });
+
   it('when it happens while nobody listens', async () => {
     await warm();
     await feedProxy.refuse();

@@ -3,7 +3,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-type Link = { client: Socket; server: Socket };
+type Link = { client: Socket; server: Socket; heldBack?: Buffer };
 
 /**
  * Stands between the code under test and Postgres and does what networks do: cuts connections, or lets them hang
@@ -17,6 +17,7 @@ export class PostgresProxy {
   #isFrozen = false;
   #isDeaf = false;
   #cutAfter: string | undefined;
+  #holdBack: string | undefined;
 
   /** Starts one before the Postgres of this URL (of its Unix socket). */
   static async start(url: string): Promise<PostgresProxy> {
@@ -90,9 +91,12 @@ export class PostgresProxy {
   thaw(): void {
     this.#isFrozen = false;
     this.#isDeaf = false;
-    for (const { client, server } of this.#links) {
-      client.resume();
-      server.resume();
+    this.#holdBack = undefined;
+    for (const link of this.#links) {
+      if (link.heldBack !== undefined) link.client.write(link.heldBack);
+      delete link.heldBack;
+      link.client.resume();
+      link.server.resume();
     }
   }
 
@@ -100,6 +104,11 @@ export class PostgresProxy {
   dropAnswers(): void {
     this.#isDeaf = true;
     for (const { server } of this.#links) server.pause();
+  }
+
+  /** From now on keeps every answer that contains `text`, and whatever follows it on that connection, until `thaw`. */
+  holdBack(text: string): void {
+    this.#holdBack = text;
   }
 
   /** Delivers the next message that contains `text` to Postgres, waits until it has answered, and cuts. */
@@ -113,7 +122,7 @@ export class PostgresProxy {
   }
 
   #accept(client: Socket): void {
-    const link = { client, server: connect(this.#target) };
+    const link: Link = { client, server: connect(this.#target) };
     this.#links.add(link);
     for (const socket of [link.client, link.server]) {
       socket.on('error', () => {});
@@ -131,7 +140,14 @@ export class PostgresProxy {
         link.server.once('data', () => link.client.destroy());
       }
     });
-    link.server.on('data', (bytes) => link.client.write(bytes));
+    link.server.on('data', (bytes) => {
+      if (this.#holdBack !== undefined && bytes.includes(this.#holdBack)) {
+        link.heldBack = bytes;
+        link.server.pause();
+      } else {
+        link.client.write(bytes);
+      }
+    });
     if (this.#isFrozen) {
       link.client.pause();
       link.server.pause();
