@@ -9,6 +9,8 @@ import { fileURLToPath } from 'node:url';
 /** A server under test, in a process of its own. */
 export interface BenchServer {
   port: number;
+  /** Seconds of processor time that the serving process has used so far, user and system. */
+  cpuSeconds(): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -42,7 +44,8 @@ export async function startGatelodge(): Promise<BenchServer & { bootstrap: Boots
     await ended(child, 'SIGTERM');
     await rm(dataDir, { recursive: true, force: true });
   };
-  return { port, bootstrap, stop };
+  const pid = await servingProcess(child.pid!);
+  return { port, bootstrap, cpuSeconds: () => cpuSecondsOf(pid), stop };
 }
 
 /** Starts the bare server that answers these bytes. */
@@ -55,7 +58,24 @@ export async function startFloor(headers: string[], body: string): Promise<Bench
   const port = await new Promise<number>((resolve) =>
     child.once('message', (message) => resolve(Number(message))),
   );
-  return { port, stop: () => ended(child, 'SIGTERM') };
+  return { port, cpuSeconds: () => cpuSecondsOf(child.pid!), stop: () => ended(child, 'SIGTERM') };
+}
+
+/** The supervisor's child that serves: the one whose command line says so. */
+async function servingProcess(supervisor: number): Promise<number> {
+  const children = await readFile(`/proc/${supervisor}/task/${supervisor}/children`, 'utf8');
+  for (const pid of children.trim().split(' ')) {
+    const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8');
+    if (commandLine.split('\0').includes('serve')) return Number(pid);
+  }
+  throw new Error('the supervisor has no serving process');
+}
+
+/** From /proc/PID/stat, whose fields 14 and 15 count in hundredths of a second. */
+async function cpuSecondsOf(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 async function ready(url: string, child: ChildProcess): Promise<void> {

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { type RoundResult, runRound } from './load.ts';
-import { startFloor, startGatelodge } from './servers.ts';
+import { type BenchServer, startFloor, startGatelodge } from './servers.ts';
 
 const rounds = 7;
 const roundSeconds = 2;
@@ -24,7 +24,7 @@ export async function benchVerify(): Promise<void> {
     try {
       const table: Record<string, unknown>[] = [];
       for (const connections of connectionCounts)
-        table.push(await compare(connections, gatelodge.port, floor.port, requests));
+        table.push(await compare(connections, gatelodge, floor, requests));
       console.table(table);
       await record(table);
     } finally {
@@ -35,16 +35,25 @@ export async function benchVerify(): Promise<void> {
   }
 }
 
-async function compare(connections: number, ours: number, floor: number, requests: Buffer[]) {
-  const pairs: { ours: RoundResult; floor: RoundResult }[] = [];
-  const round = (port: number, seconds: number) =>
-    runRound({
-      port,
+interface Measured extends RoundResult {
+  /** Processor time that the server used for one request. */
+  cpuUs: number;
+}
+
+async function compare(connections: number, ours: BenchServer, floor: BenchServer, requests: Buffer[]) {
+  const pairs: { ours: Measured; floor: Measured }[] = [];
+  const round = async (server: BenchServer, seconds: number): Promise<Measured> => {
+    const before = await server.cpuSeconds();
+    const result = await runRound({
+      port: server.port,
       connections,
       seconds,
       request: (index, count) => requests[(index * 31 + count) % requests.length]!,
       expects: '"valid":true',
     });
+    const cpuSeconds = (await server.cpuSeconds()) - before;
+    return { ...result, cpuUs: (cpuSeconds * 1e6) / (result.requestsPerSecond * seconds) };
+  };
   await round(ours, 2);
   await round(floor, 2);
   for (let index = 0; index < rounds; index++) {
@@ -56,8 +65,7 @@ async function compare(connections: number, ours: number, floor: number, request
   }
   const wrong = pairs.reduce((sum, pair) => sum + pair.ours.wrong + pair.floor.wrong, 0);
   if (wrong > 0) throw new Error(`${wrong} answers were wrong, so the figures mean nothing`);
-  const medianOf = (pick: (pair: { ours: RoundResult; floor: RoundResult }) => number) =>
-    median(pairs.map(pick));
+  const medianOf = (pick: (pair: { ours: Measured; floor: Measured }) => number) => median(pairs.map(pick));
   return {
     connections,
     'ours req/s': Math.round(medianOf((pair) => pair.ours.requestsPerSecond)),
@@ -68,6 +76,9 @@ async function compare(connections: number, ours: number, floor: number, request
     'ours p99 ms': round2(medianOf((pair) => pair.ours.p99Ms)),
     'floor p99 ms': round2(medianOf((pair) => pair.floor.p99Ms)),
     'p99 ratio': round2(medianOf((pair) => pair.ours.p99Ms / pair.floor.p99Ms)),
+    'ours CPU µs': round2(medianOf((pair) => pair.ours.cpuUs)),
+    'floor CPU µs': round2(medianOf((pair) => pair.floor.cpuUs)),
+    'CPU ratio': round2(medianOf((pair) => pair.floor.cpuUs / pair.ours.cpuUs)),
   };
 }
 

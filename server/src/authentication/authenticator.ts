@@ -9,6 +9,7 @@ import type { KeyDirectory } from '../verification/key-directory.ts';
 import type { KeyRecord } from '../verification/records.ts';
 import { type CredentialPlaces, findCredentials, type PresentedKey } from './credentials.ts';
 
+const noScopes: readonly string[] = Object.freeze([]);
 const authorizationOnly: CredentialPlaces = { keyHeaders: ['authorization'], takesBasic: true };
 
 /** A caller whose key has passed every check on itself. */
@@ -35,11 +36,22 @@ export class Authenticator {
    *   the environment of its key: so an error's answer has them too.
    * @throws a refusal: 401 for no key, a wrong or a dead one, 403 for a suspended owner or a restriction
    */
-  async authenticate(request: IncomingMessage, headers: string[]): Promise<Caller> {
-    const origin = request.headers.origin;
+  authenticate(request: IncomingMessage, headers: string[]): Caller | Promise<Caller> {
     const presented = presentedKey(request, headers);
     const found = this.#keys.find(presented.secret);
-    const record = found instanceof Promise ? await found : found;
+    // Without a promise on a hit: this stands on the hot path of every verification.
+    if (found instanceof Promise)
+      return found.then((record) => this.#check(request, headers, presented, record));
+    return this.#check(request, headers, presented, found);
+  }
+
+  #check(
+    request: IncomingMessage,
+    headers: string[],
+    presented: PresentedKey,
+    record: KeyRecord | null,
+  ): Caller {
+    const { origin } = request.headers;
     if (record === null || (presented.keyId !== null && presented.keyId !== record.id)) {
       const environment = environmentOfUnknownKey(presented.secret, null);
       headers.push(...corsHeaders(origin, true));
@@ -55,7 +67,7 @@ export class Authenticator {
         tenant: null,
         tenantGiven: false,
         tenantRequired: false,
-        scopes: [],
+        scopes: noScopes,
       },
       this.#nowMs(),
     );

@@ -34,7 +34,8 @@ export function findCredentials(headers: IncomingHttpHeaders, places: Credential
   let isMalformed = false;
   for (const name of places.keyHeaders) {
     const value = headers[name];
-    if (value === undefined) continue;
+    // Empty is what a client without a key sends: nothing.
+    if (value === undefined || value === '') continue;
     // Node joins a repeated custom header with ", ", which no key contains.
     for (const part of typeof value === 'string' ? value.split(', ') : value) {
       const presented =

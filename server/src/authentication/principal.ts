@@ -27,7 +27,8 @@ export function toPrincipal(record: KeyRecord, presentedSecret: string): Princip
     organizationId: record.organization?.id ?? null,
     environment: record.environment,
     permissions: record.scopes === null && record.issuer === null ? 'all' : new Set(record.scopes ?? []),
-    isOperator: record.account.isOperator && record.issuer === null,
+    // Accounts are live data, which a sandbox key never touches.
+    isOperator: record.account.isOperator && record.issuer === null && record.environment === 'live',
     presentedSecret,
   };
 }

@@ -51,7 +51,7 @@ export function createEdge(deps: Dependencies, fastify: RequestListener): Reques
   };
   return (request, response) => {
     const info = deps.requestInfo.read(request);
-    const url = request.url ?? '/';
+    const url = originForm(request);
     const queryAt = url.indexOf('?');
     const path = queryAt === -1 ? url : url.slice(0, queryAt);
     if (!info.isSecure && (!info.isLoopback || info.isFromTrustedProxy) && !plainHttpPaths.has(path)) {
@@ -62,11 +62,24 @@ export function createEdge(deps: Dependencies, fastify: RequestListener): Reques
     if (path === '/v1/keys/verify' && request.method === 'POST')
       return answer(deps.verify, request, response, info);
     if (path.startsWith(authorizePathPrefix)) return answer(deps.authorize, request, response, info);
-    if (path === '/v1/me' && request.method === 'GET') return answer(deps.me, request, response, info);
+    if (path === '/v1/me' && (request.method === 'GET' || request.method === 'HEAD'))
+      return answer(deps.me, request, response, info);
     response.setHeader('X-Request-Id', info.id);
     response.setHeader('X-Content-Type-Options', 'nosniff');
     fastify(request, response);
   };
+}
+
+/**
+ * Path and query of a request. A server takes the whole URL as well (RFC 9112 §3.2.2); from here on nothing meets it,
+ * so that no check on a path can be passed by.
+ */
+function originForm(request: IncomingMessage): string {
+  const url = request.url ?? '/';
+  if (url.startsWith('/')) return url;
+  const path = url.replace(/^https?:\/\/[^/?#]*/i, '');
+  request.url = path.startsWith('/') ? path : `/${path}`;
+  return request.url;
 }
 
 /** What an error of whatever kind becomes for the caller; only the log learns more. */
@@ -75,33 +88,4 @@ export function toAppError(error: unknown): AppError {
   if (isUnavailable(error))
     return new AppError('unavailable', { headers: { 'Retry-After': '1' }, cause: error });
   return new AppError('internal_error', { cause: error });
-}
-
-/** Answers what node:http itself could not parse, and ends the connection. */
-export function answerClientError(error: NodeJS.ErrnoException, socket: import('node:stream').Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const code =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? 'headers_too_large'
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? 'request_timeout'
-        : 'bad_request';
-  const { status, message: title, detail } = { ...describe(code) };
-  const body = JSON.stringify({ type: 'about:blank', title, status, detail, code, request_id: '' });
-  socket.end(
-    `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  );
-}
-
-function describe(code: 'headers_too_large' | 'request_timeout' | 'bad_request') {
-  const { status, detail } = new AppError(code);
-  const message = {
-    headers_too_large: 'Request Header Fields Too Large',
-    request_timeout: 'Request Timeout',
-    bad_request: 'Bad Request',
-  };
-  return { status, detail, message: message[code] };
 }

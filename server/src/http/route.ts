@@ -39,9 +39,9 @@ export interface RouteContext<Params, Query, Body> {
   now: Date;
   ifMatch: string | undefined;
   /** Writes an event in the transaction of the change, with the caller as its actor. */
-  record(event: NewEvent): Promise<void>;
+  record: (event: NewEvent) => Promise<void>;
   /** Runs once the transaction has committed and before the answer goes out. */
-  afterCommit(effect: () => void): void;
+  afterCommit: (effect: () => void) => void;
   /** The cursors of this list, bound to account, path and every query member but `cursor` and `limit`. */
   cursors: CursorCodec;
 }
@@ -88,7 +88,8 @@ export interface RouteDefinition<
 /** A route whose answers are made elsewhere (the hot path at the edge); it stands here for its contract only. */
 export interface ContractOnlyRoute extends RouteText {
   handler: null;
-  security: 'key' | 'profile-key' | 'none' | 'metrics-token';
+  /** `any-key` takes a key in the header of any preset too, `issuer-key` in those of the issuer's profile alone. */
+  security: 'key' | 'any-key' | 'issuer-key' | 'none' | 'metrics-token';
   /** Every method is answered alike; OpenAPI lists the usual ones. */
   anyMethod?: boolean;
   params?: z.ZodType;

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 
 /** Every prefix an id of Gatelodge can have, by the noun it names. */
 export const idPrefixes = {
@@ -18,8 +18,6 @@ export type IdPrefix = (typeof idPrefixes)[keyof typeof idPrefixes];
 const base36Length = 25;
 const idBody = /^[0-9a-z]{25}$/;
 
-let lastTimestamp = 0n;
-
 /**
  * Makes an id: the prefix and 25 base36 characters of a UUIDv7 (RFC 9562 §5.7).
  *
@@ -27,12 +25,20 @@ let lastTimestamp = 0n;
  * carry the fraction of the millisecond and are counted up when the clock has not moved (RFC 9562 §6.2, method 3).
  */
 export function newId(prefix: IdPrefix): string {
-  const random = randomBytes(8).readBigUInt64BE() & 0x3fff_ffff_ffff_ffffn;
-  const timestamp = nextTimestamp();
-  const milliseconds = timestamp >> 12n;
-  const fraction = timestamp & 0xfffn;
-  const uuid = (milliseconds << 80n) | (0x7n << 76n) | (fraction << 64n) | (0x2n << 62n) | random;
-  return prefix + uuid.toString(36).padStart(base36Length, '0');
+  fillUuid();
+  let body = '';
+  // Five digits at a time: 36^5 leaves room to divide 16 bits at a time within what a number holds exactly.
+  for (let group = 0; group < base36Length; group += 5) {
+    let remainder = 0;
+    for (let at = 0; at < uuid.length; at++) {
+      const dividend = remainder * 0x10000 + uuid[at]!;
+      const quotient = Math.floor(dividend / base36Group);
+      uuid[at] = quotient;
+      remainder = dividend - quotient * base36Group;
+    }
+    body = remainder.toString(36).padStart(5, '0') + body;
+  }
+  return prefix + body;
 }
 
 /** Says whether `value` has the form of an id with this prefix; it says nothing about whether such an object exists. */
@@ -40,14 +46,46 @@ export function isId(prefix: IdPrefix, value: string): boolean {
   return value.startsWith(prefix) && idBody.test(value.slice(prefix.length));
 }
 
-/** Milliseconds since 1970 and 12 bits of the next millisecond, strictly rising within this process. */
-function nextTimestamp(): bigint {
-  const nowMs = performance.timeOrigin + performance.now();
+/** The UUID that is being written, 16 bits at a time, the most significant first. */
+const uuid = new Uint16Array(8);
+const base36Group = 36 ** 5;
+
+// The CSPRNG is asked for many ids at once: a call costs more than the bytes. Each byte is used once.
+const randomPool = new Uint16Array(2048);
+let randomAt = randomPool.length;
+
+let lastMs = 0;
+let lastFraction = 0;
+
+function fillUuid(): void {
+  moveClock();
+  if (randomAt === randomPool.length) {
+    randomFillSync(randomPool);
+    randomAt = 0;
+  }
+  uuid[0] = Math.floor(lastMs / 0x1_0000_0000);
+  uuid[1] = Math.floor(lastMs / 0x1_0000) % 0x1_0000;
+  uuid[2] = lastMs % 0x1_0000;
+  uuid[3] = 0x7000 | lastFraction;
+  uuid[4] = 0x8000 | (randomPool[randomAt]! & 0x3fff);
+  uuid[5] = randomPool[randomAt + 1]!;
+  uuid[6] = randomPool[randomAt + 2]!;
+  uuid[7] = randomPool[randomAt + 3]!;
+  randomAt += 4;
+}
+
+/** Milliseconds since 1970 and the fraction of the next one in 4096ths, strictly rising within this process. */
+function moveClock(): void {
   const wallMs = Date.now();
+  const preciseMs = performance.timeOrigin + performance.now();
   // The monotonic clock gives the fraction; the wall clock wins where the two have drifted apart.
-  const whole = Math.floor(nowMs) === wallMs ? Math.floor(nowMs) : wallMs;
-  const fraction = Math.floor((nowMs - Math.floor(nowMs)) * 4096);
-  const candidate = (BigInt(whole) << 12n) | BigInt(fraction);
-  lastTimestamp = candidate > lastTimestamp ? candidate : lastTimestamp + 1n;
-  return lastTimestamp;
+  const fraction = Math.floor(preciseMs) === wallMs ? Math.floor((preciseMs - wallMs) * 4096) : 0;
+  if (wallMs > lastMs || (wallMs === lastMs && fraction > lastFraction)) {
+    lastMs = wallMs;
+    lastFraction = fraction;
+  } else if (lastFraction < 4095) lastFraction++;
+  else {
+    lastMs++;
+    lastFraction = 0;
+  }
 }

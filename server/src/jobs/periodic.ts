@@ -5,7 +5,7 @@ interface PeriodicOptions {
   everyMs: number;
   log: Log;
   /** Answers true when there is more to do at once. */
-  work(signal: AbortSignal): Promise<boolean>;
+  work: (signal: AbortSignal) => Promise<boolean>;
 }
 
 /** Work that a node does again and again, never twice at the same time; a failure is logged and tried again later. */

@@ -5,7 +5,7 @@ import { corsHeaders } from '../edge/cors.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
-import { environmentLabel } from '../key-profiles/key-profile.ts';
+import { environmentLabel, type KeyProfile } from '../key-profiles/key-profile.ts';
 import { type AuthorizeDemands, parseDemands } from './authorize-demands.ts';
 import { decide } from './decide.ts';
 import type { DecisionCounters } from './decision-counters.ts';
@@ -66,7 +66,7 @@ export class AuthorizeEndpoint {
     const outcome: Outcome =
       'refusal' in demands
         ? { refusal: demands.refusal, key: null, secret: null }
-        : await this.#decide(request, info, issuer, demands);
+        : await this.#decide(request, info, issuer, demands).catch(unavailableOutcome);
     headers.push(
       ...corsHeaders(request.headers.origin, outcome.refusal !== 'origin_not_allowed'),
       'X-Request-Id',
@@ -190,8 +190,8 @@ export class AuthorizeEndpoint {
       issuer.environment;
     headers.push(profile.environment_header, environmentLabel(profile, environment));
     const { status } = refusals[refusal];
-    if (status === 401)
-      headers.push('WWW-Authenticate', `ApiKey realm="gatelodge", header="${profile.key_headers[0]}"`);
+    if (status === 401) headers.push('WWW-Authenticate', challengeOf(profile));
+    if (status === 503) headers.push('Retry-After', '1');
     const { contentType, body } = renderRefusal(profile.error_format, refusal, {
       requestId,
       docsBaseUrl: this.#deps.docsBaseUrl,
@@ -200,6 +200,20 @@ export class AuthorizeEndpoint {
     });
     writeAnswer(response, status, headers, body, contentType);
   }
+}
+
+/** While Postgres is away the issuer may be known and the key not: that too is said in the issuer's dialect. */
+function unavailableOutcome(error: unknown): Outcome {
+  if (!(error instanceof AppError) || error.code !== 'unavailable') throw error;
+  return { refusal: 'unavailable', key: null, secret: null };
+}
+
+/** How a 401 says where the key belongs (RFC 9110 §11.6.1). */
+function challengeOf(profile: KeyProfile): string {
+  const header = profile.key_headers[0];
+  return header?.toLowerCase() === 'authorization'
+    ? 'Bearer realm="gatelodge"'
+    : `ApiKey realm="gatelodge", header="${header}"`;
 }
 
 const refusalOfCredentials = {

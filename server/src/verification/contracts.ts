@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ErrorCode } from '../errors.ts';
 import { environmentField, text, timestampField } from '../http/fields.ts';
 import { defineContract } from '../http/route.ts';
 import { refusals } from './refusals.ts';
@@ -18,7 +19,17 @@ export const verifyBody = z
       .nullish()
       .describe('Your name for the request; comes back on the answer.'),
   })
-  .meta({ id: 'VerifyRequest' });
+  .meta({
+    id: 'VerifyRequest',
+    examples: [
+      {
+        key: 'gl_live_sk_EXAMPLEexampleEXAMPLEexampleEXAMPLEexample0011',
+        origin: 'https://app.example.com',
+        ip: '203.0.113.7',
+        scopes: ['invoices:read'],
+      },
+    ],
+  });
 
 const verifyCodes = [
   'VALID',
@@ -77,6 +88,18 @@ const identity = z
   })
   .meta({ id: 'Identity' });
 
+/** Why a key is no key any more, or never was. */
+const deadKeys: readonly ErrorCode[] = [
+  'missing_key',
+  'invalid_key',
+  'revoked_key',
+  'expired_key',
+  'disabled_key',
+  'ambiguous_credentials',
+];
+const suspensions: readonly ErrorCode[] = ['account_suspended', 'issuer_suspended', 'tenant_suspended'];
+const restrictions: readonly ErrorCode[] = ['origin_not_allowed', 'secret_key_in_browser', 'ip_not_allowed'];
+
 /** The operations that the edge answers itself. */
 export const verificationContracts = [
   defineContract({
@@ -89,6 +112,7 @@ export const verificationContracts = [
     security: 'key',
     body: verifyBody,
     responses: { 200: { description: 'The decision.', schema: verifyResult } },
+    errors: [...deadKeys, ...suspensions, ...restrictions, 'permission_denied', 'invalid_request'],
   }),
   defineContract({
     method: 'GET',
@@ -96,8 +120,9 @@ export const verificationContracts = [
     operationId: 'me.get',
     summary: 'Who is this credential?',
     description: 'By Basic (`key id:secret`), Bearer, or the key header of any preset.',
-    security: 'profile-key',
+    security: 'any-key',
     responses: { 200: { description: 'Who it is.', schema: identity } },
+    errors: [...deadKeys, ...suspensions, ...restrictions, 'invalid_token', 'tenant_mismatch'],
   }),
   defineContract({
     method: 'GET',
@@ -106,7 +131,7 @@ export const verificationContracts = [
     summary: 'Decide a request for a gateway (forward auth)',
     description:
       'Takes the original request’s headers by any method. Answers 200 with the identity in headers, or a refusal in the dialect of the issuer’s key profile.',
-    security: 'profile-key',
+    security: 'issuer-key',
     anyMethod: true,
     params: z.object({ issuer_id: z.string() }),
     query: z.object({
@@ -128,9 +153,18 @@ export const verificationContracts = [
           'X-Gatelodge-Kind',
           'X-Gatelodge-Environment',
           'X-Gatelodge-Scopes',
-          'X-Environment',
         ],
       },
     },
+    errors: [
+      ...deadKeys,
+      ...suspensions,
+      ...restrictions,
+      'tenant_required',
+      'tenant_mismatch',
+      'wrong_environment',
+      'insufficient_scope',
+      'invalid_request',
+    ],
   }),
 ];

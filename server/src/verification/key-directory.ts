@@ -38,6 +38,11 @@ export class KeyDirectory {
   readonly #digestKeyOf: (generation: number) => string | undefined;
   readonly #checkKeyOf: (generation: number) => Buffer | undefined;
   readonly #inFlight = new Map<string, { epoch: number; promise: Promise<unknown> }>();
+  /**
+   * How many reads have gone past memory. A slow fill that began while memory was trusted and ends after such a read
+   * may be the older of the two: kept, it would bring back what that read has shown to be revoked.
+   */
+  #readsPastMemory = 0;
   /** Digests and issuer ids that Postgres does not know. Both are random, so nobody can name one before it exists. */
   readonly #unknown = new LRUCache<string, true>({ max: rememberedUnknowns });
 
@@ -139,21 +144,30 @@ export class KeyDirectory {
    */
   #loadOnce<Row, T>(ask: Ask<Row, T>, keepsResult: boolean): Promise<T | null> {
     const epoch = this.#deps.cache.epoch;
-    const running = this.#inFlight.get(ask.name);
-    if (keepsResult && running !== undefined && running.epoch === epoch)
+    const readsPastMemory = this.#readsPastMemory;
+    const name = `${keepsResult} ${ask.name}`;
+    const running = this.#inFlight.get(name);
+    if (running !== undefined && running.epoch === epoch)
       return running.promise as Promise<T | null>;
     const promise = ask
       .load()
       .then((row) => {
         const record = row === undefined ? null : ask.build(row);
-        if (!keepsResult) ask.supersede(record);
-        else if (record === null) ask.remember();
-        return record !== null && keepsResult ? ask.keep(record, epoch) : record;
+        if (!keepsResult) {
+          this.#readsPastMemory++;
+          ask.supersede(record);
+          return record;
+        }
+        if (record === null) {
+          ask.remember();
+          return null;
+        }
+        return readsPastMemory === this.#readsPastMemory ? ask.keep(record, epoch) : record;
       })
       .finally(() => {
-        if (this.#inFlight.get(ask.name)?.promise === promise) this.#inFlight.delete(ask.name);
+        if (this.#inFlight.get(name)?.promise === promise) this.#inFlight.delete(name);
       });
-    if (keepsResult) this.#inFlight.set(ask.name, { epoch, promise });
+    this.#inFlight.set(name, { epoch, promise });
     return promise;
   }
 

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { LRUCache } from 'lru-cache';
 import type { AccountRecord, IssuerRecord, KeyRecord, OrganizationRecord } from './records.ts';
+import { TwoGenerationMap } from './two-generation-map.ts';
 
 /** A change of something a node may hold in memory, as the database's triggers announce it. */
 export type RecordChange =
@@ -21,7 +22,7 @@ type Shared = AccountRecord | IssuerRecord | OrganizationRecord;
  */
 export class RecordCache {
   #epoch = 0;
-  readonly #keys: LRUCache<string, KeyRecord>;
+  readonly #keys: TwoGenerationMap<KeyRecord>;
   readonly #accounts: LRUCache<string, AccountRecord>;
   readonly #issuers: LRUCache<string, IssuerRecord>;
   readonly #organizations: LRUCache<string, OrganizationRecord>;
@@ -29,7 +30,7 @@ export class RecordCache {
   readonly #tenants: LRUCache<string, OrganizationRecord>;
 
   constructor(maxKeys: number) {
-    this.#keys = new LRUCache({ max: maxKeys });
+    this.#keys = new TwoGenerationMap(maxKeys);
     this.#accounts = sharedCache(maxKeys);
     this.#issuers = sharedCache(maxKeys);
     this.#organizations = sharedCache(maxKeys);

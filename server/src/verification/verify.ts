@@ -36,7 +36,8 @@ export class VerifyEndpoint {
     info: EdgeInfo,
     headers: string[],
   ): Promise<void> {
-    const { record: caller } = await this.#deps.authenticator.authenticate(request, headers);
+    const authenticated = this.#deps.authenticator.authenticate(request, headers);
+    const { record: caller } = authenticated instanceof Promise ? await authenticated : authenticated;
     if (caller.scopes !== null && !caller.scopes.includes('keys:verify')) {
       throw new AppError('permission_denied', { detail: 'The API key lacks the permission keys:verify.' });
     }
@@ -50,7 +51,8 @@ export class VerifyEndpoint {
       writeAnswer(response, 200, headers, notFoundBody(asked.request_id ?? info.id));
       return;
     }
-    const decision = await this.#decide(subject, asked);
+    const decided = this.#decide(subject, asked);
+    const decision = decided instanceof Promise ? await decided : decided;
     const code = decision.valid ? 'VALID' : refusals[decision.refusal].verifyCode;
     this.#deps.counters.count('verify', code);
     writeAnswer(
@@ -61,12 +63,14 @@ export class VerifyEndpoint {
     );
   }
 
-  async #decide(subject: KeyRecord, asked: VerifyRequest): Promise<Decision> {
-    let tenant: OrganizationRecord | null | 'unknown' = null;
-    if (asked.tenant !== undefined && subject.issuer !== null) {
-      const found = this.#deps.keys.findTenant(subject.issuer.id, asked.tenant);
-      tenant = (found instanceof Promise ? await found : found) ?? 'unknown';
-    }
+  #decide(subject: KeyRecord, asked: VerifyRequest): Decision | Promise<Decision> {
+    if (asked.tenant === undefined || subject.issuer === null) return this.#decideFor(subject, asked, null);
+    const found = this.#deps.keys.findTenant(subject.issuer.id, asked.tenant);
+    if (found instanceof Promise) return found.then((tenant) => this.#decideFor(subject, asked, tenant));
+    return this.#decideFor(subject, asked, found);
+  }
+
+  #decideFor(subject: KeyRecord, asked: VerifyRequest, tenant: OrganizationRecord | null): Decision {
     return decide(
       subject,
       {

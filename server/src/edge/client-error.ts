@@ -1,0 +1,41 @@
+import { type ServerResponse, STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { AppError, type ErrorCode } from '../errors.ts';
+import { problemContentType, toProblem } from '../http/problem.ts';
+import { idPrefixes, newId } from '../ids/ids.ts';
+
+const codeOfParserError: Record<string, ErrorCode> = {
+  HPE_HEADER_OVERFLOW: 'headers_too_large',
+  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+};
+
+/** As node:http keeps it on the socket: the answer under way, if any. */
+type ServedSocket = Duplex & { _httpMessage?: ServerResponse | null };
+
+/**
+ * Makes the handler of `clientError`: it answers what node:http itself could not parse, and ends the connection.
+ * Where an answer is under way already it only ends the connection, since a second one would run into the first.
+ *
+ * @param docsBaseUrl where /docs/errors lives
+ */
+export function createClientErrorHandler(docsBaseUrl: string) {
+  return (error: NodeJS.ErrnoException, socket: ServedSocket): void => {
+    if (error.code === 'ECONNRESET' || !socket.writable || socket._httpMessage?.headersSent === true) {
+      socket.destroy();
+      return;
+    }
+    const appError = new AppError(codeOfParserError[error.code ?? ''] ?? 'bad_request', { cause: error });
+    const requestId = newId(idPrefixes.request);
+    const body = JSON.stringify(toProblem(appError, requestId, docsBaseUrl));
+    const head = [
+      `HTTP/1.1 ${appError.status} ${STATUS_CODES[appError.status]}`,
+      `X-Request-Id: ${requestId}`,
+      'Cache-Control: no-store',
+      'X-Content-Type-Options: nosniff',
+      `Content-Type: ${problemContentType}`,
+      `Content-Length: ${Buffer.byteLength(body)}`,
+      'Connection: close',
+    ];
+    socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  };
+}
