@@ -1,8 +1,16 @@
 import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { type CompiledIpRanges, canonicalIp, compileIpRanges, isIpAllowed } from '../api-keys/ip-ranges.ts';
-import type { RequestInfo } from '../http/route.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
+
+/** What is known of a request before its route is. */
+export interface RequestInfo {
+  /** `X-Request-Id` of the caller where well formed, else made here. */
+  id: string;
+  /** The client's address; forwarded ones only from trusted proxies. */
+  ip: string;
+  userAgent: string | null;
+}
 
 /** What the edge knows of a request besides what handlers may see. */
 export interface EdgeInfo extends RequestInfo {

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Principal } from '../authentication/principal.ts';
+import type { RequestInfo } from '../edge/request-info.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { NewEvent } from '../events/event.ts';
 import type { Transaction } from '../postgres/database.ts';
@@ -8,15 +9,6 @@ import type { Services } from '../services.ts';
 import type { CursorCodec } from './pagination.ts';
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-
-/** What is known of a request before its route is. */
-export interface RequestInfo {
-  /** `X-Request-Id` of the caller where well formed, else made here. */
-  id: string;
-  /** The client's address; forwarded ones only from trusted proxies. */
-  ip: string;
-  userAgent: string | null;
-}
 
 /** What a handler answers. The body passes through the response schema of its status. */
 export interface Answer {
