@@ -143,8 +143,11 @@ run_round() {
   stop_and_check
 
   begun=$(now_ms)
-  (cd "$clone" && npm cit --no-fund --no-audit) >"$work/cit.log" 2>&1 || { tail -n 120 "$work/cit.log" >&2 && fail 'npm cit failed'; }
-  say "npm cit: $(($(now_ms) - begun)) ms; $(grep -E '^ *Tests ' "$work/cit.log" | tr -s ' ' || true)"
+  (cd "$clone" && npm cit --no-fund --no-audit) >"$work/cit.log" 2>&1 || {
+    tail -n 120 "$work/cit.log" >&2
+    fail "npm cit failed: $(grep -aE '^.{0,20} FAIL ' "$work/cit.log" | cut -c1-300 || true)"
+  }
+  say "npm cit: $(($(now_ms) - begun)) ms; $(sed 's/\x1b\[[0-9;]*m//g' "$work/cit.log" | grep -aE '^ *Tests ' | tr -s ' ' || true)"
   [ -z "$(processes_of_clone)" ] || fail "npm cit left running: $(processes_of_clone | tr '\n' ' ')"
 }
 

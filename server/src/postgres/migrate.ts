@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { parseIntoClientConfig } from 'pg-connection-string';
-import { exitCodes, StartError } from '../supervisor/start-error.ts';
+import { exitCodes, StartError, systemErrorCode } from '../supervisor/start-error.ts';
 import { schemaName } from './connection-config.ts';
 import type { DatabaseLog } from './log.ts';
 import { readMigrationFiles } from './migration-files.ts';
@@ -90,7 +90,9 @@ async function connectOwner(options: MigrateOptions): Promise<pg.Client> {
 }
 
 function cannotConnect(cause: unknown, exitCode: number = exitCodes.configuration): StartError {
-  const reason = cause instanceof Error ? cause.message || ('code' in cause ? cause.code : '') : cause;
+  // Node's own error of several refused addresses has a code and no message.
+  const reason =
+    cause instanceof Error ? cause.message || systemErrorCode(cause) || cause.name : String(cause);
   return new StartError(`Postgres cannot be reached for the migrations: ${reason}`, {
     hint: 'Check DATABASE_OWNER_URL (or DATABASE_URL where that is unset): host, port, database, user and password.',
     exitCode,

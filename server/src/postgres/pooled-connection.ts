@@ -39,8 +39,7 @@ export class PooledConnection implements DatabaseConnection {
     return isWrite ? { rows, numAffectedRows: BigInt(rowCount ?? 0) } : { rows };
   }
 
-  // biome-ignore lint/correctness/useYield: the interface wants a generator, and we stream nowhere.
-  async *streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
+  streamQuery(): never {
     throw new Error('Streaming a query is not supported; read in pages.');
   }
 

@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import type { Account } from './account.ts';
 import type { ClusterHome } from './cluster-home.ts';
 import { runAs } from './run-as.ts';
-import { StartError, systemErrorCode } from './start-error.ts';
+import { exitCodes, StartError, systemErrorCode } from './start-error.ts';
 
 /** Binaries that the account can run. */
 export type PostgresBinaries = {
@@ -97,11 +97,26 @@ async function openCopy(found: BinariesPackage, home: ClusterHome): Promise<stri
   // Versions of before an upgrade, and copies that a kill cut short.
   for (const old of present) await rm(join(home.binariesDirectory, old), { recursive: true, force: true });
   const draft = `${copy}.partial`;
-  await copyTree(join(found.root, 'native'), join(draft, 'native'));
-  await chmod(draft, 0o755);
-  if (!(await makeLinks({ ...found, root: draft }))) throw new Error(`can't make links in ${draft}`);
-  await rename(draft, copy);
-  return copy;
+  try {
+    await copyTree(join(found.root, 'native'), join(draft, 'native'));
+    await chmod(draft, 0o755);
+    if (!(await makeLinks({ ...found, root: draft }))) throw new Error(`can't make links in ${draft}`);
+    await rename(draft, copy);
+    return copy;
+  } catch (error) {
+    await rm(draft, { recursive: true, force: true });
+    throw explainCopy(error, home.binariesDirectory);
+  }
+}
+
+function explainCopy(error: unknown, directory: string): unknown {
+  const code = systemErrorCode(error);
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
+  return new StartError(`The 60 MB of Postgres' binaries do not fit on the disk of ${directory}.`, {
+    hint: 'Make room on that disk, or install Gatelodge where every user can read it, so that no copy is needed.',
+    exitCode: exitCodes.unavailable,
+    cause: error,
+  });
 }
 
 /** Files keep their execute bit and nothing else: the copy must be readable under any umask. */
@@ -109,7 +124,8 @@ async function copyTree(from: string, to: string): Promise<void> {
   await mkdir(to, { recursive: true });
   await chmod(to, 0o755);
   const entries = await readdir(from, { withFileTypes: true });
-  await Promise.all(
+  // All are waited for before a failure is passed on, so that none writes into a draft that is being removed.
+  const copied = await Promise.allSettled(
     entries.map(async (entry) => {
       const source = join(from, entry.name);
       const target = join(to, entry.name);
@@ -120,4 +136,6 @@ async function copyTree(from: string, to: string): Promise<void> {
       await chmod(target, basename(from) === 'bin' || entry.name.includes('.so') ? 0o755 : 0o644);
     }),
   );
+  const failed = copied.find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
 }

@@ -5,7 +5,7 @@ import { accountOfThisProcess } from './account.ts';
 import type { PostgresBinaries } from './binaries.ts';
 import type { ClusterHome } from './cluster-home.ts';
 import { runAs } from './run-as.ts';
-import { StartError } from './start-error.ts';
+import { exitCodes, StartError } from './start-error.ts';
 
 /** The superuser of the embedded cluster; migrations and the service never use it. */
 export const superuserRole = 'gatelodge_root';
@@ -53,14 +53,26 @@ async function initialize(home: ClusterHome, binaries: PostgresBinaries, cluster
   ]);
   if (made.code !== 0) {
     await runAs(home.account, 'rm', ['-rf', '--', draft]);
-    const said = made.stderr.trim().split('\n').slice(-5).join('\n');
-    throw new StartError(`The embedded database could not be made in ${home.directory}:\n${said}`, {
-      hint: /no space left/i.test(said)
-        ? 'Make room on that disk, or name a data directory on another one with GATELODGE_DATA_DIR.'
-        : 'Mend what initdb complains about, or set DATABASE_URL to a Postgres of your own.',
-    });
+    throw explainInitdb(home, made.stderr.trim().split('\n'));
   }
   await rename(draft, cluster);
+}
+
+function explainInitdb(home: ClusterHome, said: string[]): StartError {
+  const full = said.find(saysDiskFull);
+  const told = full === undefined ? said.slice(-5).join('\n') : full;
+  return new StartError(`The embedded database could not be made in ${home.directory}:\n${told}`, {
+    hint:
+      full === undefined
+        ? 'Mend what initdb complains about, or set DATABASE_URL to a Postgres of your own.'
+        : 'Make room on that disk, or name a data directory on another one with GATELODGE_DATA_DIR.',
+    exitCode: full === undefined ? exitCodes.configuration : exitCodes.unavailable,
+  });
+}
+
+/** Whether a line that Postgres wrote is about a full disk. */
+export function saysDiskFull(line: string): boolean {
+  return /no space left|free disk space|disk quota exceeded/i.test(line);
 }
 
 /**

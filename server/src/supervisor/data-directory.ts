@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, link, mkdir, open, readdir, readFile, realpath, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { StartError, systemErrorCode } from './start-error.ts';
+import { exitCodes, StartError, systemErrorCode } from './start-error.ts';
 
 /** An open data directory: it exists, belongs to us, can be written, and has its id. */
 export type DataDirectory = {
@@ -132,6 +132,7 @@ function asStartError(error: unknown, path: string): unknown {
     case 'EDQUOT':
       return new StartError(`The disk of the data directory ${path} is full.`, {
         hint: 'Make room on it, or name a directory on another disk with GATELODGE_DATA_DIR.',
+        exitCode: exitCodes.unavailable,
         cause: error,
       });
     default:

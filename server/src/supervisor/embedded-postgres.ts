@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openBinaries, type PostgresBinaries } from './binaries.ts';
-import { openCluster, superuserRole } from './cluster.ts';
+import { openCluster, saysDiskFull, superuserRole } from './cluster.ts';
 import { type ClusterHome, openClusterHome } from './cluster-home.ts';
 import type { DataDirectory } from './data-directory.ts';
 import type { SupervisorLog } from './log.ts';
@@ -9,7 +9,7 @@ import { becomesReady, type PostgresProcess, spawnPostgres } from './postgres-pr
 import type { Exit } from './process-exit.ts';
 import { ensureRoles, ownerRole, serviceDatabase, serviceRole } from './roles.ts';
 import { openSocketDirectory, removeSocketDirectory, socketPort } from './socket-directory.ts';
-import { StartError } from './start-error.ts';
+import { exitCodes, StartError, systemErrorCode } from './start-error.ts';
 
 export type EmbeddedPostgresOptions = {
   dataDirectory: DataDirectory;
@@ -62,7 +62,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     const embedded = describe(running, socketDirectory);
     await ensureRoles(embedded.superuserUrl).catch(async (error: unknown) => {
       await running.stop();
-      throw error;
+      throw systemErrorCode(error) === diskFullState ? explain([String(error)], cluster) : error;
     });
     return embedded;
   } catch (error) {
@@ -70,6 +70,9 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     throw error;
   }
 }
+
+/** SQLSTATE disk_full. */
+const diskFullState = '53100';
 
 async function startOn(
   cluster: string,
@@ -109,12 +112,16 @@ function isPassing(said: readonly string[]): boolean {
 }
 
 function explain(said: readonly string[], cluster: string): StartError {
-  const text = said.slice(-8).join('\n');
-  return new StartError(`The embedded Postgres on ${cluster} does not start. It says:\n${text}`, {
-    hint: /no space left/i.test(text)
-      ? 'Make room on that disk; nothing that was acknowledged is lost.'
-      : 'Mend what it complains about, restore the data directory from a backup, or set DATABASE_URL to a Postgres of your own.',
-  });
+  const isDiskFull = said.some(saysDiskFull);
+  return new StartError(
+    `The embedded Postgres on ${cluster} does not start. It says:\n${said.slice(-8).join('\n')}`,
+    {
+      hint: isDiskFull
+        ? 'Make room on that disk; nothing that was acknowledged is lost.'
+        : 'Mend what it complains about, restore the data directory from a backup, or set DATABASE_URL to a Postgres of your own.',
+      exitCode: isDiskFull ? exitCodes.unavailable : exitCodes.configuration,
+    },
+  );
 }
 
 function describe(running: PostgresProcess, socketDirectory: string): EmbeddedPostgres {

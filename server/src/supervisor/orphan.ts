@@ -24,7 +24,7 @@ export async function clearOrphan(cluster: string, log: SupervisorLog): Promise<
     log.warn({ pid }, 'Stopping a Postgres that a killed Gatelodge left running');
     await end(pid, cluster, ['SIGINT', 'SIGQUIT', 'SIGKILL']);
   } else if (isAlive(pid)) {
-    log.warn({ pid }, 'Ignoring a pid file of Postgres whose pid belongs to another process now');
+    log.warn({ pid }, 'Removing a pid file of Postgres whose process is gone or another one now');
     await unlink(pidFile).catch(() => {});
   }
   // Servers of a session whose postmaster was killed live on until they notice, and Postgres waits for them.

@@ -55,8 +55,9 @@ export async function spawnServer(options: {
     child.once('error', () => resolve({ code: null, signal: null }));
     child.once('exit', (code, signal) => resolve({ code, signal }));
   });
-  // For the next start, in case we are killed and the server outlives us for a moment.
-  if (child.pid) await writeFile(pidFile(options.dataDirectory), `${child.pid}\n`, { mode: 0o600 });
+  // For the next start, in case we are killed and the server outlives us for a moment. A full disk is no reason not to
+  // run the server.
+  await writeFile(pidFile(options.dataDirectory), `${child.pid}\n`, { mode: 0o600 }).catch(() => {});
   return {
     pid: child.pid,
     exited,
@@ -80,7 +81,7 @@ export async function clearOrphanServer(data: DataDirectory, log: SupervisorLog)
   log.warn({ pid }, 'Waiting for the server that a killed supervisor left behind');
   const deadline = Date.now() + orphanDrainMs;
   while (await isServerOf(pid, data)) {
-    if (Date.now() > deadline) process.kill(pid, 'SIGKILL');
+    if (Date.now() > deadline) kill(pid);
     await sleep(20);
   }
 }
@@ -89,6 +90,14 @@ export async function clearOrphanServer(data: DataDirectory, log: SupervisorLog)
 async function isServerOf(pid: number, data: DataDirectory): Promise<boolean> {
   const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '');
   return environment.split('\0').includes(`${markVariable}=${data.id}`);
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended in this moment.
+  }
 }
 
 function pidFile(data: DataDirectory): string {

@@ -3,7 +3,7 @@
  *
  * - `configuration` (78): nothing changes until somebody changes something; don't restart.
  * - `unavailable` (69): something outside is in the way (a taken port, another process on the data directory,
- *   a database that does not answer); a later start may succeed.
+ *   a full disk, a database that does not answer); a later start may succeed.
  */
 export const exitCodes = { configuration: 78, unavailable: 69 } as const;
 
@@ -38,7 +38,7 @@ export function isStartErrorCode(code: number | null): code is number {
   return code === exitCodes.configuration || code === exitCodes.unavailable;
 }
 
-/** The `code` of an error of node:fs or node:net (`ENOENT`, `EADDRINUSE` …); undefined for anything else. */
+/** The `code` of an error of node:fs, node:net or pg (`ENOENT`, `EADDRINUSE`, `53100` …); undefined for any other. */
 export function systemErrorCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;

@@ -27,7 +27,7 @@ async function startSupervisor(dataDir: string, env: NodeJS.ProcessEnv = {}, wan
   const child = spawn(process.execPath, [script, dataDir, String(port)], {
     stdio: ['ignore', 'ignore', 'pipe'],
     detached: true,
-    env: { ...process.env, ...env },
+    env: { ...process.env, DATABASE_URL: undefined, DATABASE_OWNER_URL: undefined, ...env },
   });
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -103,6 +103,20 @@ describe('the supervisor', () => {
     expect(server.DATABASE_URL).toMatch(/^postgresql:\/\/gatelodge_app@/);
     expect(server.DATABASE_OWNER_URL).toBeUndefined();
     expect(await canQuery(server.DATABASE_URL)).toBe(true);
+  });
+
+  it('with a database of the operator’s own starts none, and keeps the owner’s URL to itself', async () => {
+    await using directory = await throwAwayDirectory();
+    const data = await directory.open();
+    const urls = {
+      DATABASE_URL: 'postgres://service:secret@127.0.0.1/theirs',
+      DATABASE_OWNER_URL: 'postgres://owner:secret@127.0.0.1/theirs',
+    };
+    await using supervisor = await startSupervisor(data.path, urls);
+    const server = await supervisor.answers();
+    expect(server.DATABASE_URL).toBe(urls.DATABASE_URL);
+    expect(server.DATABASE_OWNER_URL).toBeUndefined();
+    expect(await exists(join(data.path, 'postgres'))).toBe(false);
   });
 
   it('starts a killed server again, every time', async () => {

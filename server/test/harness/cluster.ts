@@ -9,7 +9,7 @@ import { silentLog } from '../../src/supervisor/log.ts';
 /** An embedded Postgres of its own, on a directory that goes with it. */
 export type TestCluster = {
   readonly postgres: EmbeddedPostgres;
-  remove(): Promise<void>;
+  readonly remove: () => Promise<void>;
 };
 
 /**

@@ -26,15 +26,15 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const { postgres, remove } = await startTestCluster({ max_connections: '300' });
   try {
     await makeTemplate(postgres);
+    project.provide('postgres', {
+      superuserUrl: postgres.databaseUrl(databasePlaceholder, 'gatelodge_root'),
+      ownerUrl: postgres.databaseUrl(databasePlaceholder, 'gatelodge_owner'),
+      appUrl: postgres.databaseUrl(databasePlaceholder, 'gatelodge_app'),
+    });
   } catch (error) {
     await remove();
     throw error;
   }
-  project.provide('postgres', {
-    superuserUrl: postgres.databaseUrl(databasePlaceholder, 'gatelodge_root'),
-    ownerUrl: postgres.databaseUrl(databasePlaceholder, 'gatelodge_owner'),
-    appUrl: postgres.databaseUrl(databasePlaceholder, 'gatelodge_app'),
-  });
   return remove;
 }
 

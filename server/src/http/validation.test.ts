@@ -1,0 +1,55 @@
+import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import type { AppError } from '../errors.ts';
+import { parseInput } from './validation.ts';
+
+const schema = z.strictObject({
+  name: z.string(),
+  restrictions: z.strictObject({ origins: z.array(z.string()) }).optional(),
+  limit: z.number().optional(),
+});
+
+function errorsOf(input: unknown, root?: string) {
+  try {
+    parseInput(schema, input, root);
+  } catch (error) {
+    const { code, status, errors } = error as AppError;
+    expect([code, status]).toEqual(['invalid_request', 422]);
+    return errors!.map(({ path, code }) => [path, code]);
+  }
+  return null;
+}
+
+describe('validation', () => {
+  test('answers what the schema makes of the input', () => {
+    expect(parseInput(schema, { name: 'x' })).toEqual({ name: 'x' });
+  });
+
+  test('names every fault at once, each by its path and a code', () => {
+    expect(
+      errorsOf({ restrictions: { origins: ['a', 1], extra: 1 }, limit: 'x', more: 1, evenMore: 2 }),
+    ).toEqual([
+      ['name', 'required'],
+      ['restrictions.origins[1]', 'invalid_type'],
+      ['restrictions.extra', 'unknown_member'],
+      ['limit', 'invalid_type'],
+      ['more', 'unknown_member'],
+      ['evenMore', 'unknown_member'],
+    ]);
+  });
+
+  test('says where the input came from when it is no body', () => {
+    expect(errorsOf({ name: 'x', limit: 'x', more: 1 }, 'query')).toEqual([
+      ['query.limit', 'invalid_type'],
+      ['query.more', 'unknown_member'],
+    ]);
+  });
+
+  test('a member that is null is of the wrong type, not missing', () => {
+    expect(errorsOf({ name: null })).toEqual([['name', 'invalid_type']]);
+  });
+
+  test('a body that is no object is one fault of the whole', () => {
+    expect(errorsOf([])).toEqual([['', 'invalid_type']]);
+  });
+});
