@@ -53,14 +53,16 @@ create table account_members (
 );
 
 create table support_grants (
-  id         text collate "C" primary key,
-  account_id text collate "C" not null references accounts (id) on delete cascade,
-  reason     text not null,
-  created_by jsonb not null,
-  created_at timestamptz not null default now(),
-  expires_at timestamptz not null,
-  revoked_at timestamptz,
-  version    bigint not null default 1
+  id             text collate "C" primary key,
+  account_id     text collate "C" not null references accounts (id) on delete cascade,
+  reason         text not null,
+  created_by     jsonb not null,
+  created_at     timestamptz not null default now(),
+  expires_at     timestamptz not null,
+  revoked_at     timestamptz,
+  -- Beginning of the last hour in which it was used: the first use of each hour is an event, the others are not.
+  last_used_hour timestamptz,
+  version        bigint not null default 1
 );
 create index support_grants_by_account on support_grants (account_id, id desc);
 
@@ -275,6 +277,7 @@ grant select (id, account_id, issuer_id, name, external_id, status) on organizat
 grant select (id, account_id, issuer_id, organization_id, name, kind, environment, status, digest, digest_generation,
   check_generation, scopes, origins, browsers, require_origin, ips, metadata, expires_at) on api_keys to gatelodge_lookup;
 grant select, delete on idempotency_records to gatelodge_lookup;
+grant select (id, account_id, expires_at, revoked_at) on support_grants to gatelodge_lookup;
 
 create policy lookup on accounts for select to gatelodge_lookup using (true);
 create policy lookup on issuers for select to gatelodge_lookup using (true);
@@ -282,6 +285,7 @@ create policy lookup on key_profiles for select to gatelodge_lookup using (true)
 create policy lookup on organizations for select to gatelodge_lookup using (true);
 create policy lookup on api_keys for select to gatelodge_lookup using (true);
 create policy expire on idempotency_records for all to gatelodge_lookup using (expires_at < now());
+create policy lookup on support_grants for select to gatelodge_lookup using (revoked_at is null);
 
 -- A key by its digest, with everything a decision needs, in one call.
 create function lookup_api_key(wanted bytea) returns table (
@@ -378,6 +382,19 @@ begin atomic
   select a.id from accounts a where a.is_operator;
 end;
 
+-- The newest grant by which the operator may read in this account at this moment, if there is one. A suspended account
+-- has none: its keys are refused, so it could not revoke any.
+create function lookup_support_grant(operator_account text, wanted_account text, moment timestamptz) returns table (
+  id text, account_id text)
+  language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+  select g.id, g.account_id from support_grants g
+  join accounts a on a.id = g.account_id
+  where g.account_id = wanted_account and g.revoked_at is null and g.expires_at > moment and a.status = 'active'
+    and exists (select from accounts o where o.id = operator_account and o.is_operator and o.status = 'active')
+  order by g.id desc limit 1;
+end;
+
 -- Forgets the oldest expired answers, some at a time.
 create function expire_idempotency_records(most integer) returns bigint
   language sql volatile security definer set search_path = pg_catalog, pg_temp
@@ -398,7 +415,8 @@ begin
   foreach lookup in array array[
     'lookup_api_key(bytea)', 'lookup_issuer(text)', 'lookup_organization(text, text)',
     'lookup_origin_of_issuer(text, text[])', 'lookup_keys_of_generation(text, integer)', 'lookup_accounts(text)',
-    'lookup_deleting_accounts()', 'lookup_operator_account()', 'expire_idempotency_records(integer)']::regprocedure[]
+    'lookup_deleting_accounts()', 'lookup_operator_account()', 'lookup_support_grant(text, text, timestamptz)',
+    'expire_idempotency_records(integer)']::regprocedure[]
   loop
     execute format('alter function %s owner to gatelodge_lookup', lookup);
     execute format('revoke all on function %s from public', lookup);

@@ -30,6 +30,10 @@ import { getOrganization } from './organizations/get.route.ts';
 import { listOrganizationsRoute } from './organizations/list.route.ts';
 import { activateOrganization, suspendOrganization } from './organizations/set-status.route.ts';
 import { updateOrganization } from './organizations/update.route.ts';
+import { createSupportGrant } from './support-grants/create.route.ts';
+import { getSupportGrant } from './support-grants/get.route.ts';
+import { listSupportGrantsRoute } from './support-grants/list.route.ts';
+import { revokeSupportGrant } from './support-grants/revoke.route.ts';
 import { verificationContracts } from './verification/contracts.ts';
 
 /** Every route of the server, once. OpenAPI, the tenancy matrix and the fuzz suite are made from this list. */
@@ -37,6 +41,10 @@ export const routes: readonly Route[] = [
   ...verificationContracts,
   getOwnAccount,
   updateOwnAccount,
+  createSupportGrant,
+  listSupportGrantsRoute,
+  getSupportGrant,
+  revokeSupportGrant,
   createAccount,
   listAccountsRoute,
   getAccount,

@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
-import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { routes } from './app.ts';
 import { ensureBootstrap } from './bootstrap/bootstrap.ts';
 import { greet } from './bootstrap/greeting.ts';
-import { answerClientError, createEdge } from './edge/edge.ts';
+import { Drain } from './edge/drain.ts';
+import { createEdge } from './edge/edge.ts';
 import { PreflightEndpoint } from './edge/preflight.ts';
 import { RequestInfoReader } from './edge/request-info.ts';
 import { registerHealthRoutes } from './health/health.routes.ts';
@@ -24,8 +25,12 @@ export interface RunningServer {
   readonly services: Services;
   /** Where it listens; the port is the real one, also where the settings said 0. */
   readonly url: string;
-  /** Stops accepting, lets every request that is under way finish, and ends. */
-  close(): Promise<void>;
+  /**
+   * Stops accepting, lets every request that is under way finish, and ends.
+   *
+   * @param options.lingerMs how long a connection that carries no request stays open for one on its way; 1000 by default
+   */
+  close(options?: { lingerMs?: number }): Promise<void>;
 }
 
 export interface ServeOptions {
@@ -64,26 +69,25 @@ export async function serve(settings: Settings, options: ServeOptions): Promise<
   });
   try {
     const bootstrap = await ensureBootstrap(services, { demo: options.demo });
-    const state = { isStopping: false };
-    const server = await listen(services, state);
+    const { server, drain } = await listen(services);
     const url = urlOf(server, settings);
     log.info({ host: settings.host, port: settings.port }, 'Listening');
     const announce = options.announce ?? ((text) => process.stdout.write(text));
     if (settings.mode === 'development') announce(greet(settings, bootstrap));
-    return { services, url, close: () => drain(server, services, state) };
+    return { services, url, close: (how) => stop(drain, services, how) };
   } catch (error) {
     await services.close();
     throw error;
   }
 }
 
-async function listen(services: Services, state: { isStopping: boolean }): Promise<Server> {
+async function listen(services: Services): Promise<{ server: Server; drain: Drain }> {
   const { settings, log } = services;
   const tls =
     settings.tlsCert !== undefined && settings.tlsKey !== undefined
       ? { cert: await readFile(settings.tlsCert), key: await readFile(settings.tlsKey) }
       : null;
-  let server: Server | undefined;
+  let listening: { server: Server; drain: Drain } | undefined;
   const app = createApp(services, routes, (fastify) => {
     const edge = createEdge(
       {
@@ -95,20 +99,22 @@ async function listen(services: Services, state: { isStopping: boolean }): Promi
       },
       fastify,
     );
-    server =
+    const server =
       tls === null
         ? createHttpServer(serverOptions, edge)
         : createHttpsServer({ ...serverOptions, ...tls }, edge);
-    server.on('clientError', answerClientError);
-    closeWhenStopping(server, state);
+    // Bounded by their bytes alone: Node would drop those past the 2,000th without a word, which may be the ones that
+    // a proxy in front of us has put at the end.
+    server.maxHeadersCount = 0;
+    listening = { server, drain: new Drain(server) };
     return server;
   });
-  registerHealthRoutes(app, services, state);
+  if (listening === undefined) throw new Error('Fastify made no server');
+  registerHealthRoutes(app, services, listening.drain);
   registerOpenApiRoute(app, routes);
   await app.ready();
-  if (server === undefined) throw new Error('Fastify made no server');
-  await listenOn(server, settings);
-  return server;
+  await listenOn(listening.server, settings);
+  return listening;
 }
 
 const serverOptions = {
@@ -122,13 +128,6 @@ const serverOptions = {
   // Nagle's algorithm would hold small answers back.
   noDelay: true,
 };
-
-/** While stopping, each answer ends its connection, so that a client with keep-alive goes elsewhere. */
-function closeWhenStopping(server: Server, state: { isStopping: boolean }): void {
-  server.prependListener('request', ((_request, response) => {
-    if (state.isStopping) response.setHeader('Connection', 'close');
-  }) satisfies RequestListener);
-}
 
 function listenOn(server: Server, settings: Settings): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -146,12 +145,9 @@ function urlOf(server: Server, settings: Settings): string {
   return `${settings.tlsCert === undefined ? 'http' : 'https'}://${host}:${port}`;
 }
 
-async function drain(server: Server, services: Services, state: { isStopping: boolean }): Promise<void> {
-  state.isStopping = true;
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  // Connections that idle at this moment carry no request; one that turns idle later is told to close by its answer.
-  server.closeIdleConnections();
-  await closed;
+async function stop(drain: Drain, services: Services, how: { lingerMs?: number } = {}): Promise<void> {
+  const count = await drain.run(how);
+  if (count > 0) services.log.warn({ count }, 'Cut off connections that did not end by themselves');
   await services.close();
   services.log.info('Stopped');
 }

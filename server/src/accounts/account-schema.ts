@@ -7,20 +7,29 @@ export const builtInPlans = ['default', 'unlimited'] as const;
 const plan = z.enum(builtInPlans);
 
 /** Body of `POST /v1/accounts`. */
-export const createAccountBody = z.strictObject({
-  name: nameField,
-  owner_email: z
-    .email()
-    .max(254)
-    .describe('Who owns the account; may sign in to it once there is a dashboard.'),
-  plan: plan.nullable().default('default'),
-});
+export const createAccountBody = z
+  .strictObject({
+    name: nameField,
+    owner_email: z
+      .email()
+      .max(254)
+      .describe('Who owns the account; may sign in to it once there is a dashboard.'),
+    plan: plan.nullable().default('default'),
+  })
+  .meta({
+    id: 'CreateAccountRequest',
+    examples: [{ name: 'Globex Corporation', owner_email: 'owner@globex.example' }],
+  });
 
 /** Body of `PATCH /v1/accounts/{account_id}`, the operator's. */
-export const patchAccountBody = z.strictObject({ name: nameField.optional(), plan: plan.nullish() });
+export const patchAccountBody = z
+  .strictObject({ name: nameField.optional(), plan: plan.nullish() })
+  .meta({ id: 'PatchAccountRequest', examples: [{ plan: 'default' }] });
 
 /** Body of `PATCH /v1/account`, the caller's own. */
-export const patchOwnAccountBody = z.strictObject({ name: nameField.optional() });
+export const patchOwnAccountBody = z
+  .strictObject({ name: nameField.optional() })
+  .meta({ id: 'PatchOwnAccountRequest', examples: [{ name: 'Globex' }] });
 
 export const accountParams = z.object({ account_id: z.string() });
 

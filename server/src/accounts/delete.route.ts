@@ -17,7 +17,10 @@ export const deleteAccount = defineRoute({
   level: 'operator',
   params: accountParams,
   query: z.strictObject({
-    name: nameField.describe('The account’s name, to show that this is the one you mean.'),
+    name: nameField.meta({
+      description: 'The account’s name, to show that this is the one you mean.',
+      examples: ['Globex Corporation'],
+    }),
     force: z
       .enum(['true', 'false'])
       .default('false')

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { z } from 'zod';
+import { AppError } from '../errors.ts';
 import { defineRoute } from '../http/route.ts';
 import type { Transaction } from '../postgres/database.ts';
 import { type AccountRow, toAccountResource } from './account.ts';
@@ -28,7 +29,10 @@ export const updateOwnAccount = defineRoute({
   body: patchOwnAccountBody,
   isMergePatch: true,
   responses: { 200: { description: 'The account.', schema: z.object({ data: ownAccountResource }) } },
+  errors: ['wrong_environment'],
   async handler({ services, tx, principal, body, ifMatch, record, afterCommit }) {
+    // Its name is what live users see.
+    if (principal.environment === 'sandbox') throw new AppError('wrong_environment');
     const current = await lockOwnAccount(tx, principal.accountId, ifMatch);
     const row = await tx
       .updateTable('accounts')

@@ -55,16 +55,33 @@ const restrictionsRequest = z.strictObject({
 const description = text(1, 1000);
 
 /** Body of `POST …/api-keys`. */
-export const createApiKeyBody = z.strictObject({
-  type: z.literal('api_key').optional(),
-  name: nameField.nullish().describe('The description, or such as `live key 2026-11-21`, unless given.'),
-  description: description.nullish(),
-  kind: z.enum(['secret', 'publishable']).default('secret'),
-  environment: environmentField.nullish().describe('That of the issuer unless given.'),
-  restrictions: restrictionsRequest.nullish(),
-  expires_at: instantField.nullish(),
-  metadata: metadataField.nullish(),
-});
+export const createApiKeyBody = z
+  .strictObject({
+    type: z.literal('api_key').optional(),
+    name: nameField.nullish().describe('The description, or such as `live key 2026-11-21`, unless given.'),
+    description: description.nullish(),
+    kind: z.enum(['secret', 'publishable']).default('secret'),
+    environment: environmentField.nullish().describe('That of the issuer unless given.'),
+    restrictions: restrictionsRequest.nullish(),
+    expires_at: instantField.nullish(),
+    metadata: metadataField.nullish(),
+  })
+  .meta({
+    id: 'CreateApiKeyRequest',
+    examples: [
+      {
+        name: 'Billing service',
+        description: 'Reads invoices for the nightly run',
+        restrictions: {
+          scopes: ['invoices:read'],
+          origins: ['https://app.example.com', 'http://localhost:*'],
+          ips: ['203.0.113.0/24'],
+        },
+        expires_at: '2036-01-31T00:00:00Z',
+        metadata: { team: 'billing' },
+      },
+    ],
+  });
 
 export type CreateApiKeyInput = z.output<typeof createApiKeyBody>;
 
@@ -78,13 +95,20 @@ export const apiKeyMembers = z.strictObject({
 });
 
 /** Body of `PATCH …/api-keys/{key_id}`, a merge patch. */
-export const patchApiKeyBody = z.strictObject({
-  name: nameField.optional(),
-  description: description.nullish(),
-  restrictions: restrictionsRequest.nullish(),
-  expires_at: instantField.nullish(),
-  metadata: metadataPatchField.nullish(),
-});
+export const patchApiKeyBody = z
+  .strictObject({
+    name: nameField.optional(),
+    description: description.nullish(),
+    restrictions: restrictionsRequest.nullish(),
+    expires_at: instantField.nullish(),
+    metadata: metadataPatchField.nullish(),
+  })
+  .meta({
+    id: 'PatchApiKeyRequest',
+    examples: [
+      { description: 'Reads invoices every hour', restrictions: { ips: null }, metadata: { team: null } },
+    ],
+  });
 
 export const apiKeyStatusField = z.enum(['active', 'disabled', 'revoked', 'expired']);
 

@@ -12,6 +12,7 @@ import { mintKeySecret } from './key-secret.ts';
 
 const rotationDueDays = 90;
 const dayMs = 86_400_000;
+const maxNameLength = 200;
 /** SQLSTATE that the trigger `live_secret_generations` raises. */
 const retiredGeneration = '55000';
 
@@ -51,10 +52,7 @@ export async function insertApiKey(
       account_id: key.place.accountId,
       issuer_id: key.place.issuer?.id ?? null,
       organization_id: key.place.organizationId,
-      name:
-        key.name ??
-        key.description?.slice(0, 200).toWellFormed() ??
-        `${key.environment} key ${now.toISOString().slice(0, 10)}`,
+      name: key.name ?? nameOf(key.description) ?? `${key.environment} key ${now.toISOString().slice(0, 10)}`,
       description: key.description ?? null,
       kind: key.kind,
       environment: key.environment,
@@ -78,6 +76,12 @@ export async function insertApiKey(
     .executeTakeFirstOrThrow()
     .catch((error: unknown) => afterRetirement(secrets, error));
   return { row, secret: minted.secret };
+}
+
+/** As much of the description as a name can hold; null where that is nothing but white space. */
+function nameOf(description: string | null | undefined): string | null {
+  const name = description?.trim().slice(0, maxNameLength).toWellFormed() ?? '';
+  return name === '' ? null : name;
 }
 
 /**

@@ -32,9 +32,11 @@ export const updateApiKeyRoutes = keyLevels.map((level) =>
         throw new AppError('conflict', { detail: 'A revoked key can’t be changed any more.' });
       }
       const changed = applyPatch(place, current, body as Json);
-      // Moving an expiry is judged only when it is moved: a key that has expired may still be renamed.
+      // Only what is changed is judged: a key may still be renamed when it has expired, or when its issuer no longer
+      // marks one of its scopes publishable (the scope is without effect then).
       const expiresAt = body.expires_at === undefined ? null : changed.expires_at;
-      checkKey(place, { ...current, scopes: changed.scopes, expiresAt }, now);
+      const scopes = body.restrictions?.scopes === undefined ? [] : changed.scopes;
+      checkKey(place, { ...current, scopes, expiresAt }, now);
       checkCeiling(principal, newlyGranted(current.scopes, changed.scopes));
       const row = await tx
         .updateTable('api_keys')

@@ -34,10 +34,11 @@ export function findCredentials(headers: IncomingHttpHeaders, places: Credential
   let isMalformed = false;
   for (const name of places.keyHeaders) {
     const value = headers[name];
-    // Empty is what a client without a key sends: nothing.
-    if (value === undefined || value === '') continue;
+    if (value === undefined) continue;
     // Node joins a repeated custom header with ", ", which no key contains.
     for (const part of typeof value === 'string' ? value.split(', ') : value) {
+      // What a client without a key sends: nothing.
+      if (part === '') continue;
       const presented =
         name === 'authorization' ? parseAuthorization(part, places.takesBasic) : parseHeader(part);
       if (presented === 'malformed') isMalformed = true;

@@ -14,6 +14,8 @@ export interface Principal {
   /** What the key may do; `all` is every permission of its account. */
   readonly permissions: ReadonlySet<string> | 'all';
   readonly isOperator: boolean;
+  /** The grant by which the operator's key reads in this account; null for a key that is in its own. */
+  readonly supportGrantId: string | null;
   /** What the caller showed; answers kept for replays are encrypted under it. Never logged. */
   readonly presentedSecret: string;
 }
@@ -29,6 +31,7 @@ export function toPrincipal(record: KeyRecord, presentedSecret: string): Princip
     permissions: record.scopes === null && record.issuer === null ? 'all' : new Set(record.scopes ?? []),
     // Accounts are live data, which a sandbox key never touches.
     isOperator: record.account.isOperator && record.issuer === null && record.environment === 'live',
+    supportGrantId: null,
     presentedSecret,
   };
 }

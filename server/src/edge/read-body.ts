@@ -1,7 +1,9 @@
+import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { AppError } from '../errors.ts';
 
 export const maxBodyBytes = 256 * 1024;
+const noBytes = Buffer.alloc(0);
 
 const jsonTypePattern = /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
 
@@ -32,9 +34,14 @@ export function readJsonBody(request: IncomingMessage): Promise<unknown> {
       }
     });
     request.on('end', () => {
-      const text = (rest === undefined ? first : Buffer.concat(rest))?.toString() ?? '';
+      const body = (rest === undefined ? first : Buffer.concat(rest)) ?? noBytes;
+      // RFC 8259 §8.1. Bytes that are no UTF-8 would else become U+FFFD, as if they had been meant.
+      if (!isUtf8(body)) {
+        reject(new AppError('malformed_json'));
+        return;
+      }
       try {
-        resolve(JSON.parse(text));
+        resolve(JSON.parse(body.toString()));
       } catch (cause) {
         reject(new AppError('malformed_json', { cause }));
       }

@@ -11,6 +11,7 @@ export type EventType =
   | 'account.deleted'
   | 'support-grant.created'
   | 'support-grant.revoked'
+  | 'support-grant.used'
   | 'issuer.created'
   | 'issuer.updated'
   | 'issuer.suspended'

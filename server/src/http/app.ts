@@ -6,6 +6,7 @@ import Fastify, {
   type FastifyRequest,
 } from 'fastify';
 import { authenticateChallenge } from '../edge/answer.ts';
+import { createClientErrorHandler } from '../edge/client-error.ts';
 import { toAppError } from '../edge/edge.ts';
 import { maxBodyBytes } from '../edge/read-body.ts';
 import { requestInfoOf } from '../edge/request-info.ts';
@@ -34,16 +35,21 @@ export function createApp(
     serverFactory: (listener) => createServer(listener as RequestListener),
     // The edge counts and closes connections itself.
     forceCloseConnections: false,
+    clientErrorHandler: createClientErrorHandler(services.settings.publicUrl),
     requestIdHeader: false,
     genReqId: (request) => requestInfoOf(request as never).id,
+    // What fails before a route is found would else be answered in a form of Fastify's own.
+    frameworkErrors: (error, request, reply) => {
+      sendProblem(services, request, reply, fromFastify(error));
+    },
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
     ['application/json', 'application/merge-patch+json'],
-    { parseAs: 'string' },
-    (_request, text, done) => {
+    { parseAs: 'buffer' },
+    (_request, bytes, done) => {
       try {
-        done(null, parseJson(String(text)));
+        done(null, parseJson(bytes as Buffer));
       } catch (error) {
         done(error as Error);
       }
@@ -56,15 +62,18 @@ export function createApp(
     sendProblem(services, request, reply, unknownRoute(routes, request)),
   );
   app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'unknown';
+    services.metrics.observe(request.method, route, reply.statusCode, reply.elapsedTime / 1000);
     services.log.info(
       {
         method: request.method,
-        route: request.routeOptions.url ?? 'unknown',
+        route,
         status: reply.statusCode,
         duration_ms: Math.round(reply.elapsedTime),
         request_id: requestInfoOf(request.raw).id,
         account_id: request.principal?.accountId,
         key_id: request.principal?.keyId,
+        support_grant_id: request.principal?.supportGrantId ?? undefined,
       },
       'request',
     );

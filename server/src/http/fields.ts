@@ -14,18 +14,26 @@ export function text(minLength: number, maxLength: number) {
 }
 
 /** A display name: 1–200 characters, not only white space. */
-export const nameField = text(1, 200).refine((value) => value.trim() !== '', 'must not be only white space');
+export const nameField = text(1, 200).refine(
+  (value) => value === '' || value.trim() !== '',
+  'must not be only white space',
+);
 
 /** A search word: found anywhere in the name, whatever its case. */
 export const searchField = text(1, 200).describe('Part of the name, in any case.');
 
-export const timestampField = z.iso.datetime({ precision: 3 }).describe('RFC 3339, UTC, milliseconds.');
+export const timestampField = z.iso
+  .datetime({ precision: 3 })
+  .meta({ id: 'Timestamp', description: 'RFC 3339, UTC, milliseconds.' });
 
 /** An instant in a request: any RFC 3339 offset is taken, a missing one is not. */
-export const instantField = z.iso.datetime({ offset: true }).refine((value) => {
-  const year = new Date(value).getUTCFullYear();
-  return year >= 1970 && year <= 9999;
-}, 'must lie between the years 1970 and 9999');
+export const instantField = z.iso
+  .datetime({ offset: true })
+  .refine((value) => {
+    const year = new Date(value).getUTCFullYear();
+    return year >= 1970 && year <= 9999;
+  }, 'must lie between the years 1970 and 9999')
+  .meta({ id: 'Instant', description: 'RFC 3339 with any offset, between the years 1970 and 9999.' });
 
 const metadataMaxMembers = 50;
 const metadataMaxBytes = 8192;

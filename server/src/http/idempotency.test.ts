@@ -3,12 +3,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createCustomer, withScopes } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { scaled } from '../../test/harness/scale.ts';
-import { startTestServer } from '../../test/harness/server.ts';
+import { startTestServer, TestClock } from '../../test/harness/server.ts';
 import { createKey, succeeded } from '../../test/harness/test-issuer.ts';
 import { routes } from '../app.ts';
 import { createIdempotencyExpiry } from './idempotency-expiry.ts';
 
-const server = await startTestServer();
+const clock = new TestClock();
+const server = await startTestServer({ clock });
 const rows = await Rows.open(server.database);
 afterAll(async () => {
   await rows.close();
@@ -31,14 +32,17 @@ describe('a creation repeated under its Idempotency-Key', () => {
     'apiKeys.create': { name: 'key' },
     'issuer.apiKeys.create': { name: 'key' },
     'organization.apiKeys.create': { name: 'key' },
+    'supportGrants.create': { reason: 'a ticket' },
   };
   const creating = routes.filter((route) => route.handler !== null && route.creates === true);
-  const { api } = server.operator;
+  const { api: operator } = server.operator;
+  /** The operator's own account has no support grants, and no other has accounts. */
+  const callerOf = (name: string) => (name === 'supportGrants.create' ? api : operator);
   let path: (route: (typeof creating)[number]) => string;
 
   beforeAll(async () => {
-    const issuer = await api.create('/v1/issuers', { name: 'Acme' });
-    const organization = await api.create(`/v1/issuers/${issuer.id}/organizations`, { name: 'Tenant' });
+    const issuer = await operator.create('/v1/issuers', { name: 'Acme' });
+    const organization = await operator.create(`/v1/issuers/${issuer.id}/organizations`, { name: 'Tenant' });
     path = (route) => route.path.replace('{issuer_id}', issuer.id).replace('{org_id}', organization.id);
   });
 
@@ -50,13 +54,15 @@ describe('a creation repeated under its Idempotency-Key', () => {
     '%s answers what it answered, secret and all, and does nothing',
     async (name, route) => {
       const headers = under(freshKey());
-      const { result: first, events } = await rows.eventsOf(() => api.post(path(route), bodies[name], headers));
+      const { result: first, events } = await rows.eventsOf(() =>
+        callerOf(name).post(path(route), bodies[name], headers),
+      );
       expect(first.status).toBe(201);
       expect(first.headers.get('Idempotent-Replayed')).toBeNull();
       expect(events.length).toBe(name === 'accounts.create' ? 2 : 1);
 
       const before = await rows.snapshot();
-      const again = await api.post(path(route), bodies[name], headers);
+      const again = await callerOf(name).post(path(route), bodies[name], headers);
       expect([again.status, again.text]).toEqual([201, first.text]);
       expect(again.headers.get('Idempotent-Replayed')).toBe('true');
       for (const header of ['ETag', 'Location', 'X-Environment', 'Cache-Control', 'Content-Type'])
@@ -68,9 +74,9 @@ describe('a creation repeated under its Idempotency-Key', () => {
 
   test('is the same credential by Basic and by Bearer', async () => {
     const headers = under(freshKey());
-    const first = await api.post('/v1/issuers', { name: 'x' }, headers);
+    const first = await operator.post('/v1/issuers', { name: 'x' }, headers);
     const bearer = { ...headers, Authorization: `Bearer ${server.operator.key.secret}` };
-    const again = await api.as(null).post('/v1/issuers', { name: 'x' }, bearer);
+    const again = await operator.as(null).post('/v1/issuers', { name: 'x' }, bearer);
     expect([again.status, again.text]).toEqual([201, first.text]);
   });
 });
@@ -179,7 +185,9 @@ describe('an Idempotency-Key is one only for the same', () => {
 describe('a replay is authorized anew', () => {
   test('a permission lost since is missed by the replay too', async () => {
     // The attack: keeping an Idempotency-Key to be shown a secret again after one's rights were taken away.
-    const key = await createKey(api, '/v1/api-keys', { restrictions: { scopes: ['gatelodge.api-keys:write'] } });
+    const key = await createKey(api, '/v1/api-keys', {
+      restrictions: { scopes: ['gatelodge.api-keys:write'] },
+    });
     const caller = api.as(key);
     const headers = under(freshKey());
     const body = { restrictions: { scopes: [] } };
@@ -196,13 +204,37 @@ describe('a replay is authorized anew', () => {
     expect([dead.status, dead.body.code]).toEqual([401, 'revoked_key']);
   });
 
-  test('what has been deleted since is not shown as if it were there', async () => {
+  test('and so is a scope that the caller may no longer grant', async () => {
+    // The attack: as above, with the right to create keys kept but what the key may do lost.
+    const scopes = ['gatelodge.api-keys:write', 'gatelodge.issuers:write'];
+    const key = await createKey(api, '/v1/api-keys', { restrictions: { scopes } });
+    const headers = under(freshKey());
+    const body = { restrictions: { scopes: ['gatelodge.issuers:write'] } };
+    const first = await api.as(key).post('/v1/api-keys', body, headers);
+    expect(first.status).toBe(201);
+
+    succeeded(await api.patch(key.path, { restrictions: { scopes: scopes.slice(0, 1) } }));
+    const lost = await api.as(key).post('/v1/api-keys', body, headers);
+    expect([lost.status, lost.body.code]).toEqual([403, 'permission_denied']);
+    expect(lost.text).not.toContain(first.body.data.secret_plain);
+  });
+
+  test('and so is an issuer that has been deleted', async () => {
     const headers = under(freshKey());
     const { id } = await api.create('/v1/issuers', { name: 'short-lived' });
     const path = `/v1/issuers/${id}/api-keys`;
     expect((await api.post(path, {}, headers)).status).toBe(201);
     succeeded(await api.delete(`/v1/issuers/${id}`));
     expect((await api.post(path, {}, headers)).status).toBe(404);
+  });
+
+  test('but an expiry that has passed since is no reason to withhold the answer', async () => {
+    const headers = under(freshKey());
+    const body = { expires_at: new Date(server.running.services.clock.nowMs() + 60_000).toISOString() };
+    const first = await api.post('/v1/api-keys', body, headers);
+    clock.advance(120);
+    const again = await api.post('/v1/api-keys', body, headers);
+    expect([again.status, again.text]).toEqual([201, first.text]);
   });
 });
 

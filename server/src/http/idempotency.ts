@@ -25,6 +25,8 @@ export interface IdempotentRequest {
  * What is stored tells a thief of the database nothing: the record's id and the key that encrypts the answer are both
  * derived from the raw Idempotency-Key and the caller's secret, neither of which is stored.
  *
+ * @param create may run a second time, in a savepoint that is rolled back: what it does outside of `tx` has to wait
+ *   for the commit
  * @throws idempotency_in_flight (409) while the first request runs; idempotency_mismatch (422) for another body.
  */
 export async function once(
@@ -51,6 +53,7 @@ export async function once(
     .digest();
   if (record) {
     if (!record.fingerprint.equals(fingerprint)) throw new AppError('idempotency_mismatch');
+    await authorizeAnew(tx, create);
     const stored = openEnvelope(derive(request, 'answer'), record.response, id.toString('hex'));
     const answer = JSON.parse(stored.toString()) as Answer;
     return { ...answer, headers: { ...answer.headers, 'Idempotent-Replayed': 'true' } };
@@ -73,6 +76,22 @@ export async function once(
     )
     .execute();
   return answer;
+}
+
+/**
+ * Carries the creation out again and undoes it, so that a replay is refused whatever the caller may no longer do: grant
+ * a scope that was taken from it since, or reach an issuer that is gone. That the creation is otherwise impossible by
+ * now, because what it made is there or its expiry has passed, is no reason to withhold the answer.
+ */
+async function authorizeAnew(tx: Transaction, create: () => Promise<Answer>): Promise<void> {
+  await sql`savepoint replay`.execute(tx);
+  try {
+    await create();
+  } catch (error) {
+    const isOutdated = error instanceof AppError && (error.status === 409 || error.status === 422);
+    if (!isOutdated) throw error;
+  }
+  await sql`rollback to savepoint replay`.execute(tx);
 }
 
 /** An advisory lock rather than the row: the row of a request in flight is not visible to anyone yet. */

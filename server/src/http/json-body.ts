@@ -2,17 +2,21 @@ import { AppError } from '../errors.ts';
 
 const maxDepth = 32;
 
+/** Strict: bytes that are no UTF-8 would else become U+FFFD and be stored as if they had been meant. */
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /**
  * Parses a JSON body; an empty one is undefined (a GET or an action may say application/json and send nothing).
  *
- * @throws malformed_json (400), also for `__proto__` as a member, which has no honest use, and for nesting deeper
- *   than 32, which nothing here needs and recursive code further in would have to be guarded against
+ * @throws malformed_json (400), also for what is no UTF-8 (RFC 8259 §8.1), for `__proto__` as a member, which has no
+ *   honest use, and for nesting deeper than 32, which nothing here needs and recursive code further in would have to
+ *   be guarded against
  */
-export function parseJson(text: string): unknown {
-  if (text === '') return undefined;
+export function parseJson(bytes: Uint8Array): unknown {
+  if (bytes.length === 0) return undefined;
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(utf8.decode(bytes));
   } catch (cause) {
     throw new AppError('malformed_json', { cause });
   }

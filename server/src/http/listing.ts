@@ -52,8 +52,11 @@ export function positionOf(sort: Sort | undefined): (row: { id: string; name: st
   return (row) => (sort?.endsWith('name') ? [row.name, row.id] : [row.id]);
 }
 
-/** `name ilike` with the word taken as it is: its wildcards mean themselves. */
+/**
+ * `name ilike` with the word taken as it is: its wildcards mean themselves. In Unicode's own order whatever the
+ * database's locale, which may know of no letters but A to Z.
+ */
 export function nameContains(table: string, word: string) {
   const pattern = `%${word.replaceAll(/[\\%_]/g, '\\$&')}%`;
-  return sql<boolean>`${sql.ref(`${table}.name`)} ilike ${pattern}`;
+  return sql<boolean>`${sql.ref(`${table}.name`)} collate "und-x-icu" ilike ${pattern}`;
 }

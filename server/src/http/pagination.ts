@@ -4,6 +4,8 @@ import { invalidField } from '../errors.ts';
 
 export const defaultLimit = 50;
 export const maxLimit = 100;
+/** Holds the longest name there can be, each character of it escaped, and an id. */
+export const maxCursorLength = 2048;
 
 /** The query members that every list takes. */
 export const pageQuery = {
@@ -16,7 +18,7 @@ export const pageQuery = {
     .describe('How many items a page has.'),
   cursor: z
     .string()
-    .max(1024)
+    .max(maxCursorLength)
     .optional()
     .describe('`next_cursor` of the page before; only with the same query.'),
 };
@@ -30,7 +32,9 @@ export interface Page<T> {
 
 /** The schema of a list answer whose items are `item`. */
 export function pageOf<T extends z.ZodType>(item: T) {
-  return z.object({ data: z.array(item), has_more: z.boolean(), next_cursor: z.string().nullable() });
+  const page = z.object({ data: z.array(item), has_more: z.boolean(), next_cursor: z.string().nullable() });
+  const id = z.globalRegistry.get(item)?.id;
+  return id === undefined ? page : page.meta({ id: `${id}Page` });
 }
 
 /** Where a page ended: the values of the sort columns of its last row, the id last. */
@@ -53,28 +57,30 @@ export class CursorCodec {
 
   encode(position: CursorPosition): string {
     const payload = Buffer.from(JSON.stringify(position)).toString('base64url');
-    return `${payload}.${this.#tag(payload).toString('base64url')}`;
+    return `${payload}.${this.#tag(payload)}`;
   }
 
   /** Throws `invalid_request` for anything that `encode` with the same key and scope did not make. */
   decode(cursor: string): CursorPosition {
     const [payload, tag, ...rest] = cursor.split('.');
     if (payload && tag && rest.length === 0) {
-      const given = Buffer.from(tag, 'base64url');
-      const expected = this.#tag(payload);
+      // As text: base64url has several spellings of the same bytes, and only one of them was given out.
+      const given = Buffer.from(tag);
+      const expected = Buffer.from(this.#tag(payload));
       if (given.length === expected.length && timingSafeEqual(given, expected)) {
         return JSON.parse(Buffer.from(payload, 'base64url').toString()) as CursorPosition;
       }
     }
     throw invalidField(
-      'cursor',
+      'query.cursor',
       'is not a cursor of this list and query; start again without it',
       'invalid_cursor',
     );
   }
 
-  #tag(payload: string): Buffer {
-    return createHmac('sha256', this.#key).update(`${this.#scope}.${payload}`).digest().subarray(0, 16);
+  #tag(payload: string): string {
+    const mac = createHmac('sha256', this.#key).update(`${this.#scope}.${payload}`).digest();
+    return mac.subarray(0, 16).toString('base64url');
   }
 }
 

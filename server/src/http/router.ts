@@ -7,6 +7,13 @@ import { insertEvent } from '../events/event-store.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
 import { presets } from '../key-profiles/presets.ts';
 import type { Services } from '../services.ts';
+import {
+  enterAccount,
+  readByGrant,
+  requireSupportCaller,
+  supportAccountHeader,
+  supportGrantHeader,
+} from '../support-grants/support-access.ts';
 import { environmentHeader } from '../verification/environment-header.ts';
 import { etagOf } from './etag.ts';
 import { once } from './idempotency.ts';
@@ -40,7 +47,19 @@ function registerRoute(app: FastifyInstance, route: AnyRoute, services: Services
     onRequest: async (request, reply) => {
       const principal = await authenticate(services, request, reply);
       request.principal = principal;
+      const otherAccount = request.headers[supportAccountHeader.toLowerCase()];
+      if (otherAccount !== undefined) requireSupportCaller(principal, route);
       authorize(route, principal, request.params as Record<string, string>);
+      requireMediaType(route, request);
+      if (otherAccount === undefined) return;
+      const reader = await enterAccount(
+        services.database,
+        principal,
+        String(otherAccount),
+        services.clock.now(),
+      );
+      request.principal = reader;
+      reply.header(supportGrantHeader, reader.supportGrantId);
     },
     handler: (request, reply) => handle(route, services, request, reply),
   });
@@ -69,7 +88,9 @@ async function authenticate(
 function authorize(route: AnyRoute, principal: Principal, params: Record<string, string>): void {
   const level = route.level ?? 'own';
   if (level === 'operator' && !principal.isOperator) {
-    throw new AppError('permission_denied', { detail: 'Only an account key of the operator may do this.' });
+    throw new AppError('permission_denied', {
+      detail: 'Only a live account key of the operator may do this.',
+    });
   }
   if (route.permission !== null && !mayDo(principal, route.permission)) {
     throw new AppError('permission_denied', {
@@ -112,6 +133,17 @@ function isWellFormed([name, value]: [string, string]): boolean {
   return prefix !== undefined && isId(prefix, value);
 }
 
+const jsonType = /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
+const mergePatchType = /^application\/merge-patch\+json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
+
+/** Fastify's parsers know neither that only some routes take a merge patch nor that JSON is UTF-8 alone. */
+function requireMediaType(route: AnyRoute, request: FastifyRequest): void {
+  const type = request.headers['content-type'];
+  if (type === undefined || route.method === 'GET' || jsonType.test(type)) return;
+  if (route.isMergePatch === true && mergePatchType.test(type)) return;
+  throw new AppError('unsupported_media_type');
+}
+
 async function handle(route: AnyRoute, services: Services, request: FastifyRequest, reply: FastifyReply) {
   const principal = request.principal;
   if (principal === null) throw new AppError('internal_error', { cause: 'a route ran without a principal' });
@@ -146,6 +178,8 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
       cursors: cursorsOf(services, principal, request, query),
     };
     const run = async () => withinContract(route, await route.handler(context));
+    const { accountId, supportGrantId: grantId } = principal;
+    if (grantId !== null) return readByGrant(tx, { accountId, grantId }, { requestId: info.id, now }, run);
     const idempotencyKey = request.headers['idempotency-key'];
     if (route.creates !== true || idempotencyKey === undefined) return run();
     return once(
@@ -168,12 +202,12 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
 /** A body where none is taken is refused unless it is empty; a missing one reads as the empty object. */
 function parseBody(route: AnyRoute, request: FastifyRequest): unknown {
   if (route.body === undefined) {
-    const isEmpty = request.body === undefined || request.body === null || isEmptyObject(request.body);
+    const isEmpty = request.body === undefined || isEmptyObject(request.body);
     if (!isEmpty)
       throw new AppError('invalid_request', { detail: 'This operation takes no body; send none.' });
     return undefined;
   }
-  return parseInput(route.body, request.body ?? {});
+  return parseInput(route.body, request.body === undefined ? {} : request.body);
 }
 
 function isEmptyObject(value: unknown): boolean {

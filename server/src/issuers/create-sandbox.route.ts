@@ -28,6 +28,11 @@ export const createSandboxIssuer = defineRoute({
     }
     const { id, isNew } = await ensureSandboxTwin(tx, live, record);
     const row = await requireIssuer(tx, principal, id);
-    return { status: isNew ? 201 : 200, body: { data: toIssuerResource(row) }, version: row.version };
+    return {
+      status: isNew ? 201 : 200,
+      body: { data: toIssuerResource(row) },
+      version: row.version,
+      ...(isNew && { headers: { Location: `/v1/issuers/${id}` } }),
+    };
   },
 });

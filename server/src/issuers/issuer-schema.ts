@@ -21,11 +21,16 @@ const publishableScopes = z
   .describe('The product scopes that are safe in a browser; only these may a publishable key hold.');
 
 /** Body of `POST /v1/issuers`. */
-export const createIssuerBody = z.strictObject({
-  name: nameField,
-  environment: environmentField.optional().describe('live unless the caller’s key is a sandbox key.'),
-  publishable_scopes: publishableScopes.optional(),
-});
+export const createIssuerBody = z
+  .strictObject({
+    name: nameField,
+    environment: environmentField.optional().describe('live unless the caller’s key is a sandbox key.'),
+    publishable_scopes: publishableScopes.optional(),
+  })
+  .meta({
+    id: 'CreateIssuerRequest',
+    examples: [{ name: 'Invoices API', publishable_scopes: ['catalog:read'] }],
+  });
 
 /** What `PATCH` may change, whole: a merge patch is applied to the row and then checked by this. */
 export const issuerMembers = z.strictObject({
@@ -34,7 +39,9 @@ export const issuerMembers = z.strictObject({
 });
 
 /** Body of `PATCH /v1/issuers/{issuer_id}`, for its contract. */
-export const patchIssuerBody = issuerMembers.partial();
+export const patchIssuerBody = issuerMembers
+  .partial()
+  .meta({ id: 'PatchIssuerRequest', examples: [{ name: 'Invoices and payments API' }] });
 
 /** An issuer as it is answered. */
 export const issuerResource = z

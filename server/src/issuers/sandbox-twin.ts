@@ -26,7 +26,8 @@ export async function ensureSandboxTwin(
     .where('account_id', '=', live.account_id)
     .where('issuer_id', '=', live.id)
     .executeTakeFirstOrThrow();
-  const name = `${live.name.slice(0, 190)} (sandbox)`;
+  // Cut between two halves of a surrogate pair, a name would be no text that Postgres takes.
+  const name = `${live.name.slice(0, 190).toWellFormed()} (sandbox)`;
   const id = await insertIssuer(tx, {
     accountId: live.account_id,
     name,

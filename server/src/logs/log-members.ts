@@ -13,6 +13,7 @@ const members = [
   'organization_id',
   'key_id',
   'event_id',
+  'support_grant_id',
   'node_id',
   // What it was and how it went. `route` is the pattern, never the URL.
   'method',

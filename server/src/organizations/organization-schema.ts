@@ -14,12 +14,17 @@ const externalId = z
 const plan = text(1, 64).describe('A named plan, or null for none of its own.');
 
 /** Body of `POST …/organizations`. */
-export const createOrganizationBody = z.strictObject({
-  name: nameField,
-  external_id: externalId.nullish(),
-  plan: plan.nullish(),
-  metadata: metadataField.optional(),
-});
+export const createOrganizationBody = z
+  .strictObject({
+    name: nameField,
+    external_id: externalId.nullish(),
+    plan: plan.nullish(),
+    metadata: metadataField.optional(),
+  })
+  .meta({
+    id: 'CreateOrganizationRequest',
+    examples: [{ name: 'Globex', external_id: 'tenant_globex', metadata: { tier: 'gold' } }],
+  });
 
 /** What `PATCH` may change, whole: a merge patch is applied to the row and then checked by this. */
 export const organizationMembers = z.strictObject({
@@ -30,12 +35,17 @@ export const organizationMembers = z.strictObject({
 });
 
 /** Body of `PATCH …/organizations/{org_id}`; members of `metadata` merge, null removes. */
-export const patchOrganizationBody = z.strictObject({
-  name: nameField.optional(),
-  external_id: externalId.nullish(),
-  plan: plan.nullish(),
-  metadata: metadataPatchField.nullish(),
-});
+export const patchOrganizationBody = z
+  .strictObject({
+    name: nameField.optional(),
+    external_id: externalId.nullish(),
+    plan: plan.nullish(),
+    metadata: metadataPatchField.nullish(),
+  })
+  .meta({
+    id: 'PatchOrganizationRequest',
+    examples: [{ name: 'Globex Corporation', metadata: { tier: 'platinum' } }],
+  });
 
 export const organizationResource = z
   .object({

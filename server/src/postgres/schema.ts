@@ -66,7 +66,7 @@ interface AccountMembersTable {
   created_at: Timestamp;
 }
 
-interface SupportGrantsTable {
+export interface SupportGrantsTable {
   id: string;
   account_id: string;
   reason: string;
@@ -74,6 +74,7 @@ interface SupportGrantsTable {
   created_at: Timestamp;
   expires_at: Date;
   revoked_at: NullableTimestamp;
+  last_used_hour: NullableTimestamp;
   version: Generated<number>;
 }
 

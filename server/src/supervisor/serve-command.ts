@@ -37,6 +37,7 @@ export async function serveCommand(demo: boolean): Promise<number> {
   if (!stop.signal.aborted) {
     await new Promise((resolve) => stop.signal.addEventListener('abort', resolve, { once: true }));
   }
-  await server.close();
+  // Orphaned, its Postgres is going as well, and the next start waits for it: no time to linger then.
+  await server.close(isSupervised && !process.connected ? { lingerMs: 0 } : {});
   return 0;
 }

@@ -38,12 +38,16 @@ export function parseDemands(query: string, profile: KeyProfile): AuthorizeDeman
       }
       scopes.push(...asked);
     } else if (name === 'environment') {
-      environment = environments.find(
+      const named = environments.find(
         (candidate) =>
           candidate === value || profile.environments[candidate].label.toLowerCase() === value.toLowerCase(),
       );
-      if (environment === undefined)
+      if (named === undefined)
         return { refusal: 'invalid_request', message: 'environment: use live or sandbox' };
+      // A gateway that passes its caller's query along must not let the caller overrule it.
+      if (environment !== undefined && environment !== named)
+        return { refusal: 'invalid_request', message: 'environment: demand one of the two' };
+      environment = named;
     } else if (name === 'status' && value === 'nginx') {
       status = 'nginx';
     }

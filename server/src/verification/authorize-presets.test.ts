@@ -29,28 +29,26 @@ describe('standard', () => {
     }
   });
 
-  test.each([
-    'gl_live_sk_',
-    'gl_live_pk_',
-    'gl_sandbox_sk_',
-    'gl_sandbox_pk_',
-  ])('a %s… key passes as Authorization: Bearer and as X-API-Key', async (prefix) => {
-    const { id, secret } = keys[prefix]!;
-    expect(secret).toMatch(new RegExp(`^${prefix}[0-9A-Za-z]{44}$`));
-    const headerSets: Record<string, string>[] = [
-      { Authorization: `Bearer ${secret}` },
-      { authorization: `bearer ${secret}` },
-      { 'X-API-Key': secret },
-      { 'x-api-key': secret },
-    ];
-    for (const headers of headerSets) {
-      const answer = await issuer.authorize(headers);
-      expect(answer.status).toBe(200);
-      expect(answer.headers['x-gatelodge-key-id']).toBe(id);
-      expect(answer.headers['x-gatelodge-kind']).toBe(prefix.includes('pk') ? 'publishable' : 'secret');
-      expect(answer.headers['x-environment']).toBe(prefix.includes('sandbox') ? 'SANDBOX' : 'LIVE');
-    }
-  });
+  test.each(['gl_live_sk_', 'gl_live_pk_', 'gl_sandbox_sk_', 'gl_sandbox_pk_'])(
+    'a %s… key passes as Authorization: Bearer and as X-API-Key',
+    async (prefix) => {
+      const { id, secret } = keys[prefix]!;
+      expect(secret).toMatch(new RegExp(`^${prefix}[0-9A-Za-z]{44}$`));
+      const headerSets: Record<string, string>[] = [
+        { Authorization: `Bearer ${secret}` },
+        { authorization: `bearer ${secret}` },
+        { 'X-API-Key': secret },
+        { 'x-api-key': secret },
+      ];
+      for (const headers of headerSets) {
+        const answer = await issuer.authorize(headers);
+        expect(answer.status).toBe(200);
+        expect(answer.headers['x-gatelodge-key-id']).toBe(id);
+        expect(answer.headers['x-gatelodge-kind']).toBe(prefix.includes('pk') ? 'publishable' : 'secret');
+        expect(answer.headers['x-environment']).toBe(prefix.includes('sandbox') ? 'SANDBOX' : 'LIVE');
+      }
+    },
+  );
 
   test('refusals are problem+json', async () => {
     const answer = await issuer.authorize({ 'X-API-Key': `gl_live_sk_${forgedRest}` });

@@ -233,11 +233,7 @@ describe.each(dialects)('in the dialect %s', (dialect) => {
 describe('the environment of a refusal', () => {
   test('is the one that an unknown key’s beginning names, else the issuer’s', async () => {
     const live = await TestIssuer.create(server, { preset: 'tenant-header' });
-    const sandbox = await TestIssuer.create(
-      server,
-      { preset: 'tenant-header' },
-      { environment: 'sandbox' },
-    );
+    const sandbox = await TestIssuer.create(server, { preset: 'tenant-header' }, { environment: 'sandbox' });
     const ask = async (issuer: TestIssuer, headers: Record<string, string | string[]>) => {
       const answer = await issuer.authorize(headers);
       expect(answer.status).toBe(401);

@@ -1,18 +1,31 @@
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import type { ErrorCode } from '../errors.ts';
 import { environmentField, text, timestampField } from '../http/fields.ts';
 import { defineContract } from '../http/route.ts';
+import { parseScope } from '../scopes/scope.ts';
 import { refusals } from './refusals.ts';
+
+/** Whatever Node takes for an address, as `verify-request.ts` does: zod's own pattern knows fewer spellings of IPv6. */
+const ipAddress = z
+  .string()
+  .refine((value) => isIP(value) !== 0, 'must be an IPv4 or IPv6 address')
+  .meta({ anyOf: [{ format: 'ipv4' }, { format: 'ipv6' }] });
+
+const scope = z.string().superRefine((value, context) => {
+  const parsed = parseScope(value);
+  if (!parsed.ok) context.addIssue({ code: 'custom', message: parsed.message });
+});
 
 /** Body of `POST /v1/keys/verify`, as its contract; `verify-request.ts` checks it on the hot path. */
 export const verifyBody = z
   .strictObject({
     key: text(1, 512).describe('The key as the request presented it.'),
     origin: text(1, 512).nullish().describe('The Origin header of the request, where it has one.'),
-    ip: z.union([z.ipv4(), z.ipv6()]).nullish().describe('The address the request came from.'),
+    ip: ipAddress.nullish().describe('The address the request came from.'),
     tenant: text(1, 512).nullish().describe('The id or the external_id of the organization it is for.'),
     environment: environmentField.nullish().describe('Refuses keys of the other environment.'),
-    scopes: z.array(z.string()).max(100).nullish().describe('The key has to hold all of them.'),
+    scopes: z.array(scope).max(100).nullish().describe('The key has to hold all of them.'),
     request_id: z
       .string()
       .regex(/^[\x21-\x7e]{1,128}$/)
@@ -70,7 +83,11 @@ export const verifyResult = z
         exceeded: z.boolean(),
       }),
     ),
-    warnings: z.array(z.string()).describe('`stale`: decided from memory while Postgres is out of reach.'),
+    warnings: z
+      .array(z.string())
+      .describe(
+        '`stale`: decided from memory while Postgres is out of reach. `secret_key_in_browser`: a secret key came from a page.',
+      ),
   })
   .meta({ id: 'VerifyResult' });
 

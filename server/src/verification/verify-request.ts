@@ -112,5 +112,10 @@ function parseScopes(value: unknown, errors: FieldError[]): readonly string[] {
 }
 
 function isText(value: unknown, min: number, max: number): value is string {
-  return typeof value === 'string' && value.length >= min && value.length <= max && isStorableText(value);
+  return typeof value === 'string' && value.length >= min && isAtMost(max, value) && isStorableText(value);
+}
+
+/** Characters are code points, as in JSON Schema; there are never more of them than of what `length` counts. */
+function isAtMost(max: number, value: string): boolean {
+  return value.length <= max || (value.length <= 2 * max && [...value].length <= max);
 }

@@ -38,29 +38,34 @@ export class VerifyEndpoint {
   ): Promise<void> {
     const authenticated = this.#deps.authenticator.authenticate(request, headers);
     const { record: caller } = authenticated instanceof Promise ? await authenticated : authenticated;
-    if (caller.scopes !== null && !caller.scopes.includes('keys:verify')) {
-      throw new AppError('permission_denied', { detail: 'The API key lacks the permission keys:verify.' });
+    try {
+      if (caller.scopes !== null && !caller.scopes.includes('keys:verify')) {
+        throw new AppError('permission_denied', { detail: 'The API key lacks the permission keys:verify.' });
+      }
+      const asked = parseVerifyRequest(await readJsonBody(request));
+      const found = this.#deps.keys.find(asked.key);
+      const key = found instanceof Promise ? await found : found;
+      const subject = key !== null && isVisibleTo(caller, key) ? key : null;
+      const decided = subject === null ? null : this.#decide(subject, asked);
+      const decision = decided instanceof Promise ? await decided : decided;
+      headers.push('X-Request-Id', info.id, ...decidedEnvironment(caller, subject, asked.key));
+      const body = this.#render(subject, decision, asked.request_id ?? info.id);
+      writeAnswer(response, 200, headers, body);
+    } catch (error) {
+      // Nothing has been decided about the key that was asked about, so the caller's own tells the environment.
+      headers.push(...environmentHeader(caller.issuer?.profile ?? presets.standard, caller.environment));
+      throw error;
     }
-    const asked = parseVerifyRequest(await readJsonBody(request));
-    const found = this.#deps.keys.find(asked.key);
-    const key = found instanceof Promise ? await found : found;
-    const subject = key !== null && isVisibleTo(caller, key) ? key : null;
-    headers.push('X-Request-Id', info.id, ...decidedEnvironment(caller, subject, asked.key));
-    if (subject === null) {
+  }
+
+  #render(subject: KeyRecord | null, decision: Decision | null, requestId: string): string {
+    if (subject === null || decision === null) {
       this.#deps.counters.count('verify', 'NOT_FOUND');
-      writeAnswer(response, 200, headers, notFoundBody(asked.request_id ?? info.id));
-      return;
+      return notFoundBody(requestId);
     }
-    const decided = this.#decide(subject, asked);
-    const decision = decided instanceof Promise ? await decided : decided;
     const code = decision.valid ? 'VALID' : refusals[decision.refusal].verifyCode;
     this.#deps.counters.count('verify', code);
-    writeAnswer(
-      response,
-      200,
-      headers,
-      renderBody(subject, decision, code, asked.request_id ?? info.id, this.#warnings(decision)),
-    );
+    return renderBody(subject, decision, code, requestId, this.#warnings(decision));
   }
 
   #decide(subject: KeyRecord, asked: VerifyRequest): Decision | Promise<Decision> {

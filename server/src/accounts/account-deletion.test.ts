@@ -1,0 +1,109 @@
+import { afterAll, afterEach, expect, test } from 'vitest';
+import { createCustomer } from '../../test/harness/customer.ts';
+import { Rows } from '../../test/harness/rows.ts';
+import { startTestServer } from '../../test/harness/server.ts';
+import { succeeded } from '../../test/harness/test-issuer.ts';
+import { createAccountDeletion } from './account-deletion.ts';
+
+const server = await startTestServer();
+const rows = await Rows.open(server.database);
+const { api, accountId } = server.operator;
+
+// A barrier that the job meets once it has deleted its first thousand keys: while somebody holds it, it waits.
+const barrier = 4711;
+await rows.query(`
+  create function wait_after_first_batch() returns trigger language plpgsql as $$
+  begin
+    if exists (select from accounts where (deletion->>'deleted')::int > 0) then
+      perform pg_advisory_xact_lock(${barrier});
+    end if;
+    return null;
+  end $$`);
+await rows.query(`create trigger wait_after_first_batch before delete on api_keys
+  for each statement execute function wait_after_first_batch()`);
+
+afterEach(() => rows.query('select pg_advisory_unlock_all()'));
+afterAll(async () => {
+  await rows.close();
+  await server.close();
+});
+
+/** An account with so many keys; all but its first are made behind the API's back, for speed. */
+async function customerWithKeys(count: number) {
+  const customer = await createCustomer(server);
+  await rows.query(
+    `insert into api_keys (id, account_id, name, kind, environment, hint, digest, digest_generation, check_generation,
+       scopes, created_by)
+     select 'key_' || $1 || n, account_id, 'x', 'secret', 'live', 'x', sha256(convert_to($1 || n, 'utf8')),
+       digest_generation, check_generation, '{}', '{}'
+     from api_keys, generate_series(2, $2) n where account_id = $1`,
+    [customer.id, count],
+  );
+  return customer;
+}
+
+const statusOf = async (id: string) => {
+  const answer = await api.get(`/v1/accounts/${id}`);
+  return answer.status === 200 ? answer.body.data.deletion : answer.status;
+};
+const eventually = (id: string) => expect.poll(() => statusOf(id), { timeout: 30_000, interval: 20 });
+
+test('tells how far it has come, and finishes', async () => {
+  const { id } = await customerWithKeys(2500);
+  await rows.query('select pg_advisory_lock($1)', [barrier]);
+  const answer = await api.delete(`/v1/accounts/${id}?name=Acme`);
+  const { requested_at } = answer.body.data.deletion;
+  expect(answer.body.data.deletion).toEqual({ requested_at, total: 2500, deleted: 0 });
+  await eventually(id).toEqual({ requested_at, total: 2500, deleted: 1000 });
+  expect((await api.get('/v1/accounts?status=deleting')).body.data).toMatchObject([{ id }]);
+  await rows.query('select pg_advisory_unlock($1)', [barrier]);
+  await eventually(id).toBe(404);
+  expect(await rows.query('select 1 from api_keys where account_id = $1', [id])).toEqual([]);
+});
+
+test('goes on where it was after a crash, on whichever node', async () => {
+  const { id } = await customerWithKeys(1500);
+  // What a node leaves behind that died after its first step.
+  await rows.query(
+    `update accounts set status = 'deleting', version = version + 1,
+       deletion = '{"requested_at":"2026-11-21T12:00:00.000Z","total":1500,"deleted":700}' where id = $1`,
+    [id],
+  );
+  const { database, log } = server.running.services;
+  const job = createAccountDeletion(database, log);
+  job.wake();
+  await eventually(id).toBe(404);
+  await job.close();
+});
+
+test('carried out by several nodes at once it is told once, and every key is counted once', async () => {
+  const { id } = await customerWithKeys(2500);
+  const { database, log } = server.running.services;
+  const jobs = Array.from({ length: 4 }, () => createAccountDeletion(database, log));
+  await rows.query('select pg_advisory_lock($1)', [barrier]);
+  succeeded(await api.delete(`/v1/accounts/${id}?name=Acme`));
+  for (const job of jobs) job.wake();
+  await eventually(id).toMatchObject({ deleted: 1000 });
+  await rows.query('select pg_advisory_unlock($1)', [barrier]);
+  for (const job of jobs) job.wake();
+  await eventually(id).toBe(404);
+  for (const job of jobs) await job.close();
+  const told = await rows.query(
+    `select 1 from events where account_id = $1 and subject_id = $2 and type = 'account.deleted'`,
+    [accountId, id],
+  );
+  expect(told.length).toBe(1);
+});
+
+test('an account that is not being deleted is left alone', async () => {
+  const { id } = await customerWithKeys(10);
+  const { database, log } = server.running.services;
+  const job = createAccountDeletion(database, log);
+  const doomed = await customerWithKeys(10);
+  succeeded(await api.delete(`/v1/accounts/${doomed.id}?name=Acme`));
+  job.wake();
+  await eventually(doomed.id).toBe(404);
+  await job.close();
+  expect((await rows.query('select 1 from api_keys where account_id = $1', [id])).length).toBe(10);
+  expect((await api.get(`/v1/accounts/${id}`)).body.data.status).toBe('active');
+});

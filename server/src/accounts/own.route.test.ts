@@ -1,0 +1,96 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import { createCustomer, withScopes } from '../../test/harness/customer.ts';
+import { Rows } from '../../test/harness/rows.ts';
+import { startTestServer } from '../../test/harness/server.ts';
+
+const server = await startTestServer();
+const rows = await Rows.open(server.database);
+afterAll(async () => {
+  await rows.close();
+  await server.close();
+});
+
+describe('GET /v1/account', () => {
+  test('200: tells a key of its account', async () => {
+    const { id, api } = await createCustomer(server, { name: 'Acme', owner_email: 'owner@acme.test' });
+    const answer = await api.get('/v1/account');
+    expect(answer.status).toBe(200);
+    expect(answer.body.data).toMatchObject({
+      id,
+      customer_id: id,
+      name: 'Acme',
+      plan: 'default',
+      status: 'active',
+      operator: false,
+      members: [{ email: 'owner@acme.test', role: 'owner' }],
+    });
+    expect(answer.headers.get('ETag')).toBe('"1"');
+  });
+
+  test('200: a key with that permission alone reads it and nothing else', async () => {
+    const { id, api } = await createCustomer(server);
+    const reader = await withScopes(api, ['gatelodge.account:read']);
+    expect((await reader.get('/v1/account')).body.data.id).toBe(id);
+    for (const other of ['/v1/issuers', '/v1/api-keys', '/v1/events'])
+      expect((await reader.get(other)).status).toBe(403);
+  });
+});
+
+describe('PATCH /v1/account', () => {
+  test('200: renames it, in one event of its own trail', async () => {
+    const { id, key, api } = await createCustomer(server, { name: 'before' });
+    const { result: answer, events } = await rows.eventsOf(() => api.patch('/v1/account', { name: 'after' }));
+    expect(answer.body.data).toMatchObject({ id, name: 'after', plan: 'default', customer_id: id });
+    expect(answer.body.data.members.length).toBe(1);
+    expect(events).toMatchObject([
+      {
+        type: 'account.updated',
+        account_id: id,
+        subject_id: id,
+        actor: { type: 'api_key', id: key.id },
+        request_id: answer.headers.get('X-Request-Id'),
+        data: { changed: ['name'] },
+      },
+    ]);
+    expect((await server.operator.api.get(`/v1/accounts/${id}`)).body.data.name).toBe('after');
+  });
+
+  test('200: the operator renames its own here', async () => {
+    expect((await server.operator.api.patch('/v1/account', { name: 'We' })).body.data).toMatchObject({
+      name: 'We',
+      operator: true,
+    });
+  });
+
+  test('412: of 50 changes at once that name the same version exactly one is made', async () => {
+    const { api } = await createCustomer(server);
+    const etag = (await api.get('/v1/account')).headers.get('ETag')!;
+    const { result: answers, events } = await rows.eventsOf(() =>
+      Promise.all(
+        Array.from({ length: 50 }, (_, index) =>
+          api.patch('/v1/account', { name: `name ${index}` }, { 'If-Match': etag }),
+        ),
+      ),
+    );
+    const won = answers.filter(({ status }) => status === 200);
+    expect(won.length).toBe(1);
+    expect(answers.filter(({ body }) => body.code === 'precondition_failed').length).toBe(49);
+    expect((await api.get('/v1/account')).body.data).toEqual(won[0]!.body.data);
+    expect(events.length).toBe(1);
+  });
+
+  test.each([
+    // The attack: an account that raises its own plan, or declares itself the operator.
+    [{ plan: 'unlimited' }, 'plan'],
+    [{ operator: true }, 'operator'],
+    [{ status: 'active' }, 'status'],
+    [{ members: [] }, 'members'],
+    [{ name: null }, 'name'],
+  ])('422: %j is refused at %s and changes nothing', async (body, path) => {
+    const { api } = await createCustomer(server);
+    const before = await rows.snapshot();
+    const answer = await api.patch('/v1/account', body);
+    expect([answer.status, answer.body.errors[0].path]).toEqual([422, path]);
+    expect(await rows.snapshot()).toEqual(before);
+  });
+});

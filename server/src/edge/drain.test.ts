@@ -1,0 +1,155 @@
+import { once } from 'node:events';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { afterEach, describe, expect, it } from 'vitest';
+import { Drain } from './drain.ts';
+
+/** Of nobody: it vouches for these tests alone. */
+const tls = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgMp7xjs4ZO+twnZ9v
+kAC5x/nx0Cpjq+XDh3t5a2wtdlGhRANCAAT995MzxX5sTXbHdLhevkR1UO9AcNM4
+XhMfhLPGV2mCq9AcecyFxCL79vXsFJM2ywC2uuAMAUe59hlj7uCZXgfb
+-----END PRIVATE KEY-----`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBfzCCASWgAwIBAgIUL1UTEyzDJc43I4/FtOIkrC3nSzkwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMjAwNTAzN1oYDzIxMjYxMDI5
+MDA1MDM3WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAT995MzxX5sTXbHdLhevkR1UO9AcNM4XhMfhLPGV2mCq9AcecyFxCL7
+9vXsFJM2ywC2uuAMAUe59hlj7uCZXgfbo1MwUTAdBgNVHQ4EFgQU/Dw7A+Fzetk7
+5kgeaIEluAZKIugwHwYDVR0jBBgwFoAU/Dw7A+Fzetk75kgeaIEluAZKIugwDwYD
+VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiBZQyn1jmVqO8YuR+63nXBb
+g+Nq0l8ar31ee4wZnAO6LgIhAMr4irdAPWPmrxxUnYwjHizOgOCzNnZE0xsaYcxm
+vqn+
+-----END CERTIFICATE-----`,
+};
+
+let server: Server;
+let drain: Drain;
+const sockets: Socket[] = [];
+
+async function listen(isTls: boolean, listener: RequestListener): Promise<void> {
+  server = isTls ? createTlsServer(tls, listener) : createServer(listener);
+  drain = new Drain(server);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+}
+
+/** A connection, and everything that has come over it so far. */
+async function open(isTls: boolean) {
+  const { port } = server.address() as AddressInfo;
+  const socket = isTls
+    ? connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false })
+    : connect(port, '127.0.0.1');
+  sockets.push(socket);
+  let received = '';
+  socket.on('data', (bytes) => {
+    received += bytes.toString('latin1');
+  });
+  // A connection that is cut off hard is as good an end as any.
+  socket.on('error', () => {});
+  const ended = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  await once(socket, isTls ? 'secureConnect' : 'connect');
+  const receives = (text: string) => expect.poll(() => received, { timeout: 10_000 }).toContain(text);
+  return { socket, ended, receives, received: () => received };
+}
+
+const get = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n';
+
+afterEach(() => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+});
+
+describe.each([
+  ['http', false],
+  ['https', true],
+])('a server that stops (%s)', (_name, isTls) => {
+  it('still answers what comes over a connection that was idle, and ends it with that answer', async () => {
+    await listen(isTls, (_request, response) => void response.end('answer'));
+    const client = await open(isTls);
+    client.socket.write(get);
+    await client.receives('answer');
+    expect(client.received()).toContain('Connection: keep-alive');
+    const stopping = drain.run({ lingerMs: 5_000 });
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    client.socket.write(get.replace('/ ', '/second '));
+    await client.receives('Connection: close');
+    await client.ended;
+    expect(client.received().match(/answer/g)).toHaveLength(2);
+    expect(await stopping).toBe(0);
+  });
+
+  it('gives the answer that is under way, saying that the connection ends', async () => {
+    let answer: () => void = () => {};
+    await listen(isTls, (_request, response) => {
+      answer = () => response.end('late answer');
+    });
+    const client = await open(isTls);
+    client.socket.write(get);
+    await expect.poll(() => answer.toString()).toContain('late answer');
+    const stopping = drain.run({ lingerMs: 0 });
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    answer();
+    expect(await stopping).toBe(0);
+    await client.ended;
+    expect(client.received()).toContain('late answer');
+    expect(client.received()).toContain('Connection: close');
+  });
+
+  it('takes no new connection', async () => {
+    await listen(isTls, (_request, response) => void response.end());
+    const { port } = server.address() as AddressInfo;
+    await open(isTls);
+    const stopping = drain.run({ lingerMs: 100 });
+    const late = connect(port, '127.0.0.1');
+    sockets.push(late);
+    const [error] = await once(late, 'error');
+    expect(error).toMatchObject({ code: 'ECONNREFUSED' });
+    expect(await stopping).toBe(0);
+  });
+
+  // Browsers open connections in advance; Node's own close would wait for them without end.
+  it('does not wait for a connection over which nothing has come', async () => {
+    await listen(isTls, (_request, response) => void response.end());
+    const client = await open(isTls);
+    expect(await drain.run({ lingerMs: 50 })).toBe(0);
+    await client.ended;
+  });
+
+  it('waits for a request that is still coming in', async () => {
+    await listen(isTls, async (request, response) => {
+      let bytes = 0;
+      for await (const chunk of request) bytes += (chunk as Buffer).length;
+      response.end(`${bytes} bytes`);
+    });
+    const client = await open(isTls);
+    client.socket.write('POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\nabc');
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    const stopping = drain.run({ lingerMs: 50 });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    client.socket.write('def');
+    await client.receives('6 bytes');
+    expect(await stopping).toBe(0);
+  });
+
+  it('cuts off what does not end by itself, and says how much that was', async () => {
+    await listen(isTls, () => {});
+    const never = await open(isTls);
+    never.socket.write(get);
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(await drain.run({ lingerMs: 20, cutOffMs: 150 })).toBe(1);
+    await never.ended;
+  });
+});
+
+it('a server with TLS cuts off a connection that never gets to speak TLS', async () => {
+  await listen(true, () => {});
+  const { port } = server.address() as AddressInfo;
+  const silent = connect(port, '127.0.0.1');
+  sockets.push(silent);
+  await once(silent, 'connect');
+  await expect.poll(() => new Promise((resolve) => server.getConnections((_, n) => resolve(n)))).toBe(1);
+  expect(await drain.run({ lingerMs: 20, cutOffMs: 150 })).toBe(1);
+});

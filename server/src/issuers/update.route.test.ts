@@ -1,0 +1,108 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import { createCustomer } from '../../test/harness/customer.ts';
+import { Rows } from '../../test/harness/rows.ts';
+import { startTestServer } from '../../test/harness/server.ts';
+import { createKey, succeeded } from '../../test/harness/test-issuer.ts';
+
+const server = await startTestServer();
+const rows = await Rows.open(server.database);
+afterAll(async () => {
+  await rows.close();
+  await server.close();
+});
+const { api, key } = await createCustomer(server);
+
+const create = (members: Record<string, unknown> = {}) =>
+  api.create('/v1/issuers', { name: 'before', publishable_scopes: ['posts:read'], ...members });
+
+describe('200', () => {
+  test('a change of one member leaves its neighbour as it was', async () => {
+    const issuer = await create();
+    const renamed = await api.patch(`/v1/issuers/${issuer.id}`, { name: 'after' });
+    expect(renamed.body.data).toEqual({
+      ...issuer,
+      name: 'after',
+      updated_at: expect.any(String),
+    });
+    const rescoped = await api.patch(`/v1/issuers/${issuer.id}`, { publishable_scopes: [] });
+    expect(rescoped.body.data).toMatchObject({ name: 'after', publishable_scopes: [] });
+    const read = await api.get(`/v1/issuers/${issuer.id}`);
+    expect(read.body.data).toEqual(rescoped.body.data);
+    expect(read.headers.get('ETag')).toBe(rescoped.headers.get('ETag'));
+  });
+
+  test('is one event with the names of what changed', async () => {
+    const { id } = await create();
+    const { events } = await rows.eventsOf(() => api.patch(`/v1/issuers/${id}`, { name: 'x' }));
+    expect(events).toMatchObject([
+      {
+        type: 'issuer.updated',
+        issuer_id: id,
+        subject_id: id,
+        actor: { id: key.id },
+        data: { changed: ['name'] },
+      },
+    ]);
+  });
+
+  test('a scope no longer marked publishable is of no use to a key by the very next request', async () => {
+    const { id } = await create();
+    const page = await createKey(api, `/v1/issuers/${id}/api-keys`, {
+      kind: 'publishable',
+      restrictions: { scopes: ['posts:read'] },
+    });
+    const asked = async () => (await api.post('/v1/keys/verify', { key: page.secret })).body.scopes;
+    expect(await asked()).toEqual(['posts:read']);
+    succeeded(await api.patch(`/v1/issuers/${id}`, { publishable_scopes: [] }));
+    expect(await asked()).toEqual([]);
+  });
+});
+
+describe('412', () => {
+  test('of 50 changes at once that name the same version exactly one is made', async () => {
+    const { id } = await create();
+    const etag = (await api.get(`/v1/issuers/${id}`)).headers.get('ETag')!;
+    const { result: answers, events } = await rows.eventsOf(() =>
+      Promise.all(
+        Array.from({ length: 50 }, (_, index) =>
+          api.patch(`/v1/issuers/${id}`, { name: `name ${index}` }, { 'If-Match': etag }),
+        ),
+      ),
+    );
+    const won = answers.filter(({ status }) => status === 200);
+    expect(won.length).toBe(1);
+    expect(answers.filter(({ body }) => body.code === 'precondition_failed').length).toBe(49);
+    expect((await api.get(`/v1/issuers/${id}`)).body.data).toEqual(won[0]!.body.data);
+    expect(events.length).toBe(1);
+  });
+
+  test('without a version 50 changes at once are all made, one after the other', async () => {
+    const { id } = await create();
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, (_, index) => api.patch(`/v1/issuers/${id}`, { name: `name ${index}` })),
+    );
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(new Set(answers.map(({ headers }) => headers.get('ETag'))).size).toBe(50);
+  });
+});
+
+describe('422', () => {
+  test.each([
+    [{ name: null }, 'name'],
+    [{ name: ' ' }, 'name'],
+    [{ publishable_scopes: null }, 'publishable_scopes'],
+    [{ publishable_scopes: ['x'] }, 'publishable_scopes[0]'],
+    [{ publishable_scopes: ['gatelodge.events:read'] }, 'publishable_scopes[0]'],
+    [{ environment: 'sandbox' }, 'environment'],
+    [{ status: 'suspended' }, 'status'],
+    [{ account_id: 'acc_0000000000000000000000000' }, 'account_id'],
+    [{ sandbox_of: null }, 'sandbox_of'],
+    [{ name: 'fine', surprise: null }, 'surprise'],
+  ])('%j is refused at %s and changes nothing', async (body, path) => {
+    const { id } = await create();
+    const before = await rows.snapshot();
+    const answer = await api.patch(`/v1/issuers/${id}`, body);
+    expect([answer.status, answer.body.errors[0].path]).toEqual([422, path]);
+    expect(await rows.snapshot()).toEqual(before);
+  });
+});

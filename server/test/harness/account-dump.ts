@@ -1,0 +1,54 @@
+import type { Rows } from './rows.ts';
+
+/** Where the rows of one account, or of one issuer in it, stand. */
+export type DumpScope = { accountId: string } | { issuerId: string };
+
+/**
+ * Everything that the tables hold of an account or an issuer, as text: equal before and after, nothing of it has
+ * changed. The tables are read from the catalog, so one that is added later is in it.
+ */
+export async function dumpOf(rows: Rows, scope: DumpScope): Promise<Record<string, string[]>> {
+  const [column, value] = columnOf(scope);
+  const root = 'accountId' in scope ? 'accounts' : 'issuers';
+  const tables = await rows.query<{ name: string }>(
+    `select table_name as name from information_schema.columns
+      where table_schema = 'gatelodge' and column_name = $1 order by 1`,
+    [column],
+  );
+  const dump: Record<string, string[]> = {
+    [root]: await textsOf(rows, `select t::text as row from ${root} t where id = $1 order by 1`, value),
+  };
+  for (const { name } of tables) {
+    dump[name] = await textsOf(
+      rows,
+      `select t::text as row from ${name} t where ${column} = $1 order by 1`,
+      value,
+    );
+  }
+  return dump;
+}
+
+/** The ids of everything that the tables hold of an account or an issuer. */
+export async function idsIn(rows: Rows, scope: DumpScope): Promise<string[]> {
+  const [column, value] = columnOf(scope);
+  const tables = await rows.query<{ name: string }>(
+    `select table_name as name from information_schema.columns
+      where table_schema = 'gatelodge' and column_name = 'id' and data_type = 'text'
+        and table_name in (select table_name from information_schema.columns where column_name = $1)`,
+    [column],
+  );
+  const ids = [value];
+  for (const { name } of tables) {
+    const found = await rows.query<{ id: string }>(`select id from ${name} where ${column} = $1`, [value]);
+    ids.push(...found.map(({ id }) => id));
+  }
+  return ids;
+}
+
+function columnOf(scope: DumpScope): ['account_id' | 'issuer_id', string] {
+  return 'accountId' in scope ? ['account_id', scope.accountId] : ['issuer_id', scope.issuerId];
+}
+
+async function textsOf(rows: Rows, sql: string, value: string): Promise<string[]> {
+  return (await rows.query<{ row: string }>(sql, [value])).map(({ row }) => row);
+}

@@ -1,0 +1,39 @@
+import { z } from 'zod';
+import { routes } from '../../src/app.ts';
+import type { Route } from '../../src/http/route.ts';
+import { idPrefixes, newId } from '../../src/ids/ids.ts';
+
+export type ManagementRoute = Exclude<Route, { handler: null }>;
+
+/** Every operation of the management API. */
+export const managementRoutes = routes.filter((route): route is ManagementRoute => route.handler !== null);
+
+/** The path with these ids in its parameters, and the query that the operation cannot do without. */
+export function pathOf({ path, operationId }: ManagementRoute, ids: Record<string, string>): string {
+  const query = operationId === 'accounts.delete' ? '?name=Acme' : '';
+  return (
+    path.replaceAll(/\{(\w+)\}/g, (_all, name: string) => {
+      const id = ids[name];
+      if (id === undefined) throw new Error(`no id for {${name}} of ${path}`);
+      return id;
+    }) + query
+  );
+}
+
+/** For every parameter of a path a well-formed id that nothing has. */
+export function unknownIds(): Record<string, string> {
+  return {
+    account_id: newId(idPrefixes.account),
+    issuer_id: newId(idPrefixes.issuer),
+    org_id: newId(idPrefixes.organization),
+    key_id: newId(idPrefixes.apiKey),
+    grant_id: newId(idPrefixes.supportGrant),
+  };
+}
+
+/** A body that the operation takes, as its contract shows one; undefined where it takes none. */
+export function exampleBodyOf({ body }: ManagementRoute): unknown {
+  if (body === undefined) return undefined;
+  const known = z.globalRegistry.get(body) as { examples?: unknown[] } | undefined;
+  return known?.examples?.[0] ?? {};
+}

@@ -1,0 +1,122 @@
+import { permissionsOfAccount } from '../../src/scopes/scope.ts';
+import type { ApiClient } from './api-client.ts';
+import { createCustomer } from './customer.ts';
+import { createKey, type TestKey } from './test-issuer.ts';
+
+/** Every management permission that a customer's key can hold, by name. */
+export const everyPermission: readonly string[] = [...permissionsOfAccount({ isOperator: false })];
+
+/** An organization with a key of its own that holds every permission by name. */
+export interface TenantOrganization {
+  readonly id: string;
+  readonly externalId: string;
+  readonly key: TestKey;
+}
+
+/** An issuer with a key of its own that holds every permission by name, and its organizations. */
+export interface TenantIssuer {
+  readonly id: string;
+  readonly key: TestKey;
+  readonly publishableKey: TestKey;
+  readonly organizations: readonly [TenantOrganization, TenantOrganization];
+}
+
+/** An account with one of everything that an account can have. */
+export interface Tenant {
+  readonly accountId: string;
+  readonly api: ApiClient;
+  /** Holds every permission. */
+  readonly key: TestKey;
+  readonly sandboxKey: TestKey;
+  readonly issuer: TenantIssuer;
+  readonly sibling: TenantIssuer;
+  /** The sandbox twin of `issuer`. */
+  readonly twin: TenantIssuer;
+  /** Lets the operator's support read in the account. */
+  readonly supportGrantId: string;
+  /** A key that was deleted: its secret was made here, and nobody knows it any more. */
+  readonly deletedKey: TestKey;
+}
+
+/**
+ * Makes an account through the API.
+ *
+ * @param marker stands in every name, external id and metadata of it, so that whatever leaks can be recognized
+ */
+export async function createTenant(
+  server: { operator: { api: ApiClient } },
+  marker: string,
+): Promise<Tenant> {
+  const { id, key, api } = await createCustomer(server, {
+    name: `${marker} account`,
+    owner_email: `${marker}@tenant.test`,
+  });
+  const issuer = await createTenantIssuer(api, marker, 'first');
+  const sibling = await createTenantIssuer(api, marker, 'sibling');
+  const twin = await api.create(`/v1/issuers/${issuer.id}/sandbox-issuer`);
+  const deletedKey = await createKey(api, '/v1/api-keys', { name: `${marker} deleted` });
+  await api.delete(deletedKey.path);
+  const grant = await api.create('/v1/account/support-grants', { reason: `${marker} reason` });
+  return {
+    accountId: id,
+    api,
+    key: { ...key, path: `/v1/api-keys/${key.id}` },
+    sandboxKey: await createKey(api, '/v1/api-keys', {
+      name: `${marker} sandbox key`,
+      environment: 'sandbox',
+    }),
+    issuer,
+    sibling,
+    twin: await furnishIssuer(api, twin.id, marker, 'twin'),
+    supportGrantId: grant.id,
+    deletedKey,
+  };
+}
+
+/** An issuer with its organizations and keys; `marker` and `name` stand in all of them. */
+export async function createTenantIssuer(
+  api: ApiClient,
+  marker: string,
+  name: string,
+): Promise<TenantIssuer> {
+  const { id } = await api.create('/v1/issuers', {
+    name: `${marker} ${name}`,
+    publishable_scopes: ['catalog:read'],
+  });
+  return furnishIssuer(api, id, marker, name);
+}
+
+async function furnishIssuer(
+  api: ApiClient,
+  id: string,
+  marker: string,
+  name: string,
+): Promise<TenantIssuer> {
+  const path = `/v1/issuers/${id}`;
+  const restrictions = { scopes: [...everyPermission, 'invoices:read'] };
+  const createOrganization = async (word: string): Promise<TenantOrganization> => {
+    const externalId = `${marker}-${name}-${word}`;
+    const organization = await api.create(`${path}/organizations`, {
+      name: `${marker} ${word} of ${name}`,
+      external_id: externalId,
+      metadata: { of: marker },
+    });
+    const keys = `${path}/organizations/${organization.id}/api-keys`;
+    const key = await createKey(api, keys, { name: `${marker} key of ${word}`, restrictions });
+    return { id: organization.id, externalId, key };
+  };
+  return {
+    id,
+    key: await createKey(api, `${path}/api-keys`, {
+      name: `${marker} key of ${name}`,
+      restrictions,
+      metadata: { of: marker },
+    }),
+    publishableKey: await createKey(api, `${path}/api-keys`, {
+      name: `${marker} publishable key of ${name}`,
+      kind: 'publishable',
+      restrictions: { scopes: ['catalog:read'] },
+    }),
+    organizations: [await createOrganization('one'), await createOrganization('two')],
+  };
+}

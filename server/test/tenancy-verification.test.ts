@@ -1,0 +1,337 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { routes } from '../src/app.ts';
+import { idPrefixes, newId } from '../src/ids/ids.ts';
+import type { ApiRequest } from './harness/api-client.ts';
+import { Rows } from './harness/rows.ts';
+import { startTestServer, type TestServer } from './harness/server.ts';
+import { SqlLog } from './harness/sql-log.ts';
+import { createTenant, type Tenant } from './harness/tenant.ts';
+import type { TestKey } from './harness/test-issuer.ts';
+
+/*
+ * Attack: the operations that take a key, a tenant or a cursor rather than an id in the path are asked about somebody
+ * else's. The answer must be the one for a key, a tenant or a cursor that nobody has, by the same look-ups.
+ */
+
+let server: TestServer;
+let sql: SqlLog;
+let ours: Tenant;
+let theirs: Tenant;
+beforeAll(async () => {
+  server = await startTestServer();
+  [ours, theirs] = [await createTenant(server, 'ours'), await createTenant(server, 'theirs')];
+  sql = new SqlLog(server);
+});
+afterAll(() => server.close());
+
+interface Comparison {
+  about: string;
+  ask: (named: string) => Ask;
+  /** What is theirs, and what nobody has. */
+  theirs: () => string;
+  nobodys: () => string;
+}
+
+interface Ask extends ApiRequest {
+  method: string;
+  path: string;
+  key: TestKey | null;
+}
+
+const verify = (key: TestKey, body: Record<string, unknown>): Ask => ({
+  method: 'POST',
+  path: '/v1/keys/verify',
+  key,
+  body,
+});
+const authorize = (issuerId: string, headers: Record<string, string>): Ask => ({
+  method: 'GET',
+  path: `/v1/authorize/${issuerId}`,
+  key: null,
+  headers,
+});
+const basic = (id: string, secret: string) => ({
+  Authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`,
+});
+const callers: [string, () => TestKey][] = [
+  ['an account’s key', () => ours.key],
+  ['an account’s sandbox key', () => ours.sandboxKey],
+  ['an issuer’s key', () => ours.issuer.key],
+  ['an organization’s key', () => ours.issuer.organizations[0].key],
+];
+const subjects: [string, () => TestKey][] = [
+  ['another account’s key', () => theirs.key],
+  ['another account’s sandbox key', () => theirs.sandboxKey],
+  ['another account’s issuer key', () => theirs.issuer.key],
+  ['another account’s organization key', () => theirs.issuer.organizations[0].key],
+];
+/** A genuine secret that nobody knows any more: what was made up would be refused without any look-up. */
+const nobodysSecret = () => ours.deletedKey.secret;
+
+const comparisons: Record<string, Comparison[]> = {
+  'keys.verify': [
+    ...callers.flatMap(([caller, key]) =>
+      subjects.map(([subject, their]) => ({
+        about: `${caller} verifies ${subject}`,
+        ask: (secret: string) => verify(key(), { key: secret }),
+        theirs: () => their().secret,
+        nobodys: nobodysSecret,
+      })),
+    ),
+    {
+      about: 'an issuer’s key verifies the key of another issuer',
+      ask: (secret) => verify(ours.issuer.key, { key: secret }),
+      theirs: () => ours.sibling.key.secret,
+      nobodys: nobodysSecret,
+    },
+    {
+      about: 'an issuer’s key verifies its account’s key',
+      ask: (secret) => verify(ours.issuer.key, { key: secret }),
+      theirs: () => ours.key.secret,
+      nobodys: nobodysSecret,
+    },
+    {
+      about: 'an organization’s key verifies its issuer’s key',
+      ask: (secret) => verify(ours.issuer.organizations[0].key, { key: secret }),
+      theirs: () => ours.issuer.key.secret,
+      nobodys: nobodysSecret,
+    },
+    {
+      about: 'an organization’s key verifies the key of another organization',
+      ask: (secret) => verify(ours.issuer.organizations[0].key, { key: secret }),
+      theirs: () => ours.issuer.organizations[1].key.secret,
+      nobodys: nobodysSecret,
+    },
+    {
+      about: 'a sandbox key verifies a live key',
+      ask: (secret) => verify(ours.sandboxKey, { key: secret }),
+      theirs: () => ours.issuer.key.secret,
+      nobodys: nobodysSecret,
+    },
+    ...(['id', 'externalId'] as const).flatMap((member) => [
+      {
+        about: `a tenant of another account by its ${member}`,
+        ask: (tenant: string) => verify(ours.key, { key: ours.issuer.key.secret, tenant }),
+        theirs: () => theirs.issuer.organizations[0][member],
+        nobodys: () => (member === 'id' ? newId(idPrefixes.organization) : 'nobodys-external-id'),
+      },
+      {
+        about: `a tenant of another issuer by its ${member}`,
+        ask: (tenant: string) => verify(ours.key, { key: ours.issuer.key.secret, tenant }),
+        theirs: () => ours.sibling.organizations[0][member],
+        nobodys: () => (member === 'id' ? newId(idPrefixes.organization) : 'nobodys-external-id'),
+      },
+    ]),
+  ],
+  'authorize.check': [
+    {
+      about: 'another account’s key at our issuer',
+      ask: (secret) => authorize(ours.issuer.id, { 'X-API-Key': secret }),
+      theirs: () => theirs.issuer.key.secret,
+      nobodys: nobodysSecret,
+    },
+    {
+      about: 'our key at another account’s issuer',
+      ask: (secret) => authorize(theirs.issuer.id, { 'X-API-Key': secret }),
+      theirs: () => ours.issuer.key.secret,
+      nobodys: nobodysSecret,
+    },
+    {
+      about: 'our account’s key at our issuer',
+      ask: (secret) => authorize(ours.issuer.id, { 'X-API-Key': secret }),
+      theirs: () => ours.key.secret,
+      nobodys: nobodysSecret,
+    },
+  ],
+  'me.get': [
+    {
+      about: 'our secret under the id of another account’s key',
+      ask: (id) => ({ method: 'GET', path: '/v1/me', key: null, headers: basic(id, ours.key.secret) }),
+      theirs: () => theirs.key.id,
+      nobodys: () => newId(idPrefixes.apiKey),
+    },
+    {
+      about: 'their secret under the id of our key',
+      ask: (secret) => ({ method: 'GET', path: '/v1/me', key: null, headers: basic(ours.key.id, secret) }),
+      theirs: () => theirs.key.secret,
+      nobodys: nobodysSecret,
+    },
+  ],
+  // These tell nothing of anybody; what they do answer is looked through below.
+  'health.live': [],
+  'health.ready': [],
+  'health.metrics': [],
+  'openapi.get': [],
+};
+
+test('every operation that the edge answers, or that has no account, is compared here', () => {
+  const contracts = routes.filter((route) => route.handler === null).map(({ operationId }) => operationId);
+  expect(Object.keys(comparisons).sort()).toEqual(contracts.sort());
+});
+
+describe.each(Object.entries(comparisons).filter(([, cases]) => cases.length > 0))('%s', (_name, cases) => {
+  test.each(cases)('$about', async ({ ask, theirs: known, nobodys }) => {
+    // Twice each: the second time memory answers what it may, and must answer alike.
+    for (let round = 0; round < 2; round++) {
+      const ofTheirs = await call(ask(known()));
+      const ofNobody = await call(ask(nobodys()));
+      expect(ofTheirs.answer).toEqual(ofNobody.answer);
+      expect(JSON.stringify(ofTheirs.answer)).not.toMatch(/theirs|"(acc|i|org|key)_/);
+      if (round === 0) continue;
+      expect(ofTheirs.statements).toEqual([]);
+    }
+  });
+});
+
+describe('the look-ups', () => {
+  // Attack: telling by time. A genuine secret of another account costs the same look-ups as one that nobody knows.
+  test('of another account’s key and of one that nobody knows are the same', async () => {
+    const fresh = await theirs.api.create('/v1/api-keys', {});
+    const deleted = await ours.api.create('/v1/api-keys', {});
+    await ours.api.delete(`/v1/api-keys/${deleted.id}`);
+    await call(verify(ours.key, { key: ours.issuer.key.secret }));
+    const ofTheirs = await call(verify(ours.key, { key: fresh.secret_plain }));
+    const ofNobody = await call(verify(ours.key, { key: deleted.secret_plain }));
+    expect(ofTheirs.lookups.at(-1)).toContain('lookup_api_key');
+    expect(ofNobody.lookups.at(-1)).toBe(ofTheirs.lookups.at(-1));
+  });
+});
+
+describe('what has no account', () => {
+  test.each(['/healthz', '/readyz', '/metrics', '/openapi.json'])(
+    '%s tells nothing of anybody',
+    async (path) => {
+      const answer = await server.operator.api
+        .as(null)
+        .get(path, { Authorization: 'Bearer metrics-token-of-the-tests-0123456789' });
+      expect(answer.status).toBe(200);
+      expect(answer.text).not.toMatch(/ours|theirs|(acc|i|org|key|evt)_[0-9a-z]{25}/);
+    },
+  );
+});
+
+describe('lists and replays', () => {
+  // Attack: a cursor is a position in somebody's list; ours must not open theirs.
+  test('a cursor of another account is as good as a forged one', async () => {
+    for (const path of ['/v1/issuers', '/v1/api-keys', '/v1/events', '/v1/account/support-grants']) {
+      await theirs.api.post('/v1/account/support-grants', { reason: 'a second one' });
+      const { body } = await theirs.api.get(`${path}?limit=1`);
+      expect(body.next_cursor, path).toMatch(/./);
+      const used = await ours.api.get(`${path}?limit=1&cursor=${body.next_cursor}`, sameRequest);
+      const forged = await ours.api.get(`${path}?limit=1&cursor=${body.next_cursor.slice(1)}`, sameRequest);
+      expect([used.status, used.body.errors[0].code]).toEqual([422, 'invalid_cursor']);
+      expect(used.text).toBe(forged.text);
+    }
+  });
+
+  // Attack: filters by somebody else's ids.
+  test('a filter by foreign ids finds what one by ids that nobody has finds: nothing', async () => {
+    for (const id of [theirs.issuer.id, newId(idPrefixes.issuer)]) {
+      const { status, body } = await ours.api.get(`/v1/events?issuer_id=${id}`);
+      expect([status, body]).toEqual([200, { data: [], has_more: false, next_cursor: null }]);
+    }
+  });
+
+  // Attack: guess or steal the Idempotency-Key of a creation, to be shown the secret that it answered.
+  test('the Idempotency-Key of another caller replays nothing', async () => {
+    const header = { 'Idempotency-Key': 'of-theirs' };
+    const made = await theirs.api.post('/v1/api-keys', { name: 'theirs' }, header);
+    for (const key of [ours.key, theirs.issuer.key, theirs.sandboxKey]) {
+      const answer = await ours.api.as(key).post('/v1/api-keys', { name: 'theirs' }, header);
+      expect(answer.headers.get('idempotent-replayed')).toBeNull();
+      expect(answer.text).not.toContain(made.body.data.secret_plain);
+    }
+    // Also not the one who holds the same account by another key.
+    const second = await theirs.api.create('/v1/api-keys', {});
+    const other = await theirs.api
+      .as({ id: second.id, secret: second.secret_plain })
+      .post('/v1/api-keys', { name: 'theirs' }, header);
+    expect(other.status).toBe(201);
+    expect(other.body.data.id).not.toBe(made.body.data.id);
+  });
+});
+
+describe('support access', () => {
+  // Attack: the operator reads in an account that has not let it in, or finds out which accounts there are.
+  test('an account without an active grant is answered as one that nobody has, by the same statements', async () => {
+    const stranger = await createTenant(server, 'stranger');
+    await stranger.api.post(`/v1/account/support-grants/${stranger.supportGrantId}/revoke`);
+    for (const path of readPaths(stranger)) {
+      const known = await asSupport(stranger.accountId, path);
+      const unknown = await asSupport(newId(idPrefixes.account), path);
+      expect(known).toEqual(unknown);
+      expect(known.answer.status, path).toBe(404);
+    }
+  });
+
+  // Attack: a customer sends the operator's header.
+  test('a customer gets nowhere with it, whether the account has an active grant or does not exist', async () => {
+    for (const path of readPaths(theirs)) {
+      const [known, unknown] = [
+        await asSupport(theirs.accountId, path, ours.key),
+        await asSupport(newId(idPrefixes.account), path, ours.key),
+      ];
+      expect(known).toEqual(unknown);
+      expect(known.answer.status).toBe(403);
+    }
+  });
+
+  test('a grant opens the account that gave it and no other', async () => {
+    expect((await asSupport(theirs.accountId, `/v1/issuers/${theirs.issuer.id}`)).answer.status).toBe(200);
+    const elsewhere = await asSupport(theirs.accountId, `/v1/issuers/${ours.issuer.id}`);
+    const nowhere = await asSupport(theirs.accountId, `/v1/issuers/${newId(idPrefixes.issuer)}`);
+    expect(elsewhere).toEqual(nowhere);
+    expect(elsewhere.answer.status).toBe(404);
+  });
+
+  test('a grant opens nothing that changes anything', async () => {
+    const rows = await Rows.open(server.database);
+    const before = await rows.snapshot();
+    for (const route of routes.filter(({ handler, method }) => handler !== null && method !== 'GET')) {
+      const path = route.path
+        .replace('{issuer_id}', theirs.issuer.id)
+        .replace('{org_id}', theirs.issuer.organizations[0].id)
+        .replace('{key_id}', theirs.issuer.key.id)
+        .replace('{grant_id}', theirs.supportGrantId)
+        .replace('{account_id}', theirs.accountId);
+      const answer = await server.operator.api.request(route.method, path, {
+        headers: { 'X-Gatelodge-Account': theirs.accountId },
+      });
+      expect(answer.status, route.operationId).toBe(403);
+    }
+    expect(await rows.snapshot()).toEqual(before);
+    await rows.close();
+  });
+
+  const readPaths = (tenant: Tenant) => [
+    '/v1/account',
+    '/v1/issuers',
+    `/v1/issuers/${tenant.issuer.id}`,
+    `/v1/issuers/${tenant.issuer.id}/organizations`,
+    '/v1/api-keys',
+    '/v1/events',
+  ];
+  const asSupport = (accountId: string, path: string, key: TestKey | null = null) =>
+    call({
+      method: 'GET',
+      path,
+      key: key ?? { ...server.operator.key, path: '' },
+      headers: { 'X-Gatelodge-Account': accountId },
+    });
+});
+
+const sameRequest = { 'X-Request-Id': 'tenancy' };
+
+async function call({ method, path, key, body, headers }: Ask) {
+  sql.clear();
+  const answer = await server.operator.api.as(key).request(method, path, {
+    ...(body !== undefined && { body }),
+    headers: { ...sameRequest, ...headers },
+  });
+  const { date: _date, ...told } = Object.fromEntries(answer.headers);
+  return {
+    answer: { status: answer.status, headers: told, text: answer.text },
+    statements: sql.statements,
+    lookups: sql.lookups.map(({ text }) => text),
+  };
+}
