@@ -106,6 +106,8 @@ async function listen(services: Services): Promise<{ server: Server; drain: Drai
     // Bounded by their bytes alone: Node would drop those past the 2,000th without a word, which may be the ones that
     // a proxy in front of us has put at the end.
     server.maxHeadersCount = 0;
+    // What a request expects beside 100-continue is passed over (RFC 9110 §10.1.1); Node would answer it itself.
+    server.on('checkExpectation', (request, response) => server.emit('request', request, response));
     listening = { server, drain: new Drain(server) };
     return server;
   });
@@ -121,6 +123,8 @@ const serverOptions = {
   maxHeaderSize: maxHeaderBytes,
   // A second Authorization header would otherwise be dropped without a word; joined, it is ambiguous.
   joinDuplicateHeaders: true,
+  // The edge refuses a request without one, in the same form as any other.
+  requireHostHeader: false,
   headersTimeout: 10_000,
   requestTimeout: 30_000,
   keepAliveTimeout: 65_000,

@@ -107,7 +107,7 @@ describe('422', () => {
   test.each([
     [{ owner_email: 'x@acme.test' }, 'name', 'required'],
     [{ name: 'x' }, 'owner_email', 'required'],
-    [{ ...acme, name: ' ' }, 'name', 'custom'],
+    [{ ...acme, name: ' ' }, 'name', 'invalid'],
     [{ ...acme, owner_email: 'acme.test' }, 'owner_email', 'invalid_format'],
     [{ ...acme, owner_email: 'a@b@c' }, 'owner_email', 'invalid_format'],
     [{ ...acme, owner_email: `${'x'.repeat(250)}@acme.test` }, 'owner_email', 'too_big'],

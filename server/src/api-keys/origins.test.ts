@@ -72,7 +72,7 @@ describe('an entry of the list', () => {
     ['null', 'every sandboxed page'],
     ['https://*.myapp.com', 'list each origin'],
     ['https://*', 'list each origin'],
-    ['*.myapp.com', 'add the scheme'],
+    ['*.myapp.com', 'list each origin'],
     ['https://%2a.myapp.com', 'list each origin'],
     ['https://myapp.com:*', 'name the port'],
     ['http://127.0.0.2:*', 'name the port'],

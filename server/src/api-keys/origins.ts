@@ -93,7 +93,7 @@ function problemOf(text: string, url: URL | null): string {
   if (/\s/.test(text)) return 'remove the white space';
   if (text.includes('\\')) return 'an origin has no backslash';
   const scheme = schemePattern.exec(text)?.[1]?.toLowerCase();
-  if (scheme === undefined) return 'add the scheme';
+  if (scheme === undefined) return /\*(?!$)/.test(text) ? wildcardHost : 'add the scheme';
   if (scheme !== 'http' && scheme !== 'https') return 'an origin has the scheme http or https';
   const rest = text.slice(scheme.length + 1);
   if (!rest.startsWith('//')) return 'write // after the colon of the scheme';

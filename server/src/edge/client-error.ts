@@ -9,6 +9,12 @@ const codeOfParserError: Record<string, ErrorCode> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
 };
 
+/**
+ * For how long the rest of a request that is refused half-way is read and thrown away. Closing with it unread would
+ * reset the connection, and the client would see that instead of the answer.
+ */
+const lingerMs = 1_000;
+
 /** As node:http keeps it on the socket: the answer under way, if any. */
 type ServedSocket = Duplex & { _httpMessage?: ServerResponse | null };
 
@@ -19,7 +25,10 @@ type ServedSocket = Duplex & { _httpMessage?: ServerResponse | null };
  * @param docsBaseUrl where /docs/errors lives
  */
 export function createClientErrorHandler(docsBaseUrl: string) {
+  const answered = new WeakSet<ServedSocket>();
   return (error: NodeJS.ErrnoException, socket: ServedSocket): void => {
+    // Whatever comes after what could not be parsed is an error again.
+    if (answered.has(socket)) return;
     if (error.code === 'ECONNRESET' || !socket.writable || socket._httpMessage?.headersSent === true) {
       socket.destroy();
       return;
@@ -36,6 +45,9 @@ export function createClientErrorHandler(docsBaseUrl: string) {
       `Content-Length: ${Buffer.byteLength(body)}`,
       'Connection: close',
     ];
+    answered.add(socket);
     socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+    const timer = setTimeout(() => socket.destroy(), lingerMs).unref();
+    socket.once('close', () => clearTimeout(timer));
   };
 }

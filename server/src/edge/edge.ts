@@ -26,6 +26,8 @@ interface Dependencies {
   onError: (error: unknown, info: EdgeInfo) => void;
 }
 
+const noHost = 'A request by HTTP/1.1 has to name its Host.';
+
 /** Probes of the machine that runs us come by plain HTTP from wherever it is; they tell nothing worth hiding. */
 const plainHttpPaths = new Set(['/healthz', '/readyz']);
 
@@ -51,6 +53,10 @@ export function createEdge(deps: Dependencies, fastify: RequestListener): Reques
   };
   return (request, response) => {
     const info = deps.requestInfo.read(request);
+    if (request.headers.host === undefined && request.httpVersion !== '1.0') {
+      writeProblem(response, new AppError('bad_request', { detail: noHost }), info.id, deps.docsBaseUrl);
+      return;
+    }
     const url = originForm(request);
     const queryAt = url.indexOf('?');
     const path = queryAt === -1 ? url : url.slice(0, queryAt);

@@ -15,6 +15,7 @@ import {
   supportGrantHeader,
 } from '../support-grants/support-access.ts';
 import { environmentHeader } from '../verification/environment-header.ts';
+import { carryOut } from './carry-out.ts';
 import { etagOf } from './etag.ts';
 import { once } from './idempotency.ts';
 import { CursorCodec } from './pagination.ts';
@@ -153,7 +154,8 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
   const effects: (() => void)[] = [];
   const now = services.clock.now();
 
-  const answer = await services.database.withAccount(principal.accountId, async (tx) => {
+  const answer = await carryOut(services.database, principal.accountId, async (tx) => {
+    effects.length = 0;
     const context: RouteContext<unknown, unknown, unknown> = {
       services,
       principal,

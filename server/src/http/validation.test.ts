@@ -49,6 +49,31 @@ describe('validation', () => {
     expect(errorsOf({ name: null })).toEqual([['name', 'invalid_type']]);
   });
 
+  test('a hostile body is answered with at most 50 errors and short paths', () => {
+    // The attack: 256 KiB of members that nobody knows, to have megabytes sent back.
+    const members = Object.fromEntries(
+      Array.from({ length: 10_000 }, (_, index) => [`${index}${'x'.repeat(1000)}`, 1]),
+    );
+    const errors = errorsOf({ name: 'x', ...members })!;
+    expect(errors.length).toBe(50);
+    expect(JSON.stringify(errors).length).toBeLessThan(10_000);
+  });
+
+  test('a rule of our own names its code', () => {
+    const named = z.string().superRefine((_value, context) => {
+      context.addIssue({ code: 'custom', params: { code: 'reserved' }, message: 'is reserved' });
+    });
+    const plain = z.string().refine(() => false, 'is wrong');
+    for (const [rule, code] of [
+      [named, 'reserved'],
+      [plain, 'invalid'],
+    ] as const) {
+      expect(() => parseInput(z.object({ a: rule }), { a: 'x' })).toThrow(
+        expect.objectContaining({ errors: [expect.objectContaining({ path: 'a', code })] }),
+      );
+    }
+  });
+
   test('a body that is no object is one fault of the whole', () => {
     expect(errorsOf([])).toEqual([['', 'invalid_type']]);
   });

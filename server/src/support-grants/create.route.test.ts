@@ -115,7 +115,7 @@ describe('422', () => {
   test.each([
     ['no reason', {}, 'reason', 'required'],
     ['an empty reason', { reason: '' }, 'reason', 'too_small'],
-    ['white space for a reason', { reason: ' \n' }, 'reason', 'custom'],
+    ['white space for a reason', { reason: ' \n' }, 'reason', 'invalid'],
     ['a reason too long', { reason: 'x'.repeat(501) }, 'reason', 'too_big'],
     ['less than five minutes', { expires_in_seconds: 299 }, 'expires_in_seconds', 'too_small'],
     ['more than a week', { expires_in_seconds: 604_801 }, 'expires_in_seconds', 'too_big'],

@@ -110,7 +110,7 @@ describe('422: an entry that no browser would ever match, and how to mend it', (
     ['https://myapp.com/', 'remove the trailing slash', 'https://myapp.com'],
     ['myapp.com', 'add the scheme', 'https://myapp.com'],
     ['localhost:3000', 'add the scheme', 'http://localhost:3000'],
-    ['*.myapp.com', 'add the scheme', null],
+    ['*.myapp.com', 'hosts have no wildcards', null],
     ['https://*.myapp.com', 'hosts have no wildcards', null],
     ['https://myapp.com/app', 'remove the path', 'https://myapp.com'],
     ['https://myapp.com?x=1', 'remove the query', 'https://myapp.com'],

@@ -5,7 +5,7 @@ import type { ApiAnswer } from '../harness/api-client.ts';
 import { Installation, type ProcessIds } from '../harness/installation.ts';
 import { isReady, isRunning, waitFor } from '../harness/process.ts';
 import { isSoak, scaled } from '../harness/scale.ts';
-import { MixedLoad, madeBy } from './mixed-load.ts';
+import { type AskedKey, MixedLoad, madeBy } from './mixed-load.ts';
 
 const kills = scaled(5, 50);
 const clients = 8;

@@ -16,6 +16,8 @@ export interface AskedKey {
 }
 
 const thinkMs = 3;
+/** After a request without an answer. */
+const pauseMs = 150;
 
 /**
  * Clients that create, change, revoke and verify keys of one issuer, one request at a time each, and that remember
@@ -148,7 +150,7 @@ export class MixedLoad {
       .catch(() => undefined);
     if (answer === undefined || answer.status === 503 || answer.body?.code === 'idempotency_in_flight') {
       this.unanswered++;
-      await sleep(20);
+      await sleep(pauseMs);
       return undefined;
     }
     if (answer.status < 200 || answer.status > 299) {

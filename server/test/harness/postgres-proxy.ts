@@ -3,7 +3,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-type Link = { client: Socket; server: Socket; heldBack?: Buffer };
+type Link = { client: Socket; server: Socket; startup?: string; heldBack?: Buffer };
 
 /**
  * Stands between the code under test and Postgres and does what networks do: cuts connections, or lets them hang
@@ -18,6 +18,7 @@ export class PostgresProxy {
   #isDeaf = false;
   #cutAfter: string | undefined;
   #holdBack: string | undefined;
+  #refused: string | undefined;
 
   /** Starts one before the Postgres of this URL (of its Unix socket). */
   static async start(url: string): Promise<PostgresProxy> {
@@ -73,11 +74,18 @@ export class PostgresProxy {
     await closed;
   }
 
-  /** Lets the present connections hang for good; new ones are let through. */
-  freezePresent(): void {
-    for (const { client, server } of this.#links) {
-      client.pause();
-      server.pause();
+  /** Cuts the connections of this application_name and refuses new ones of it, until `thaw`. */
+  refuseOnly(application: string): void {
+    this.#refused = application;
+    for (const link of this.#links) if (isOf(link, application)) link.client.destroy();
+  }
+
+  /** Lets the present connections (all, or those of one application_name) hang for good; new ones are let through. */
+  freezePresent(application?: string): void {
+    for (const link of this.#links) {
+      if (application !== undefined && !isOf(link, application)) continue;
+      link.client.pause();
+      link.server.pause();
     }
   }
 
@@ -92,6 +100,7 @@ export class PostgresProxy {
     this.#isFrozen = false;
     this.#isDeaf = false;
     this.#holdBack = undefined;
+    this.#refused = undefined;
     for (const link of this.#links) {
       if (link.heldBack !== undefined) link.client.write(link.heldBack);
       delete link.heldBack;
@@ -133,6 +142,11 @@ export class PostgresProxy {
       });
     }
     link.client.on('data', (bytes) => {
+      link.startup ??= bytes.toString('latin1');
+      if (this.#refused !== undefined && isOf(link, this.#refused)) {
+        link.client.destroy();
+        return;
+      }
       link.server.write(bytes);
       if (this.#cutAfter !== undefined && bytes.includes(this.#cutAfter)) {
         this.#cutAfter = undefined;
@@ -156,4 +170,9 @@ export class PostgresProxy {
       if (this.#isDeaf) link.server.pause();
     }
   }
+}
+
+/** The startup message names the application, each name and value ended by a zero byte. */
+function isOf(link: Link, application: string): boolean {
+  return link.startup?.includes(`application_name\0${application}\0`) === true;
 }

@@ -34,8 +34,9 @@ export interface Tenant {
   readonly twin: TenantIssuer;
   /** Lets the operator's support read in the account. */
   readonly supportGrantId: string;
-  /** A key that was deleted: its secret was made here, and nobody knows it any more. */
+  /** Keys that were deleted: their secrets were made here, and nobody knows them any more. */
   readonly deletedKey: TestKey;
+  readonly deletedSandboxKey: TestKey;
 }
 
 /**
@@ -54,8 +55,11 @@ export async function createTenant(
   const issuer = await createTenantIssuer(api, marker, 'first');
   const sibling = await createTenantIssuer(api, marker, 'sibling');
   const twin = await api.create(`/v1/issuers/${issuer.id}/sandbox-issuer`);
-  const deletedKey = await createKey(api, '/v1/api-keys', { name: `${marker} deleted` });
-  await api.delete(deletedKey.path);
+  const createDeletedKey = async (environment: 'live' | 'sandbox') => {
+    const deleted = await createKey(api, '/v1/api-keys', { name: `${marker} deleted`, environment });
+    await api.delete(deleted.path);
+    return deleted;
+  };
   const grant = await api.create('/v1/account/support-grants', { reason: `${marker} reason` });
   return {
     accountId: id,
@@ -69,7 +73,8 @@ export async function createTenant(
     sibling,
     twin: await furnishIssuer(api, twin.id, marker, 'twin'),
     supportGrantId: grant.id,
-    deletedKey,
+    deletedKey: await createDeletedKey('live'),
+    deletedSandboxKey: await createDeletedKey('sandbox'),
   };
 }
 

@@ -1,0 +1,35 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import { createCustomer, withScopes } from '../../test/harness/customer.ts';
+import { startTestServer } from '../../test/harness/server.ts';
+import { createKey, succeeded } from '../../test/harness/test-issuer.ts';
+import { presets } from './presets.ts';
+
+const server = await startTestServer();
+afterAll(() => server.close());
+const { api } = await createCustomer(server);
+const { id } = await api.create('/v1/issuers', { name: 'x' });
+const path = `/v1/issuers/${id}/key-profile`;
+
+describe('200', () => {
+  test('answers the whole profile, every member resolved', async () => {
+    const answer = await api.get(path);
+    expect([answer.status, answer.body]).toEqual([200, { data: presets.standard }]);
+    const own = await withScopes(api, ['gatelodge.key-profiles:read'], `/v1/issuers/${id}/api-keys`);
+    expect((await own.get(path)).body).toEqual(answer.body);
+  });
+
+  test('has a version of its own, which the issuer’s does not move', async () => {
+    const etag = (await api.get(path)).headers.get('ETag');
+    succeeded(await api.patch(`/v1/issuers/${id}`, { name: 'y' }));
+    expect((await api.get(path)).headers.get('ETag')).toBe(etag);
+    succeeded(await api.put(path, {}));
+    expect((await api.get(path)).headers.get('ETag')).not.toBe(etag);
+  });
+});
+
+describe('404', () => {
+  test('under a live issuer for a sandbox key', async () => {
+    const sandbox = api.as(await createKey(api, '/v1/api-keys', { environment: 'sandbox' }));
+    expect((await sandbox.get(path)).status).toBe(404);
+  });
+});

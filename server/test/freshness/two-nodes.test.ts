@@ -1,0 +1,65 @@
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PostgresProxy } from '../harness/postgres-proxy.ts';
+import { isSoak, scaled } from '../harness/scale.ts';
+import { startTestServer, type TestServer } from '../harness/server.ts';
+import { makeAndWatch, type Outcome, prepareChanges } from './changes.ts';
+
+let one: TestServer;
+let other: TestServer;
+let proxy: PostgresProxy;
+const outcomes: Outcome[] = [];
+
+beforeAll(async () => {
+  one = await startTestServer();
+  proxy = await PostgresProxy.start(one.database.appUrl);
+  other = await startTestServer({ nodeOf: one, env: { DATABASE_URL: proxy.url(one.database.appUrl) } });
+});
+afterAll(async () => {
+  proxy.thaw();
+  await other.close();
+  await proxy.close();
+  await one.close();
+});
+
+async function endListeningConnections(): Promise<void> {
+  const client = new pg.Client({ connectionString: one.database.superuserUrl });
+  await client.connect();
+  const { rows } = await client.query(
+    `select pg_terminate_backend(pid) as is_ended from pg_stat_activity
+     where application_name = 'gatelodge changes' and datname = current_database()`,
+  );
+  await client.end();
+  // Both nodes': the one that commits is no more blessed than the other.
+  expect(rows).toEqual([{ is_ended: true }, { is_ended: true }]);
+}
+
+// Attack: a key is stolen, its owner revokes it (or its tenant, issuer or account is suspended or deleted) on one node,
+// and the thief goes on at another one, whose way to Postgres is broken in one way or another.
+describe('a change made on one node holds on the other within a second', () => {
+  const faults: [string, () => unknown][] = [
+    ['nothing is wrong', () => {}],
+    ['Postgres ends the connections on which nodes listen', endListeningConnections],
+    ['the connection on which it listens hangs half-open', () => proxy.freezePresent('gatelodge changes')],
+    ['all of its connections hang half-open', () => proxy.freezePresent()],
+    ['it can listen no more', () => proxy.refuseOnly('gatelodge changes')],
+  ];
+  it.each(Array.from({ length: scaled(1, 10) }, () => faults).flat())('when %s', async (_name, breakIt) => {
+    const changes = await prepareChanges({ one: one.operator.api, other: other.operator.api });
+    const found = await makeAndWatch(changes, breakIt);
+    proxy.thaw();
+    outcomes.push(...found);
+    for (const outcome of found) {
+      expect(outcome).toMatchObject({ name: outcome.name, late: [] });
+      expect([200, 202, 204], outcome.name).toContain(outcome.status);
+      expect(outcome.asked, outcome.name).toBeGreaterThan(0);
+    }
+  });
+
+  it('was tried with every kind of change', () => {
+    expect(new Set(outcomes.map(({ name }) => name)).size).toBe(14);
+    if (!isSoak) return;
+    const slowest = Math.max(...outcomes.map(({ heldAfterMs }) => heldAfterMs));
+    console.log(`SOAK two nodes: ${outcomes.length} changes, slowest held after ${Math.round(slowest)} ms`);
+  });
+});
