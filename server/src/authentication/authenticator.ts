@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { corsHeaders } from '../edge/cors.ts';
 import { requestInfoOf } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
@@ -11,6 +12,14 @@ import { type CredentialPlaces, findCredentials, type PresentedKey } from './cre
 
 const noScopes: readonly string[] = Object.freeze([]);
 const authorizationOnly: CredentialPlaces = { keyHeaders: ['authorization'], takesBasic: true };
+
+interface PresentedCaller extends PresentedKey {
+  digest: string | null;
+}
+
+const lastCaller = Symbol('last caller');
+
+type RememberingSocket = Socket & { [lastCaller]?: { header: string; presented: PresentedCaller } };
 
 /** A caller whose key has passed every check on itself. */
 export interface Caller {
@@ -37,12 +46,27 @@ export class Authenticator {
    * @throws a refusal: 401 for no key, a wrong or a dead one, 403 for a suspended owner or a restriction
    */
   authenticate(request: IncomingMessage, headers: string[]): Caller | Promise<Caller> {
-    const presented = presentedKey(request, headers);
-    const found = this.#keys.find(presented.secret);
+    const presented = this.#presented(request, headers);
+    const found = this.#keys.find(presented.secret, presented.digest);
     // Without a promise on a hit: this stands on the hot path of every verification.
     if (found instanceof Promise)
       return found.then((record) => this.#check(request, headers, presented, record));
     return this.#check(request, headers, presented, found);
+  }
+
+  /**
+   * A backend or a gateway keeps its connections and sends the same header on each request, so what it came to is kept
+   * with the connection, for exactly that header. It spares a verification 2 µs of some 25.
+   */
+  #presented(request: IncomingMessage, headers: string[]): PresentedCaller {
+    const socket: RememberingSocket = request.socket;
+    const header = request.headers.authorization;
+    const last = socket[lastCaller];
+    if (last !== undefined && last.header === header) return last.presented;
+    const key = presentedKey(request, headers);
+    const presented = { ...key, digest: this.#keys.digestOf(key.secret) };
+    if (header !== undefined) socket[lastCaller] = { header, presented };
+    return presented;
   }
 
   #check(

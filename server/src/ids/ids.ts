@@ -36,7 +36,7 @@ export function newId(prefix: IdPrefix): string {
       uuid[at] = quotient;
       remainder = dividend - quotient * base36Group;
     }
-    body = remainder.toString(36).padStart(5, '0') + body;
+    body = fiveDigits(remainder) + body;
   }
   return prefix + body;
 }
@@ -44,6 +44,15 @@ export function newId(prefix: IdPrefix): string {
 /** Says whether `value` has the form of an id with this prefix; it says nothing about whether such an object exists. */
 export function isId(prefix: IdPrefix, value: string): boolean {
   return value.startsWith(prefix) && idBody.test(value.slice(prefix.length));
+}
+
+/** `00` to `zz`: two digits at a time are three look-ups where `toString(36)` and padding are ten steps. */
+const digitPairs = Array.from({ length: 36 * 36 }, (_, pair) => pair.toString(36).padStart(2, '0'));
+
+function fiveDigits(value: number): string {
+  const pairs = Math.floor(value / 36);
+  const high = Math.floor(pairs / digitPairs.length);
+  return digitPairs[high]! + digitPairs[pairs - high * digitPairs.length]! + (value % 36).toString(36);
 }
 
 /** The UUID that is being written, 16 bits at a time, the most significant first. */

@@ -52,9 +52,17 @@ export class KeyDirectory {
     this.#checkKeyOf = (generation) => deps.secrets.key('api-key-check', generation);
   }
 
-  /** The key of this secret, or null when there is none. A made-up secret is turned away without any SQL. */
-  find(secret: string): KeyRecord | null | Promise<KeyRecord | null> {
-    const digest = digestKeySecret(secret, this.#digestKeyOf);
+  /** The name under which a key is held; null for what can't be a secret of ours. It never changes for a secret. */
+  digestOf(secret: string): string | null {
+    return digestKeySecret(secret, this.#digestKeyOf);
+  }
+
+  /**
+   * The key of this secret, or null when there is none. A made-up secret is turned away without any SQL.
+   *
+   * @param digest `digestOf(secret)`, where the caller has it already
+   */
+  find(secret: string, digest = this.digestOf(secret)): KeyRecord | null | Promise<KeyRecord | null> {
     if (digest === null) return null;
     const isFresh = this.#deps.freshness.isFresh();
     if (isFresh) {
@@ -147,8 +155,7 @@ export class KeyDirectory {
     const readsPastMemory = this.#readsPastMemory;
     const name = `${keepsResult} ${ask.name}`;
     const running = this.#inFlight.get(name);
-    if (running !== undefined && running.epoch === epoch)
-      return running.promise as Promise<T | null>;
+    if (running !== undefined && running.epoch === epoch) return running.promise as Promise<T | null>;
     const promise = ask
       .load()
       .then((row) => {
