@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -9,6 +8,7 @@ import { Drain } from './edge/drain.ts';
 import { createEdge } from './edge/edge.ts';
 import { PreflightEndpoint } from './edge/preflight.ts';
 import { RequestInfoReader } from './edge/request-info.ts';
+import { readTls } from './edge/tls.ts';
 import { registerHealthRoutes } from './health/health.routes.ts';
 import { createApp } from './http/app.ts';
 import { createLog, type Log } from './logs/log.ts';
@@ -83,10 +83,7 @@ export async function serve(settings: Settings, options: ServeOptions): Promise<
 
 async function listen(services: Services): Promise<{ server: Server; drain: Drain }> {
   const { settings, log } = services;
-  const tls =
-    settings.tlsCert !== undefined && settings.tlsKey !== undefined
-      ? { cert: await readFile(settings.tlsCert), key: await readFile(settings.tlsKey) }
-      : null;
+  const tls = await readTls(settings);
   let listening: { server: Server; drain: Drain } | undefined;
   const app = createApp(services, routes, (fastify) => {
     const edge = createEdge(

@@ -49,14 +49,28 @@ export async function ensureBootstrap(
 }
 
 /** The file, unless it is of another database than this one. */
-async function readBootstrap({ settings, database }: Services): Promise<Bootstrap | null> {
+async function readBootstrap({ settings, database, log }: Services): Promise<Bootstrap | null> {
   const text = await readFile(bootstrapPath(settings.dataDir), 'utf8').catch(() => null);
   if (text === null) return null;
-  const bootstrap = JSON.parse(text) as Bootstrap;
+  const bootstrap = parseBootstrap(text);
+  if (bootstrap === null) {
+    // It only tells how to begin; a server that others depend on does not stay down for it.
+    log.warn({ file: bootstrapPath(settings.dataDir) }, 'The file is damaged and was left alone');
+    return null;
+  }
   const { rows } = await sql<{ id: string | null }>`select lookup_operator_account() as id`.execute(
     database.lookups,
   );
   return rows[0]?.id === bootstrap.account_id ? bootstrap : null;
+}
+
+function parseBootstrap(text: string): Bootstrap | null {
+  try {
+    const value = JSON.parse(text) as Bootstrap | null;
+    return typeof value?.account_id === 'string' ? value : null;
+  } catch {
+    return null;
+  }
 }
 
 /**

@@ -4,34 +4,15 @@ import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
+import { testCertificate } from '../../test/harness/certificate.ts';
 import { Drain } from './drain.ts';
-
-/** Of nobody: it vouches for these tests alone. */
-const tls = {
-  key: `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgMp7xjs4ZO+twnZ9v
-kAC5x/nx0Cpjq+XDh3t5a2wtdlGhRANCAAT995MzxX5sTXbHdLhevkR1UO9AcNM4
-XhMfhLPGV2mCq9AcecyFxCL79vXsFJM2ywC2uuAMAUe59hlj7uCZXgfb
------END PRIVATE KEY-----`,
-  cert: `-----BEGIN CERTIFICATE-----
-MIIBfzCCASWgAwIBAgIUL1UTEyzDJc43I4/FtOIkrC3nSzkwCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMjAwNTAzN1oYDzIxMjYxMDI5
-MDA1MDM3WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAAT995MzxX5sTXbHdLhevkR1UO9AcNM4XhMfhLPGV2mCq9AcecyFxCL7
-9vXsFJM2ywC2uuAMAUe59hlj7uCZXgfbo1MwUTAdBgNVHQ4EFgQU/Dw7A+Fzetk7
-5kgeaIEluAZKIugwHwYDVR0jBBgwFoAU/Dw7A+Fzetk75kgeaIEluAZKIugwDwYD
-VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiBZQyn1jmVqO8YuR+63nXBb
-g+Nq0l8ar31ee4wZnAO6LgIhAMr4irdAPWPmrxxUnYwjHizOgOCzNnZE0xsaYcxm
-vqn+
------END CERTIFICATE-----`,
-};
 
 let server: Server;
 let drain: Drain;
 const sockets: Socket[] = [];
 
 async function listen(isTls: boolean, listener: RequestListener): Promise<void> {
-  server = isTls ? createTlsServer(tls, listener) : createServer(listener);
+  server = isTls ? createTlsServer(testCertificate, listener) : createServer(listener);
   drain = new Drain(server);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -262,6 +262,10 @@ describe('the environment of a refusal', () => {
     succeeded(await issuer.api.post(`${key.path}/revoke`));
     const answer = await issuer.authorize({ 'x-tenant-api-key': key.secret });
     expect([answer.status, answer.headers['x-environment']]).toEqual([401, 'SANDBOX']);
+    // Also once the profile gives keys other beginnings, so that the key's own says nothing any more.
+    await issuer.setProfile({ preset: 'sandbox', prefix_template: 'acme_{environment}_' });
+    const later = await issuer.authorize({ 'x-tenant-api-key': key.secret });
+    expect([later.status, later.headers['x-environment']]).toEqual([401, 'SANDBOX']);
   });
 });
 

@@ -1,5 +1,7 @@
+import { Agent, request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createCustomer } from '../../test/harness/customer.ts';
+import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer, type TestServer } from '../../test/harness/server.ts';
 import { createKey, succeeded, TestIssuer, type TestKey } from '../../test/harness/test-issuer.ts';
 
@@ -122,6 +124,13 @@ describe('a caller that may not verify', () => {
     const publishable = await issuer.createKey({ kind: 'publishable' });
     const answer = await ask(publishable, publishable);
     expect([answer.status, answer.body.code]).toEqual([403, 'permission_denied']);
+    // Nor would it help if the permission had come into its row in some way.
+    const holding = await issuer.createKey({ kind: 'publishable' });
+    const rows = await Rows.open(server.database);
+    await rows.query(`update api_keys set scopes = '{keys:verify}' where id = $1`, [holding.id]);
+    await rows.close();
+    const refused = await ask(holding, publishable);
+    expect([refused.status, refused.body.code]).toEqual([403, 'permission_denied']);
     const granted = await issuer.api.post(`${issuer.path}/api-keys`, { kind: 'publishable', ...verifying });
     expect([granted.status, granted.body.code]).toEqual([422, 'invalid_request']);
   });
@@ -163,6 +172,48 @@ describe('a caller that may not verify', () => {
 });
 
 describe('the caller’s credential', () => {
+  test('is that of each request, also where many come over one connection', async () => {
+    // Attack: a gateway keeps its connections for all of its callers; one of them is taken for the one before it.
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const subject = await issuer.createKey();
+    const [one, other] = [await issuer.createKey(verifying), await issuer.createKey(verifying)];
+    const lacking = await issuer.createKey();
+    const basic = (id: string, secret: string) =>
+      `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`;
+    const sockets = new Set<unknown>();
+    const callWith = (authorization: string | undefined) =>
+      new Promise<number>((resolve, reject) => {
+        const headers = { 'Content-Type': 'application/json', ...(authorization && { authorization }) };
+        const call = request(`${server.url}/v1/keys/verify`, { method: 'POST', agent, headers });
+        call.on('socket', (socket) => sockets.add(socket));
+        call.on('error', reject);
+        call.on('response', (response) => {
+          response.resume();
+          response.on('end', () => resolve(response.statusCode ?? 0));
+        });
+        call.end(JSON.stringify({ key: subject.secret }));
+      });
+    for (const [authorization, status] of [
+      [`Bearer ${one.secret}`, 200],
+      [`Bearer ${one.secret}`, 200],
+      [undefined, 401],
+      [`Bearer ${lacking.secret}`, 403],
+      [basic(one.id, one.secret), 200],
+      [basic(other.id, one.secret), 401],
+      [basic(one.id, other.secret), 401],
+      [`Bearer ${one.secret}x`, 401],
+      [`Bearer ${one.secret}`, 200],
+      [`Bearer ${one.secret}, Bearer ${other.secret}`, 401],
+      [`Bearer ${other.secret}`, 200],
+    ] as const) {
+      expect([authorization, await callWith(authorization)]).toEqual([authorization, status]);
+    }
+    succeeded(await issuer.api.post(`${other.path}/revoke`));
+    expect(await callWith(`Bearer ${other.secret}`)).toBe(401);
+    expect(sockets.size).toBe(1);
+    agent.destroy();
+  });
+
   test('is one key by Basic or by Bearer, either way the same', async () => {
     const [subject, caller] = [await issuer.createKey(), await issuer.createKey(verifying)];
     const anonymous = server.operator.api.as(null);

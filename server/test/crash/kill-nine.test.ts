@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { ApiAnswer } from '../harness/api-client.ts';
 import { Installation, type ProcessIds } from '../harness/installation.ts';
 import { isReady, isRunning, waitFor } from '../harness/process.ts';
 import { isSoak, scaled } from '../harness/scale.ts';
-import { type AskedKey, MixedLoad, madeBy } from './mixed-load.ts';
+import { checkAll, checkTouched } from './check-load.ts';
+import { MixedLoad } from './mixed-load.ts';
 
 const kills = scaled(5, 50);
 const clients = 8;
@@ -95,51 +95,6 @@ async function childrenOf(pid: number): Promise<number[]> {
   return children.split(' ').filter(Boolean).map(Number);
 }
 
-/** A creation without an answer: retried under its Idempotency-Key, it ends in exactly one key. */
-async function retryUnanswered(key: AskedKey): Promise<void> {
-  const before = await load.readNamed(key.name);
-  expect(before.length).toBeLessThanOrEqual(1);
-  // A session of before the kill may hold the Idempotency-Key for a moment longer.
-  const answer = await waitFor(() => load.create(key));
-  key.made = madeBy(answer);
-  if (before[0] === undefined) return;
-  expect(key.made.id).toBe(before[0].id);
-  expect(answer.headers.get('Idempotent-Replayed')).toBe('true');
-}
-
-/** Compares one key with what the database and verification say of it; from then on that is what is known of it. */
-async function check(key: AskedKey, rows: ApiAnswer['body'][]): Promise<void> {
-  const { note, revocation, made } = key;
-  expect(rows.map((row) => row.id)).toEqual([made!.id]);
-  expect([note.acknowledged, note.sent]).toContain(rows[0].metadata.note);
-  const isRevoked = rows[0].status === 'revoked';
-  if (revocation !== 'sent') expect(isRevoked).toBe(revocation === 'acknowledged');
-  expect(await load.verify(made!.secret)).toBe(isRevoked ? 'REVOKED' : 'VALID');
-  key.note = { acknowledged: rows[0].metadata.note, sent: rows[0].metadata.note };
-  key.revocation = isRevoked ? 'acknowledged' : 'none';
-  key.isTouched = false;
-}
-
-async function checkTouched(): Promise<void> {
-  await eachOf(
-    load.keys.filter((key) => key.isTouched),
-    async (key) => {
-      if (key.made === undefined) await retryUnanswered(key);
-      await check(key, await load.readNamed(key.name));
-    },
-  );
-  expect(load.unexpected).toEqual([]);
-}
-
-/** A few at a time: more than the server has connections to Postgres would only wait. */
-async function eachOf(keys: readonly AskedKey[], work: (key: AskedKey) => Promise<void>): Promise<void> {
-  const left = [...keys];
-  const worker = async () => {
-    for (let key = left.pop(); key !== undefined; key = left.pop()) await work(key);
-  };
-  await Promise.all(Array.from({ length: clients }, worker));
-}
-
 it.each(
   Array.from({ length: kills }, (_, index) => [index + 1, ...victims[index % victims.length]!] as const),
 )('kill -9 number %i, of %s, loses nothing acknowledged and halves nothing', async (_index, _name, kill) => {
@@ -148,18 +103,11 @@ it.each(
   readyMs.push(await kill(await installation.processIds()));
   await sleep(100);
   await load.stop();
-  await checkTouched();
+  await checkTouched(load);
 });
 
 it('after all kills every key is there with the one event of its creation, and the installation stops as ever', async () => {
-  const found = await load.readAll();
-  await eachOf(load.keys, (key) => check(key, found.get(key.name) ?? []));
-  const created = await load.countEvents('api-key.created');
-  expect(load.keys.filter((key) => created.get(key.made!.id) !== 1)).toEqual([]);
-  const revoked = await load.countEvents('api-key.revoked');
-  const dead = load.keys.filter((key) => key.revocation === 'acknowledged');
-  expect(dead.filter((key) => revoked.get(key.made!.id) !== 1)).toEqual([]);
-  expect(dead.length).toBeGreaterThan(0);
+  await checkAll(load);
   expect(load.unanswered).toBeGreaterThan(0);
   // The contract's figure.
   expect(Math.max(...readyMs)).toBeLessThanOrEqual(5_000);

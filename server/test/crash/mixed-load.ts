@@ -16,8 +16,6 @@ export interface AskedKey {
 }
 
 const thinkMs = 3;
-/** After a request without an answer. */
-const pauseMs = 150;
 
 /**
  * Clients that create, change, revoke and verify keys of one issuer, one request at a time each, and that remember
@@ -33,6 +31,8 @@ export class MixedLoad {
   readonly #api: ApiClient;
   #clients: Promise<void>[] = [];
   #isRunning = false;
+  /** The longer nobody answers, the longer the pauses: a long outage proves no more than a short one. */
+  #unansweredInRow = 0;
 
   constructor(api: ApiClient, issuerId: string) {
     this.#api = api;
@@ -150,7 +150,7 @@ export class MixedLoad {
       .catch(() => undefined);
     if (answer === undefined || answer.status === 503 || answer.body?.code === 'idempotency_in_flight') {
       this.unanswered++;
-      await sleep(pauseMs);
+      await sleep(Math.min(1_000, 50 + 10 * ++this.#unansweredInRow));
       return undefined;
     }
     if (answer.status < 200 || answer.status > 299) {
@@ -158,6 +158,7 @@ export class MixedLoad {
       return undefined;
     }
     this.acknowledged++;
+    this.#unansweredInRow = 0;
     return answer;
   }
 

@@ -48,13 +48,15 @@ export interface TestServerOptions {
   env?: Record<string, string>;
   /** Another node on the database (and with the master key) of this server. */
   nodeOf?: TestServer;
+  /** A migrated database to run on instead of a fresh one; whoever gave it drops it. */
+  database?: TestDatabase;
   demo?: boolean;
 }
 
 /** Runs the real server in this process on a database of its own and a free port of 127.0.0.1. */
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const { nodeOf } = options;
-  const database = nodeOf?.database ?? (await createTestDatabase());
+  const database = nodeOf?.database ?? options.database ?? (await createTestDatabase());
   const dataDir = nodeOf?.dataDir ?? (await mkdtemp(join(tmpdir(), 'gatelodge-data-')));
   const masterKey = nodeOf?.masterKey ?? generateKeyText();
   const logLines: string[] = [];
@@ -94,7 +96,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       // The clients of these tests keep connections that nothing will come over any more.
       await running.close({ lingerMs: 0 });
       if (nodeOf !== undefined) return;
-      await database.drop();
+      if (options.database === undefined) await database.drop();
       await rm(dataDir, { recursive: true, force: true });
     },
   };

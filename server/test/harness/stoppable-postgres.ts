@@ -30,6 +30,15 @@ export class StoppablePostgres implements AsyncDisposable {
     return this.#running.appUrl;
   }
 
+  get superuserUrl(): string {
+    return this.#running.superuserUrl;
+  }
+
+  /** A URL for any database and role of it. */
+  databaseUrl(database: string, role: string): string {
+    return this.#running.databaseUrl(database, role);
+  }
+
   /** Ends it, by fast shutdown or harder, and resolves when it is gone. */
   async stop(signal: 'SIGINT' | 'SIGQUIT' | 'SIGKILL' = 'SIGINT'): Promise<void> {
     process.kill(this.#running.pid, signal);

@@ -1,0 +1,117 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import { createCustomer, withScopes } from '../../test/harness/customer.ts';
+import { Rows } from '../../test/harness/rows.ts';
+import { startTestServer } from '../../test/harness/server.ts';
+import { createKey } from '../../test/harness/test-issuer.ts';
+import { permissionsOfAccount } from '../scopes/scope.ts';
+import { apiKeyLevels } from './fixtures/levels.ts';
+
+// The attack, all over: a key that may create keys makes itself one that may more.
+
+const server = await startTestServer();
+const rows = await Rows.open(server.database);
+afterAll(async () => {
+  await rows.close();
+  await server.close();
+});
+const { api } = await createCustomer(server);
+const levels = await apiKeyLevels(api);
+const limited = await withScopes(api, ['gatelodge.api-keys:write', 'gatelodge.issuers:read']);
+
+async function refused(ask: () => Promise<{ status: number; body: { code: string; detail: string } }>) {
+  const before = await rows.snapshot();
+  const answer = await ask();
+  expect([answer.status, answer.body.code]).toEqual([403, 'permission_denied']);
+  expect(await rows.snapshot()).toEqual(before);
+  return answer.body.detail;
+}
+
+describe.each(levels)('whoever makes a key of the $level', ({ level, path }) => {
+  test('grants what it holds, and every word of the account’s own', async () => {
+    const scopes = ['gatelodge.api-keys:write', 'gatelodge.issuers:read', 'invoices:read', 'gate.lodge:x'];
+    const answer = await limited.post(path, { restrictions: { scopes } });
+    expect([answer.status, answer.body.data?.restrictions.scopes]).toEqual([201, scopes]);
+  });
+
+  test('grants nothing beyond, and is told what', async () => {
+    const scopes = ['gatelodge.issuers:write', 'keys:verify'];
+    const detail = await refused(() =>
+      limited.post(path, { restrictions: { scopes: ['gatelodge.issuers:read', ...scopes] } }),
+    );
+    for (const scope of scopes) expect(detail).toContain(scope);
+    expect(detail).not.toContain('gatelodge.issuers:read');
+  });
+
+  test('leaving the scopes out grants no more either', async () => {
+    if (level === 'account') await refused(() => limited.post(path, {}));
+    else expect((await limited.post(path, {})).body.data.restrictions.scopes).toEqual([]);
+  });
+
+  test('cannot raise a key afterwards, whichever way it is asked', async () => {
+    const key = await createKey(api, path, { restrictions: { scopes: ['gatelodge.issuers:read'] } });
+    const raised = ['gatelodge.issuers:read', 'gatelodge.issuers:write'];
+    await refused(() => limited.patch(key.path, { restrictions: { scopes: raised } }));
+    if (level === 'account') {
+      // Taken away, the list of an account's key means every permission.
+      await refused(() => limited.patch(key.path, { restrictions: { scopes: null } }));
+      await refused(() => limited.patch(key.path, { restrictions: null }));
+    } else {
+      expect((await limited.patch(key.path, { restrictions: null })).body.data.restrictions.scopes).toEqual(
+        [],
+      );
+    }
+  });
+
+  test('may change what else there is of a key that holds more, and take from it', async () => {
+    const scopes = ['gatelodge.issuers:write', 'gatelodge.events:read'];
+    const key = await createKey(api, path, { restrictions: { scopes } });
+    expect((await limited.patch(key.path, { name: 'renamed' })).status).toBe(200);
+    const narrowed = await limited.patch(key.path, { restrictions: { scopes: scopes.slice(0, 1) } });
+    expect([narrowed.status, narrowed.body.data.restrictions.scopes]).toEqual([200, scopes.slice(0, 1)]);
+    await refused(() => limited.patch(key.path, { restrictions: { scopes } }));
+  });
+
+  test('cannot raise itself', async () => {
+    const own = await createKey(api, path, { restrictions: { scopes: ['gatelodge.api-keys:write'] } });
+    await refused(() =>
+      api.as(own).patch(own.path, {
+        restrictions: { scopes: ['gatelodge.api-keys:write', 'gatelodge.organizations:write'] },
+      }),
+    );
+  });
+});
+
+test('a key with every permission of its account grants each of them, and none of the operator’s', async () => {
+  const all = [...permissionsOfAccount({ isOperator: false })];
+  expect((await api.post('/v1/api-keys', { restrictions: { scopes: all } })).status).toBe(201);
+  expect((await api.post('/v1/api-keys')).body.data.restrictions.scopes).toBeNull();
+  for (const scope of ['gatelodge.accounts:read', 'gatelodge.accounts:write'])
+    await refused(() => api.post('/v1/api-keys', { restrictions: { scopes: [scope] } }));
+});
+
+test('a key with every permission spelled out is not one without a list: it cannot make one', async () => {
+  const all = [...permissionsOfAccount({ isOperator: false })];
+  const listed = await withScopes(api, all);
+  await refused(() => listed.post('/v1/api-keys'));
+  expect((await listed.post('/v1/api-keys', { restrictions: { scopes: all } })).status).toBe(201);
+});
+
+test('the operator’s key grants the operator’s permissions, its sandbox key does not', async () => {
+  const { api: operator } = server.operator;
+  const scopes = ['gatelodge.accounts:read'];
+  const granted = await withScopes(operator, scopes);
+  expect((await granted.get('/v1/accounts')).status).toBe(200);
+  const sandbox = operator.as(await createKey(operator, '/v1/api-keys', { environment: 'sandbox' }));
+  const detail = await refused(() => sandbox.post('/v1/api-keys', { restrictions: { scopes } }));
+  expect(detail).toContain('gatelodge.accounts:read');
+});
+
+test('whoever may only read keys makes none', async () => {
+  const reader = await withScopes(api, ['gatelodge.api-keys:read']);
+  const key = await createKey(api, '/v1/api-keys');
+  expect((await reader.get(key.path)).status).toBe(200);
+  await refused(() => reader.post('/v1/api-keys', { restrictions: { scopes: [] } }));
+  for (const verb of ['disable', 'enable', 'revoke']) await refused(() => reader.post(`${key.path}/${verb}`));
+  await refused(() => reader.patch(key.path, { name: 'x' }));
+  await refused(() => reader.delete(key.path));
+});

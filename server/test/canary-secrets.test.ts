@@ -1,0 +1,360 @@
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { routes } from '../src/app.ts';
+import { migrateDatabase } from '../src/postgres/migrate.ts';
+import { secretPurposes } from '../src/secrets/secret-purpose.ts';
+import { silentLog } from '../src/supervisor/log.ts';
+import { ApiClient } from './harness/api-client.ts';
+import { startTestCluster, type TestCluster } from './harness/cluster.ts';
+import type { TestDatabase } from './harness/database.ts';
+import { type Find, Needles } from './harness/needles.ts';
+import { ApiContract, type Operation } from './harness/openapi.ts';
+import { type RawAnswer, type RawRequest, send } from './harness/raw-http.ts';
+import { startTestServer, type TestServer } from './harness/server.ts';
+import { createTenant, type Tenant } from './harness/tenant.ts';
+
+/*
+ * Attack: read the logs, the trail, the metrics, the answers of errors, a dump of the database or the disk of its
+ * server, and find in them a secret that somebody has shown on the way.
+ *
+ * Every operation is run so that it succeeds and so that it fails in each way it has, by callers who show their
+ * secrets everywhere that a secret goes and in most places where none belongs. Then everything is looked through.
+ */
+
+const endOfAccount = 200;
+const metricsToken = `metrics-${randomBytes(24).toString('base64url')}`;
+/** Stands in names: found wherever data are, it shows that looking there finds something. */
+const marker = `marker${randomBytes(6).toString('hex')}`;
+
+let cluster: TestCluster;
+let database: TestDatabase;
+let server: TestServer;
+let contract: ApiContract;
+let tenant: Tenant;
+const needles = new Needles();
+const errorAnswers: { about: string; status: number; text: string }[] = [];
+
+beforeAll(async () => {
+  // A Postgres of its own: it is stopped half-way, and its whole disk is read.
+  cluster = await startTestCluster({ log_statement: 'none', log_min_error_statement: 'error' });
+  const { postgres } = cluster;
+  await migrateDatabase({ ownerUrl: postgres.ownerUrl, log: silentLog });
+  database = {
+    name: 'gatelodge',
+    appUrl: postgres.appUrl,
+    ownerUrl: postgres.ownerUrl,
+    superuserUrl: postgres.databaseUrl('gatelodge', 'gatelodge_root'),
+    drop: async () => {},
+  };
+  server = await startTestServer({ database, env: { GATELODGE_METRICS_TOKEN: metricsToken } });
+  contract = await ApiContract.of(server);
+  tenant = await createTenant(server, marker);
+  collectSecrets();
+});
+afterAll(async () => {
+  await server.close();
+  await cluster.remove();
+});
+
+function collectSecrets(): void {
+  needles.addSecret('the metrics token', metricsToken);
+  needles.addSecret('the master key', server.masterKey);
+  needles.addSecret('the master key, raw', Buffer.from(server.masterKey, 'base64url'));
+  for (const purpose of secretPurposes) {
+    for (const { key, generation } of server.running.services.secrets.generations(purpose))
+      needles.addSecret(`${purpose} ${generation}`, key);
+  }
+  const keys = [server.operator.key, server.demo.key, tenant.key, tenant.sandboxKey, tenant.deletedKey];
+  for (const issuer of [tenant.issuer, tenant.sibling, tenant.twin])
+    keys.push(issuer.key, issuer.publishableKey, ...issuer.organizations.map(({ key }) => key));
+  for (const { id, secret } of keys) {
+    needles.addKey(`the secret of ${id}`, secret);
+    needles.addSecret(`the Basic credentials of ${id}`, `${id}:${secret}`);
+  }
+}
+
+test('no secret is anywhere but in the one answer that shows it', async () => {
+  for (const route of routes) {
+    const operation = contract.operation(route.operationId);
+    for (const [about, request] of failures(operation)) await failing(operation, about, request);
+  }
+  // Those that end something last, and the trail of the account before the account ends.
+  const ordered = [...routes].sort((a, b) => endsWhat(a) - endsWhat(b));
+  const ofAccount = ordered.filter((route) => endsWhat(route) < endOfAccount);
+  for (const { operationId } of ofAccount) await succeeding(contract.operation(operationId));
+  let events = await readTrail(tenant.api);
+  for (const { operationId } of ordered.slice(ofAccount.length))
+    await succeeding(contract.operation(operationId));
+  events += await readTrail(server.operator.api);
+  const metrics = await readMetrics();
+  await failInTheDatabase();
+  const dump = await dumpEverything();
+  const { directory } = await onlyRow<{ directory: string }>(
+    "select setting as directory from pg_settings where name = 'data_directory'",
+  );
+  await cluster.postgres.stop();
+  for (const route of routes) {
+    const operation = contract.operation(route.operationId);
+    await failing(operation, 'while Postgres is away', { path: pathOf(operation), ...bodyOf(operation) });
+  }
+
+  const logs = server.logLines.join('');
+  const finds: Find[] = [
+    ...needles.findIn(logs, 'the logs'),
+    ...needles.findIn(events, 'the trail'),
+    ...needles.findIn(metrics, 'the metrics'),
+    ...errorAnswers.flatMap(({ about, text }) => needles.findIn(text, about)),
+    ...Object.entries(dump).flatMap(([table, text]) => needles.findIn(text, `the table ${table}`)),
+  ];
+  expect(finds).toEqual([]);
+  const files = await needles.findInFiles(directory);
+  expect(files.finds).toEqual([]);
+
+  // Each haystack is one: what may be found in it is found.
+  expect(needles.count).toBeGreaterThan(200);
+  expect(new Set(errorAnswers.map(({ status }) => status))).toEqual(
+    new Set([400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 431, 500, 503]),
+  );
+  const control = new Needles();
+  control.addSecret('the marker', marker);
+  for (const text of [events, dump.organizations!, dump.events!])
+    expect(control.findIn(text, '')).not.toEqual([]);
+  const marked = new Set(
+    (await control.findInFiles(directory)).finds.map(
+      ({ where }) => where.slice(directory.length + 1).split('/')[0],
+    ),
+  );
+  expect(marked).toEqual(new Set(['base', 'pg_wal']));
+  expect(files.bytes).toBeGreaterThan(20_000_000);
+  expect(logs).toContain('request failed');
+  expect(metrics).toContain('gatelodge_decisions_total');
+}, 120_000);
+
+/** Ways to fail, with secrets in all the places in which a caller might put one. */
+function failures(operation: Operation): [about: string, request: RawRequest & { path: string }][] {
+  const { secret } = tenant.issuer.key;
+  const path = pathOf(operation);
+  const stranger = path.replaceAll(/(acc|i|org|key|sup)_[0-9a-z]{25}/g, (id) => `${id.slice(0, -3)}zzz`);
+  const authorized = { ...basic(callerOf(operation)), 'Content-Type': 'application/json' };
+  const body = JSON.stringify(operation.body?.example ?? {});
+  const withSecrets = JSON.stringify({ ...secretsIn(operation.body?.example, secret), unknown: secret });
+  const json = (more: object, text = body) => ({
+    path,
+    headers: { ...authorized, ...more },
+    ...sent(operation, text),
+  });
+  return [
+    ['no credential', { path, ...sent(operation, body) }],
+    ['a secret without a scheme', { path, headers: { Authorization: secret } }],
+    ['a secret as the id', { path, headers: basic({ id: secret, secret: tenant.key.id }) }],
+    ['a secret under another id', { path, headers: basic({ id: tenant.key.id, secret }) }],
+    ['a deleted key', { path, headers: basic(tenant.deletedKey) }],
+    ['a made-up key', { path, headers: { Authorization: `Bearer ${secret}x`, 'X-API-Key': secret } }],
+    ['two keys', { path, headers: { 'X-API-Key': [secret, tenant.key.secret] } }],
+    ['a publishable key', { path, headers: basic(tenant.issuer.publishableKey) }],
+    ['a key without permissions', { path, headers: basic(server.demo.key) }],
+    ['a foreign object', { ...json({}), path: stranger }],
+    ['a secret as an id', { ...json({}), path: path.replace(/(i|org|key|acc|sup)_[0-9a-z]{25}/, secret) }],
+    ['a secret as a route', { ...json({}), path: `/v1/${secret}` }],
+    ['a bad escape after a secret', { ...json({}), path: `${path}/${secret}%zz` }],
+    ['a method it does not take', { ...json({}), method: 'PROPFIND' }],
+    [
+      'a secret in the query',
+      { ...json({}), path: `${path}?api_key=${secret}&cursor=${secret}&limit=${secret}` },
+    ],
+    ['malformed JSON with a secret', json({}, `{"key":"${secret}","name":"${secret}`)],
+    ['JSON that is no object', json({}, JSON.stringify(secret))],
+    ['members full of secrets', json({}, withSecrets)],
+    ['another content type', json({ 'Content-Type': `text/${secret}` }, secret)],
+    ['too large a body', json({}, JSON.stringify({ name: secret.repeat(6_000) }))],
+    ['an If-Match that is a secret', json({ 'If-Match': secret })],
+    ['an Idempotency-Key that is none', json({ 'Idempotency-Key': `${secret} ${secret}` })],
+    ['a header full of secrets', json({ 'X-Canary': `${secret} `.repeat(400) })],
+    ['a tenant that is a secret', json({ 'x-tn': secret, Origin: 'https://evil.example' })],
+    [
+      'a JWT',
+      {
+        path,
+        headers: {
+          Authorization: `Bearer eyJhbGciOiJub25lIn0.${Buffer.from(secret).toString('base64url')}.`,
+        },
+      },
+    ],
+  ];
+}
+
+async function failing(
+  operation: Operation,
+  about: string,
+  { path, ...request }: RawRequest & { path: string },
+): Promise<void> {
+  const answer = await send(`${server.url}${path}`, { method: operation.method, ...request }).catch(
+    // The server may end the connection while a body that is too large is still being sent.
+    (error: Error & { code?: string }) => {
+      if (error.code === 'EPIPE' || error.code === 'ECONNRESET') return null;
+      throw error;
+    },
+  );
+  if (answer !== null) keep(`${operation.operationId}: ${about}`, answer);
+}
+
+function keep(about: string, { status, text, headers }: RawAnswer): void {
+  if (status >= 400) errorAnswers.push({ about, status, text: `${JSON.stringify(headers)}${text}` });
+}
+
+/** Runs an operation so that it works, twice under one Idempotency-Key, and once more with another body under it. */
+async function succeeding(operation: Operation): Promise<void> {
+  const key = callerOf(operation);
+  const idempotencyKey = `canary-${randomBytes(16).toString('hex')}`;
+  needles.addSecret(`the Idempotency-Key of ${operation.operationId}`, idempotencyKey);
+  const creates = operation.parameters.some(({ name }) => name === 'Idempotency-Key');
+  const headers = {
+    ...(operation.operationId === 'health.metrics'
+      ? { Authorization: `Bearer ${metricsToken}` }
+      : basic(key)),
+    ...(operation.operationId.startsWith('authorize') && {
+      Authorization: `Bearer ${tenant.issuer.key.secret}`,
+    }),
+    ...(creates && { 'Idempotency-Key': idempotencyKey }),
+    'Content-Type': 'application/json',
+  };
+  const path = pathOf(operation);
+  const body =
+    operation.operationId === 'keys.verify' ? { key: tenant.issuer.key.secret } : operation.body?.example;
+  for (const sentBody of creates ? [body, body, { ...(body as object), name: 'another' }] : [body]) {
+    const answer = await send(`${server.url}${path}`, {
+      method: operation.method,
+      headers,
+      ...(sentBody !== undefined && { body: JSON.stringify(sentBody) }),
+    });
+    keep(operation.operationId, answer);
+    const made = answer.body?.data;
+    const secret = made?.secret_plain ?? made?.api_key?.secret_plain;
+    if (secret !== undefined && answer.headers['idempotent-replayed'] === undefined)
+      needles.addKey(`the secret that ${operation.operationId} has made`, secret);
+  }
+}
+
+async function readTrail(api: ApiClient): Promise<string> {
+  const pages: string[] = [];
+  let cursor: string | null = null;
+  do {
+    const { status, body, text } = await api.get(
+      `/v1/events?limit=100${cursor === null ? '' : `&cursor=${cursor}`}`,
+    );
+    expect(status, text).toBe(200);
+    pages.push(text);
+    cursor = body.next_cursor;
+  } while (cursor !== null);
+  return pages.join('');
+}
+
+async function readMetrics(): Promise<string> {
+  const { status, text } = await new ApiClient(server.url, null).get('/metrics', {
+    Authorization: `Bearer ${metricsToken}`,
+  });
+  expect(status).toBe(200);
+  return text;
+}
+
+/** Takes away what the statements of every operation need, so that each fails in the middle. */
+async function failInTheDatabase(): Promise<void> {
+  const tables = ['accounts', 'issuers', 'organizations', 'api_keys', 'support_grants'];
+  const client = new pg.Client({ connectionString: database.superuserUrl });
+  await client.connect();
+  await client.query('set search_path = gatelodge');
+  for (const table of tables) await client.query(`alter table ${table} rename to ${table}_away`);
+  for (const route of routes) {
+    const operation = contract.operation(route.operationId);
+    await failing(operation, 'with a broken database', {
+      path: pathOf(operation),
+      headers: { ...basic(callerOf(operation)), 'Content-Type': 'application/json' },
+      ...bodyOf(operation),
+    });
+  }
+  for (const table of tables) await client.query(`alter table ${table}_away rename to ${table}`);
+  await client.end();
+}
+
+/** Every table as COPY writes it: each column as text, bytes in hexadecimal. And what is in those bytes. */
+async function dumpEverything(): Promise<Record<string, string>> {
+  const client = new pg.Client({ connectionString: database.superuserUrl });
+  await client.connect();
+  const { rows: tables } = await client.query<{ name: string }>(
+    `select tablename as name from pg_tables where schemaname = 'gatelodge'`,
+  );
+  const dump: Record<string, string> = {};
+  for (const { name } of tables) {
+    const { rows } = await client.query<{ row: string }>(`select t::text as row from gatelodge.${name} t`);
+    const text = rows.map(({ row }) => row).join('\n');
+    const bytes = [...text.matchAll(/\\x((?:[0-9a-f]{2}){8,})/g)].map(([, hex]) => Buffer.from(hex!, 'hex'));
+    dump[name] = `${text}\n${bytes.map((each) => each.toString('latin1')).join('\n')}`;
+    // The same as bytes, where latin1 would turn some into two.
+    expect(bytes.flatMap((each) => needles.findIn(each, `the bytes of ${name}`))).toEqual([]);
+  }
+  await client.query('checkpoint');
+  await client.end();
+  return dump;
+}
+
+async function onlyRow<Row extends pg.QueryResultRow>(sql: string): Promise<Row> {
+  const client = new pg.Client({ connectionString: database.superuserUrl });
+  await client.connect();
+  const { rows } = await client.query<Row>(sql);
+  await client.end();
+  return rows[0]!;
+}
+
+function pathOf({ path, parameters }: Operation): string {
+  const { issuer, accountId, supportGrantId, sandboxKey } = tenant;
+  const { id: organization, key: organizationKey } = issuer.organizations[1];
+  const keyOfIssuer = path.includes('{org_id}') ? organizationKey : issuer.publishableKey;
+  const keyOfPath = path.includes('{issuer_id}') ? keyOfIssuer : sandboxKey;
+  const query = parameters
+    .filter((parameter) => parameter.in === 'query' && parameter.required)
+    .map(({ name, example }) => `${name}=${encodeURIComponent(String(example))}`);
+  const filled = path
+    .replace('{account_id}', accountId)
+    .replace('{issuer_id}', issuer.id)
+    .replace('{org_id}', organization)
+    .replace('{key_id}', keyOfPath.id)
+    .replace('{grant_id}', supportGrantId);
+  return query.length === 0 ? filled : `${filled}?${query.join('&')}`;
+}
+
+/** How much of what the others need ends when a route is run. */
+function endsWhat({ path, method }: { path: string; method: string }): number {
+  const isEnd = method === 'DELETE' || /suspend|revoke|disable/.test(path);
+  if (!isEnd) return 0;
+  return path.startsWith('/v1/accounts')
+    ? endOfAccount + Number(method === 'DELETE')
+    : 100 - path.split('/').length;
+}
+
+function callerOf({ path }: Operation): { id: string; secret: string } {
+  return path.startsWith('/v1/accounts') ? server.operator.key : tenant.key;
+}
+
+function basic({ id, secret }: { id: string; secret: string }): Record<string, string> {
+  return { Authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}` };
+}
+
+function sent({ method }: Operation, body: string): { body?: string } {
+  return method === 'GET' ? {} : { body };
+}
+
+function bodyOf(operation: Operation): { body?: string } {
+  return operation.body === null ? {} : { body: JSON.stringify(operation.body.example) };
+}
+
+/** A body in which every text is the secret. */
+function secretsIn(value: unknown, secret: string): Record<string, unknown> {
+  const replaced = (inner: unknown): unknown => {
+    if (typeof inner === 'string') return secret;
+    if (Array.isArray(inner)) return inner.map(replaced);
+    if (typeof inner !== 'object' || inner === null) return inner;
+    return Object.fromEntries(Object.entries(inner).map(([name, each]) => [name, replaced(each)]));
+  };
+  return replaced(value ?? {}) as Record<string, unknown>;
+}
