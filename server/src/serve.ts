@@ -1,6 +1,7 @@
 import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { routes } from './app.ts';
 import { ensureBootstrap } from './bootstrap/bootstrap.ts';
 import { greet } from './bootstrap/greeting.ts';
@@ -44,6 +45,8 @@ export interface ServeOptions {
 }
 
 const maxHeaderBytes = 16 * 1024;
+/** A Postgres that hangs does not answer a goodbye either, and nothing is lost by leaving without one. */
+const goodbyeMs = 1_500;
 
 /**
  * Runs the server on a migrated database: services, first start, then the port.
@@ -149,6 +152,10 @@ function urlOf(server: Server, settings: Settings): string {
 async function stop(drain: Drain, services: Services, how: { lingerMs?: number } = {}): Promise<void> {
   const count = await drain.run(how);
   if (count > 0) services.log.warn({ count }, 'Cut off connections that did not end by themselves');
-  await services.close();
+  const isClosed = services.close().then(() => true);
+  // Also where it fails only after we have stopped waiting for it.
+  isClosed.catch(() => {});
+  if (!(await Promise.race([isClosed, sleep(goodbyeMs, false, { ref: false })])))
+    services.log.warn({}, 'Postgres does not say goodbye; left its connections to it');
   services.log.info('Stopped');
 }

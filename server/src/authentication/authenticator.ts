@@ -65,7 +65,8 @@ export class Authenticator {
     if (last !== undefined && last.header === header) return last.presented;
     const key = presentedKey(request, headers);
     const presented = { ...key, digest: this.#keys.digestOf(key.secret) };
-    if (header !== undefined) socket[lastCaller] = { header, presented };
+    // Without a digest it may be of a generation that this node has yet to hear of: nothing to hold against it for good.
+    if (header !== undefined && presented.digest !== null) socket[lastCaller] = { header, presented };
     return presented;
   }
 
@@ -96,7 +97,8 @@ export class Authenticator {
       this.#nowMs(),
     );
     const refusal = decision.valid ? null : decision.refusal;
-    headers.push(...corsHeaders(origin, refusal !== 'origin_not_allowed'));
+    const environmentName = record.issuer?.profile.environment_header;
+    headers.push(...corsHeaders(origin, refusal !== 'origin_not_allowed', environmentName));
     if (refusal === null && record.kind === 'secret') return { record, secret: presented.secret };
     headers.push(...environmentHeader(record.issuer?.profile ?? presets.standard, record.environment));
     if (refusal !== null) throw new AppError(refusal);

@@ -283,6 +283,28 @@ describe('an answer', () => {
     }
   });
 
+  test('of a profile with an environment header of its own exposes that as well', async () => {
+    const issuer = await TestIssuer.create(server, { preset: 'otp', environment_header: 'X-Acme-Mode' });
+    const { secret } = await issuer.createKey({ restrictions: { scopes: ['keys:verify'] } });
+    for (const [path, request] of [
+      [`/v1/authorize/${issuer.id}`, { headers: { 'X-OTP-API-Key': secret } }],
+      [`/v1/authorize/${issuer.id}`, {}],
+      ['/v1/me', { headers: { 'X-OTP-API-Key': secret } }],
+      [
+        '/v1/keys/verify',
+        {
+          method: 'POST',
+          headers: { Authorization: `Bearer ${secret}`, 'Content-Type': 'application/json' },
+          body: '{"key":"x"}',
+        },
+      ],
+    ] as [string, RawRequest][]) {
+      const answer = await call(path, { ...request, headers: { ...request.headers, Origin: page } });
+      expect([path, answer.headers['x-acme-mode']]).toEqual([path, 'LIVE']);
+      expect(answer.headers['access-control-expose-headers']).toBe(`X-Acme-Mode, ${exposed}`);
+    }
+  });
+
   test('to a server says nothing of pages, but that it depends on the origin', async () => {
     const issuer = await TestIssuer.create(server);
     const { secret } = await issuer.createKey();

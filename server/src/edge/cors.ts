@@ -15,6 +15,7 @@ export const exposedHeaders = [
 ] as const;
 
 const exposedHeadersText = exposedHeaders.join(', ');
+const usualEnvironmentHeader = 'x-environment';
 const preflightMaxAgeSeconds = '600';
 
 /** A real preflight (Fetch standard §4.8): everything else that is OPTIONS is an ordinary request. */
@@ -31,8 +32,13 @@ export function isPreflight(method: string | undefined, headers: IncomingHttpHea
  * Never with credentials: a key is sent by the page itself, so a cookie has no part in it.
  *
  * @param isAllowed whether a page on that origin may read the answer
+ * @param environmentHeader what the key profile calls the header that tells the environment
  */
-export function corsHeaders(origin: string | undefined, isAllowed: boolean): string[] {
+export function corsHeaders(
+  origin: string | undefined,
+  isAllowed: boolean,
+  environmentHeader = usualEnvironmentHeader,
+): string[] {
   if (origin === undefined || !isAllowed) return ['Vary', 'Origin'];
   return [
     'Vary',
@@ -40,7 +46,9 @@ export function corsHeaders(origin: string | undefined, isAllowed: boolean): str
     'Access-Control-Allow-Origin',
     origin,
     'Access-Control-Expose-Headers',
-    exposedHeadersText,
+    environmentHeader.toLowerCase() === usualEnvironmentHeader
+      ? exposedHeadersText
+      : `${environmentHeader}, ${exposedHeadersText}`,
   ];
 }
 

@@ -6,7 +6,7 @@ import { Server as TlsServer } from 'node:tls';
 /** How long a connection that carries no request stays open, so that a request on its way is not cut off. */
 const usualLingerMs = 1_000;
 /** Whoever has not sent a request, or read an answer, to its end by now is cut off. */
-const usualCutOffMs = 8_000;
+const usualCutOffMs = 7_000;
 const lookEveryMs = 20;
 
 /** The answer that a connection carries just now; Node keeps it there, and those who drain servers look for it there. */
@@ -48,7 +48,7 @@ export class Drain {
    * Resolves once every connection has ended.
    *
    * @param options.lingerMs how long an idle connection stays open; 1000 by default
-   * @param options.cutOffMs after how long whatever is still open is cut off; 8000 by default
+   * @param options.cutOffMs after how long whatever is still open is cut off; 7000 by default
    * @returns how many connections had to be cut off
    */
   async run(options: { lingerMs?: number; cutOffMs?: number } = {}): Promise<number> {

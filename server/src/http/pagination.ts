@@ -49,27 +49,31 @@ export type CursorPosition = string[];
 export class CursorCodec {
   readonly #key: Buffer;
   readonly #scope: string;
+  readonly #acceptedKeys: readonly Buffer[];
 
-  constructor(key: Buffer, scope: readonly unknown[]) {
+  /** @param acceptedKeys made cursors that still hold, beside `key`, which makes new ones: its other generations */
+  constructor(key: Buffer, scope: readonly unknown[], acceptedKeys: readonly Buffer[] = []) {
     this.#key = key;
+    this.#acceptedKeys = [key, ...acceptedKeys];
     this.#scope = createHash('sha256').update(JSON.stringify(scope)).digest('base64url');
   }
 
   encode(position: CursorPosition): string {
     const payload = Buffer.from(JSON.stringify(position)).toString('base64url');
-    return `${payload}.${this.#tag(payload)}`;
+    return `${payload}.${this.#tag(payload, this.#key)}`;
   }
 
-  /** Throws `invalid_request` for anything that `encode` with the same key and scope did not make. */
+  /** Throws `invalid_request` for anything that `encode` with an accepted key and the same scope did not make. */
   decode(cursor: string): CursorPosition {
     const [payload, tag, ...rest] = cursor.split('.');
     if (payload && tag && rest.length === 0) {
       // As text: base64url has several spellings of the same bytes, and only one of them was given out.
       const given = Buffer.from(tag);
-      const expected = Buffer.from(this.#tag(payload));
-      if (given.length === expected.length && timingSafeEqual(given, expected)) {
-        return JSON.parse(Buffer.from(payload, 'base64url').toString()) as CursorPosition;
-      }
+      const isOurs = this.#acceptedKeys.some((key) => {
+        const expected = Buffer.from(this.#tag(payload, key));
+        return given.length === expected.length && timingSafeEqual(given, expected);
+      });
+      if (isOurs) return JSON.parse(Buffer.from(payload, 'base64url').toString()) as CursorPosition;
     }
     throw invalidField(
       'query.cursor',
@@ -78,8 +82,8 @@ export class CursorCodec {
     );
   }
 
-  #tag(payload: string): string {
-    const mac = createHmac('sha256', this.#key).update(`${this.#scope}.${payload}`).digest();
+  #tag(payload: string, key: Buffer): string {
+    const mac = createHmac('sha256', key).update(`${this.#scope}.${payload}`).digest();
     return mac.subarray(0, 16).toString('base64url');
   }
 }

@@ -88,6 +88,7 @@ describe('an answer', () => {
       return { status: 202, body: { data: { id: 'x' } } };
     };
     expect((await api.get('/v1/probe')).status).toBe(500);
+    expect(server.logLines.join('')).toContain('probes.get declares no 202');
     expect(await rows.snapshot()).toEqual(before);
   });
 

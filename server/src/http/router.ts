@@ -147,7 +147,8 @@ function requireMediaType(route: AnyRoute, request: FastifyRequest): void {
 
 async function handle(route: AnyRoute, services: Services, request: FastifyRequest, reply: FastifyReply) {
   const principal = request.principal;
-  if (principal === null) throw new AppError('internal_error', { cause: 'a route ran without a principal' });
+  if (principal === null)
+    throw new AppError('internal_error', { cause: new Error('a route ran without a principal') });
   const query = parseInput(route.query ?? emptyQuery, request.query, 'query');
   const body = parseBody(route, request);
   const info = requestInfoOf(request.raw);
@@ -228,11 +229,10 @@ function cursorsOf(
 ): CursorCodec {
   const { cursor: _cursor, limit: _limit, ...filters } = query as Record<string, unknown>;
   const path = request.url.split('?', 1)[0];
-  return new CursorCodec(services.secrets.current('cursor').key, [
-    principal.accountId,
-    path,
-    Object.entries(filters).sort(([a], [b]) => (a < b ? -1 : 1)),
-  ]);
+  const scope = [principal.accountId, path, Object.entries(filters).sort(([a], [b]) => (a < b ? -1 : 1))];
+  const { secrets } = services;
+  const accepted = secrets.generations('cursor').map(({ key }) => key);
+  return new CursorCodec(secrets.current('cursor').key, scope, accepted);
 }
 
 /** What the response schema does not declare does not leave the house. */
@@ -240,7 +240,7 @@ function withinContract(route: AnyRoute, answer: Answer): Answer {
   const status = answer.status ?? 200;
   const declared = route.responses[status];
   if (declared === undefined)
-    throw new AppError('internal_error', { cause: `${route.operationId} declares no ${status}` });
+    throw new AppError('internal_error', { cause: new Error(`${route.operationId} declares no ${status}`) });
   if (declared.schema === undefined) return { ...answer, status, body: undefined };
   return { ...answer, status, body: declared.schema.parse(answer.body) };
 }

@@ -18,9 +18,7 @@ export function parseInput<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
-  throw invalidFields(
-    result.error.issues.flatMap((issue) => toFieldErrors(issue, root)).slice(0, maxErrors),
-  );
+  throw invalidFields(result.error.issues.flatMap((issue) => toFieldErrors(issue, root)).slice(0, maxErrors));
 }
 
 function toFieldErrors(issue: z.core.$ZodIssue, root: string): FieldError[] {

@@ -93,7 +93,9 @@ test('a failure is logged and tried again', async () => {
   }).start();
   await eventually(() => runs).toBeGreaterThan(1);
   const logged = lines.map((line) => JSON.parse(line));
-  expect(logged).toMatchObject([{ level: 'warn', job: 'of the tests', err: { message: 'out of luck' } }]);
+  expect(logged).toMatchObject([
+    { level: 'warn', component: 'of the tests', err: { message: 'out of luck' } },
+  ]);
 });
 
 test('closing waits for what is under way, and tells it to hurry', async () => {
@@ -115,6 +117,7 @@ test('closed it runs no more, woken or not', async () => {
   let runs = 0;
   const closed = periodic(1, async () => {
     runs++;
+    await new Promise((resolve) => setTimeout(resolve, 1));
     return true;
   });
   closed.start();

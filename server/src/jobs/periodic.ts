@@ -55,7 +55,7 @@ export class Periodic {
     try {
       while (!this.#stop.signal.aborted && (await work(this.#stop.signal)));
     } catch (error) {
-      log.warn({ err: error, job: name }, 'A job failed and will be tried again');
+      log.warn({ err: error, component: name }, 'A job failed and will be tried again');
     }
   }
 }

@@ -68,7 +68,11 @@ export class AuthorizeEndpoint {
         ? { refusal: demands.refusal, key: null, secret: null }
         : await this.#decide(request, info, issuer, demands).catch(unavailableOutcome);
     headers.push(
-      ...corsHeaders(request.headers.origin, outcome.refusal !== 'origin_not_allowed'),
+      ...corsHeaders(
+        request.headers.origin,
+        outcome.refusal !== 'origin_not_allowed',
+        issuer.profile.environment_header,
+      ),
       'X-Request-Id',
       info.id,
     );

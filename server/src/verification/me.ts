@@ -51,6 +51,7 @@ export class MeEndpoint {
       if (environment !== null) headers.push(...environmentHeader(presets.standard, environment));
       throw new AppError('invalid_key');
     }
+    const profile = key.issuer?.profile ?? presets.standard;
     const tenant = await this.#tenantOf(request, key);
     const decision = decide(
       key,
@@ -66,8 +67,12 @@ export class MeEndpoint {
       this.#deps.nowMs(),
     );
     headers.push(
-      ...corsHeaders(origin, decision.valid || decision.refusal !== 'origin_not_allowed'),
-      ...environmentHeader(key.issuer?.profile ?? presets.standard, key.environment),
+      ...corsHeaders(
+        origin,
+        decision.valid || decision.refusal !== 'origin_not_allowed',
+        profile.environment_header,
+      ),
+      ...environmentHeader(profile, key.environment),
     );
     this.#deps.counters.count('me', decision.valid ? 'VALID' : refusals[decision.refusal].verifyCode);
     if (!decision.valid) throw new AppError(decision.refusal);

@@ -26,7 +26,7 @@ describe('422: tells each member that is wrong', () => {
     ['ip', [7, '', 'localhost', '1.2.3', '1.2.3.4.5', '01.2.3.4', '1.2.3.4/32', '::g', '[::1]', ' ::1', []]],
     ['environment', ['', 'LIVE', 'test', 1, []]],
     ['request_id', ['', 'a b', 'x'.repeat(129), 'ü', 'a\n', 7, {}]],
-    ['scopes', ['a:read', {}, 7, new Array(101).fill('a:read')]],
+    ['scopes', ['a:read', {}, 7, Array.from({ length: 101 }, () => 'a:read')]],
     ['scopes[0]', [['a'], [''], ['gatelodge.nonsense:read'], [7], [null], [['a:read']], ['Keys:Verify']]],
     ['scopes[1]', [['a:read', 'a b:read']]],
   ];

@@ -117,5 +117,5 @@ function isText(value: unknown, min: number, max: number): value is string {
 
 /** Characters are code points, as in JSON Schema; there are never more of them than of what `length` counts. */
 function isAtMost(max: number, value: string): boolean {
-  return value.length <= max || (value.length <= 2 * max && [...value].length <= max);
+  return value.length <= max || (value.length <= 2 * max && Array.from(value).length <= max);
 }

@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Installation, type ProcessIds } from '../harness/installation.ts';
-import { isReady, isRunning, waitFor } from '../harness/process.ts';
+import { childrenOf, isReady, isRunning, waitFor } from '../harness/process.ts';
 import { isSoak, scaled } from '../harness/scale.ts';
 import { checkAll, checkTouched } from './check-load.ts';
 import { MixedLoad } from './mixed-load.ts';
@@ -89,11 +88,6 @@ const victims: [string, (pids: ProcessIds) => Promise<number>][] = [
     },
   ],
 ];
-
-async function childrenOf(pid: number): Promise<number[]> {
-  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-  return children.split(' ').filter(Boolean).map(Number);
-}
 
 it.each(
   Array.from({ length: kills }, (_, index) => [index + 1, ...victims[index % victims.length]!] as const),

@@ -130,6 +130,12 @@ export async function isRunning(pid: number): Promise<boolean> {
   return status !== '' && !/^State:\s+Z/m.test(status);
 }
 
+/** The processes that this one has started and that have not ended. */
+export async function childrenOf(pid: number): Promise<number[]> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+  return children.split(' ').filter(Boolean).map(Number);
+}
+
 function environmentWithoutSettings(): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^(GATELODGE_|DATABASE_|REDIS_|SMTP_|MAIL_|PG)/.test(name),

@@ -66,14 +66,3 @@ it('a taken port is named with the setting that changes it, and the port’s own
   await once(owner, 'close');
   await startsAndStops(settings);
 });
-
-it('a damaged bootstrap.json, which only tells how to begin, keeps no server from starting', async () => {
-  await using directory = await throwAwayDirectory();
-  const data = await directory.openWithCluster();
-  const settings = { GATELODGE_DATA_DIR: data.path, GATELODGE_PORT: String(await freePort()) };
-  await startsAndStops(settings);
-  for (const damage of ['{', 'null', '']) {
-    await writeFile(join(data.path, 'bootstrap.json'), damage);
-    await startsAndStops(settings);
-  }
-});

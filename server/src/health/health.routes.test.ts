@@ -1,0 +1,107 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import { PostgresProxy } from '../../test/harness/postgres-proxy.ts';
+import { send } from '../../test/harness/raw-http.ts';
+import { startTestServer } from '../../test/harness/server.ts';
+import { createKey } from '../../test/harness/test-issuer.ts';
+
+const server = await startTestServer();
+const proxy = await PostgresProxy.start(server.database.appUrl);
+// Its way to Postgres can be cut; and it has no metrics token.
+const node = await startTestServer({
+  nodeOf: server,
+  env: { DATABASE_URL: proxy.url(server.database.appUrl), GATELODGE_METRICS_TOKEN: '' },
+});
+afterAll(async () => {
+  await node.close();
+  await proxy.close();
+  await server.close();
+});
+const get = (path: string, headers = {}, at = server) => send(at.url + path, { headers });
+
+describe('GET /healthz', () => {
+  test('200: lives, whatever Postgres does', async () => {
+    expect(await get('/healthz')).toMatchObject({ status: 200, body: { status: 'ok' } });
+    await proxy.refuse();
+    expect(await get('/healthz', {}, node)).toMatchObject({ status: 200, body: { status: 'ok' } });
+    await proxy.open();
+  });
+});
+
+describe('GET /readyz', () => {
+  test('200: is ready, and tells nobody to keep that', async () => {
+    const answer = await get('/readyz');
+    expect(answer).toMatchObject({
+      status: 200,
+      body: { status: 'ready', checks: { database: 'ok', freshness: 'fresh', stopping: false } },
+    });
+    expect(answer.headers['cache-control']).toBe('no-store');
+  });
+
+  test('503: is not while Postgres is out of reach, and is again once it is back', async () => {
+    await proxy.refuse();
+    const away = await get('/readyz', {}, node);
+    expect(away).toMatchObject({
+      status: 503,
+      body: { status: 'not_ready', checks: { database: 'unreachable', stopping: false } },
+    });
+    expect(away.text).not.toMatch(/socket|ECONN|ENOENT|gatelodge_app/);
+    await proxy.open();
+    await expect
+      .poll(async () => (await get('/readyz', {}, node)).status, { timeout: 10_000, interval: 50 })
+      .toBe(200);
+  });
+});
+
+describe('GET /metrics', () => {
+  const token = 'metrics-token-of-the-tests-0123456789';
+  const bearer = (secret: string) => ({ Authorization: `Bearer ${secret}` });
+
+  test('200: tells the figures to whoever has the token', async () => {
+    const answer = await get('/metrics', bearer(token));
+    expect(answer.status).toBe(200);
+    expect(answer.headers['content-type']).toMatch(/^text\/plain; version=/);
+    for (const name of ['cached_keys', 'cache_is_fresh', 'stale_seconds', 'postgres_connections'])
+      expect(answer.text).toMatch(new RegExp(`^gatelodge_${name} [0-9.]+$`, 'm'));
+    expect(answer.text).toContain('process_cpu_seconds_total');
+  });
+
+  test('200: counts every decision by its outcome', async () => {
+    const { api } = server.operator;
+    const key = await createKey(api, `/v1/issuers/${server.demo.issuerId}/api-keys`);
+    const counted = async () =>
+      Number(
+        /gatelodge_decisions_total\{endpoint="verify",code="VALID"\} (\d+)/.exec(
+          (await get('/metrics', bearer(token))).text,
+        )?.[1] ?? 0,
+      );
+    const before = await counted();
+    for (let index = 0; index < 3; index++) await api.post('/v1/keys/verify', { key: key.secret });
+    expect(await counted()).toBe(before + 3);
+  });
+
+  test('200: names no path, key or account that a caller chose', async () => {
+    // The attack: a label for every made-up path, until the memory is full; or a secret that ends up in one.
+    const key = await createKey(server.operator.api, '/v1/api-keys');
+    await server.operator.api.as(key).get('/v1/issuers/i_0000000000000000000000000');
+    for (let index = 0; index < 20; index++) await get(`/canary-${index}?key=canary`, bearer('canary'));
+    const { text } = await get('/metrics', bearer(token));
+    for (const hidden of ['canary', key.secret, key.id, 'i_0000', server.operator.accountId])
+      expect(text).not.toContain(hidden);
+  });
+
+  test.each([
+    ['no token', {}, 'missing_key'],
+    ['another token', bearer('x'.repeat(token.length)), 'invalid_key'],
+    ['the beginning of the token', bearer(token.slice(0, -1)), 'invalid_key'],
+    ['the operator’s key', bearer(server.operator.key.secret), 'invalid_key'],
+    ['the token by Basic', { Authorization: `Basic ${btoa(`x:${token}`)}` }, 'missing_key'],
+  ])('401: for %s', async (_name, headers, code) => {
+    const answer = await get('/metrics', headers);
+    expect([answer.status, answer.body.code]).toEqual([401, code]);
+    expect(answer.headers['www-authenticate']).toContain('Bearer');
+  });
+
+  test('401: for the token in the query, where it would be logged', async () => {
+    expect((await get(`/metrics?token=${token}`)).status).toBe(401);
+  });
+});
