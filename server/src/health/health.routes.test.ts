@@ -1,3 +1,5 @@
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { PostgresProxy } from '../../test/harness/postgres-proxy.ts';
 import { send } from '../../test/harness/raw-http.ts';
@@ -99,6 +101,31 @@ describe('GET /metrics', () => {
     const answer = await get('/metrics', headers);
     expect([answer.status, answer.body.code]).toEqual([401, code]);
     expect(answer.headers['www-authenticate']).toContain('Bearer');
+  });
+
+  test('200: in development the token is made up and kept where only its owner can read it', async () => {
+    const path = join(node.dataDir, 'metrics-token');
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    const made = (await readFile(path, 'utf8')).trim();
+    expect(made).toMatch(/^[0-9a-f]{64}$/);
+    expect((await get('/metrics', bearer(made), node)).status).toBe(200);
+    expect((await get('/metrics', bearer(token), node)).status).toBe(401);
+  });
+
+  test('404: in production there is no such page until a token is set', async () => {
+    const production = await startTestServer({
+      nodeOf: server,
+      env: {
+        GATELODGE_MODE: 'production',
+        GATELODGE_PUBLIC_URL: 'https://gatelodge.test',
+        GATELODGE_TRUSTED_PROXIES: '127.0.0.0/8',
+        GATELODGE_METRICS_TOKEN: '',
+      },
+    });
+    const headers = { ...bearer(token), 'X-Forwarded-Proto': 'https' };
+    const answer = await get('/metrics', headers, production);
+    await production.close();
+    expect([answer.status, answer.body.code]).toEqual([404, 'route_not_found']);
   });
 
   test('401: for the token in the query, where it would be logged', async () => {

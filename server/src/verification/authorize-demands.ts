@@ -50,6 +50,12 @@ export function parseDemands(query: string, profile: KeyProfile): AuthorizeDeman
       environment = named;
     } else if (name === 'status' && value === 'nginx') {
       status = 'nginx';
+    } else {
+      // A misspelt demand that is passed over would open the gate.
+      return {
+        refusal: 'invalid_request',
+        message: 'query: it may have scope, environment and status=nginx; remove everything else',
+      };
     }
   }
   return { scopes, environment, status };

@@ -6,7 +6,7 @@ import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
 import { environmentLabel, type KeyProfile } from '../key-profiles/key-profile.ts';
-import { type AuthorizeDemands, parseDemands } from './authorize-demands.ts';
+import { type AuthorizeDemands, type BadDemand, parseDemands } from './authorize-demands.ts';
 import { decide } from './decide.ts';
 import type { DecisionCounters } from './decision-counters.ts';
 import { environmentHeader, environmentOfUnknownKey } from './environment-header.ts';
@@ -62,7 +62,11 @@ export class AuthorizeEndpoint {
       headers.push(...corsHeaders(request.headers.origin, false));
       throw new AppError('not_found');
     }
-    const demands = parseDemands(queryAt === -1 ? '' : url.slice(queryAt + 1), issuer.profile);
+    const originalUrl = info.isFromTrustedProxy ? String(request.headers['x-forwarded-uri'] ?? '') : '';
+    const isKeyInUrl = queryPresentsKey(url, issuer.profile) || queryPresentsKey(originalUrl, issuer.profile);
+    const demands: AuthorizeDemands | BadDemand | { refusal: 'ambiguous_credentials' } = isKeyInUrl
+      ? { refusal: 'ambiguous_credentials' }
+      : parseDemands(queryAt === -1 ? '' : url.slice(queryAt + 1), issuer.profile);
     const outcome: Outcome =
       'refusal' in demands
         ? { refusal: demands.refusal, key: null, secret: null }
@@ -105,13 +109,6 @@ export class AuthorizeEndpoint {
       keyHeaders: issuer.profile.key_headers.map((name) => name.toLowerCase()),
       takesBasic: false,
     });
-    const originalUrl = info.isFromTrustedProxy ? String(headers['x-forwarded-uri'] ?? '') : '';
-    if (
-      queryPresentsKey(request.url ?? '', issuer.profile) ||
-      queryPresentsKey(originalUrl, issuer.profile)
-    ) {
-      return { refusal: 'ambiguous_credentials', key: null, secret: null };
-    }
     if (credentials.outcome !== 'one') {
       return { refusal: refusalOfCredentials[credentials.outcome], key: null, secret: null };
     }

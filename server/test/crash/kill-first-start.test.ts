@@ -18,7 +18,7 @@ async function killFirstStart(installation: Installation): Promise<void> {
     return lines[7]?.trim() === 'ready' ? Number(lines[0]) : null;
   });
   await sleep(Math.random() * 1_200);
-  const [supervisor] = await childrenOf(installation.process.pid);
+  const [supervisor] = await childrenOf(installation.running.pid);
   for (const pid of [...(await childrenOf(supervisor!)), supervisor!, postmaster]) {
     try {
       process.kill(pid, 'SIGKILL');
@@ -26,7 +26,7 @@ async function killFirstStart(installation: Installation): Promise<void> {
       // Its parent took it along.
     }
   }
-  await installation.process.ended;
+  await installation.running.ended;
   await starting;
 }
 

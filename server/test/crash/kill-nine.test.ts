@@ -42,7 +42,7 @@ const victims: [string, (pids: ProcessIds) => Promise<number>][] = [
     'the supervisor',
     async (pids) => {
       kill(pids.supervisor);
-      await installation.process.ended;
+      await installation.running.ended;
       const ready = await installation.start();
       expect(await Promise.all([pids.server, pids.postgres].map(isRunning))).toEqual([false, false]);
       return ready;
@@ -52,7 +52,7 @@ const victims: [string, (pids: ProcessIds) => Promise<number>][] = [
     'server and supervisor',
     async (pids) => {
       kill(pids.server, pids.supervisor);
-      await installation.process.ended;
+      await installation.running.ended;
       const ready = await installation.start();
       expect(await isRunning(pids.postgres)).toBe(false);
       return ready;
@@ -77,14 +77,14 @@ const victims: [string, (pids: ProcessIds) => Promise<number>][] = [
     'all of them, and the supervisor again while it starts',
     async (pids) => {
       kill(pids.supervisor, pids.server, pids.postgres);
-      await installation.process.ended;
+      await installation.running.ended;
       const starting = installation.start().catch(() => {});
       await sleep(Math.random() * 1_200);
-      const children = await childrenOf(installation.process.pid);
+      const children = await childrenOf(installation.running.pid);
       kill(...children);
-      if (children.length > 0) await installation.process.ended;
+      if (children.length > 0) await installation.running.ended;
       await starting;
-      return installation.process.hasEnded ? installation.start() : 0;
+      return installation.running.hasEnded ? installation.start() : 0;
     },
   ],
 ];

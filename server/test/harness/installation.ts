@@ -1,4 +1,5 @@
 import { readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Bootstrap, bootstrapPath } from '../../src/bootstrap/bootstrap.ts';
 import { superuserRole } from '../../src/supervisor/cluster.ts';
@@ -39,7 +40,7 @@ export class Installation implements AsyncDisposable {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  get process(): GatelodgeProcess {
+  get running(): GatelodgeProcess {
     if (this.#running === undefined) throw new Error('start it first');
     return this.#running;
   }
@@ -86,16 +87,21 @@ export class Installation implements AsyncDisposable {
     });
   }
 
+  /** Where the socket of its Postgres lies while it runs. */
+  get socketDirectory(): string {
+    const parent = process.geteuid?.() === 0 ? '/tmp' : tmpdir();
+    return join(parent, `gatelodge-${this.data.id.slice(0, 12)}`);
+  }
+
   /** A URL of the database for its superuser, past every rule of ours. */
   get superuserUrl(): string {
-    const socketDirectory = `/tmp/gatelodge-${this.data.id.slice(0, 12)}`;
-    return `postgresql://${superuserRole}@/gatelodge?host=${socketDirectory}&port=5432`;
+    return `postgresql://${superuserRole}@/gatelodge?host=${this.socketDirectory}&port=5432`;
   }
 
   /** Asks npm to stop it, as a service manager or `docker stop` does, and waits for the end. */
   async stop() {
-    this.process.child.kill('SIGTERM');
-    return this.process.ended;
+    this.running.child.kill('SIGTERM');
+    return this.running.ended;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -107,7 +113,7 @@ export class Installation implements AsyncDisposable {
       ),
     );
     for (const pid of left) await waitFor(async () => !(await isRunning(pid)) || null);
-    await rm(`/tmp/gatelodge-${this.data.id.slice(0, 12)}`, { recursive: true, force: true });
+    await rm(this.socketDirectory, { recursive: true, force: true });
     await this.#directory[Symbol.asyncDispose]();
   }
 
