@@ -28,7 +28,9 @@ ${renderTable(
   (settingsTable as readonly SettingRow[]).map((row) => [
     `\`${row.variable}\``,
     row.defaultNote ?? (row.default === undefined ? '–' : `\`${row.default}\``),
-    row.isSecret ? `${row.description} *Secret.*` : row.description,
+    [row.description, row.isSecret && '*Secret.*', row.isReserved && '*Not used in this release.*']
+      .filter(Boolean)
+      .join(' '),
   ]),
 )}
 

@@ -78,6 +78,14 @@ const ownErrors = {
 
 export type ErrorCode = keyof typeof ownErrors | RefusalCode;
 
+/** What to do about a refusal, where its name does not say it. */
+const remedies: Partial<Record<string, string>> = {
+  missing_key: 'Send the key by Basic (its id and its secret) or as Authorization: Bearer with the secret.',
+  invalid_key: 'No such API key, or its id and its secret do not belong together.',
+  ambiguous_credentials: 'Send one key, in a header; a key must never stand in a URL.',
+  unavailable: 'The database can’t be reached at the moment. Try again shortly.',
+};
+
 /** The one table of error codes: what a code's status, title and default detail are. */
 export const errorTable: Record<ErrorCode, ErrorRow> = { ...ownErrors, ...refusalErrors() };
 
@@ -133,7 +141,7 @@ export function invalidFields(errors: FieldError[]): AppError {
 function refusalErrors(): Record<RefusalCode, ErrorRow> {
   const rows = Object.entries(refusals).map(([code, refusal]) => [
     code,
-    { status: refusal.status, title: refusal.message, detail: refusal.message },
+    { status: refusal.status, title: refusal.message, detail: remedies[code] ?? refusal.message },
   ]);
   return Object.fromEntries(rows) as Record<RefusalCode, ErrorRow>;
 }

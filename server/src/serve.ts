@@ -75,8 +75,9 @@ export async function serve(settings: Settings, options: ServeOptions): Promise<
     const { server, drain } = await listen(services);
     const url = urlOf(server, settings);
     log.info({ host: settings.host, port: settings.port }, 'Listening');
+    warnOfPlainHttp(settings, log);
     const announce = options.announce ?? ((text) => process.stdout.write(text));
-    if (settings.mode === 'development') announce(greet(settings, bootstrap));
+    if (settings.mode === 'development') announce(greet(settings, bootstrap, options));
     return { services, url, close: (how) => stop(drain, services, how) };
   } catch (error) {
     await services.close();
@@ -141,6 +142,16 @@ function listenOn(server: Server, settings: Settings): Promise<void> {
       resolve();
     });
   });
+}
+
+/** Else an operator who opens the host to the network wonders why everything is refused from there. */
+function warnOfPlainHttp(settings: Settings, log: Log): void {
+  const isLoopback = /^(127\.|::1$|localhost$)/.test(settings.host);
+  if (isLoopback || settings.tlsCert !== undefined || settings.trustedProxies.length > 0) return;
+  log.warn(
+    { host: settings.host },
+    'Plain HTTP from other machines is refused: set GATELODGE_TLS_CERT and GATELODGE_TLS_KEY, or GATELODGE_TRUSTED_PROXIES',
+  );
 }
 
 function urlOf(server: Server, settings: Settings): string {

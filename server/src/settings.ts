@@ -19,6 +19,8 @@ export type SettingRow = {
   readonly description: string;
   /** From the variable's text to the property's value. */
   readonly parser: z.ZodType<unknown, string>;
+  /** Checked and documented already, but nothing in this release uses it. */
+  readonly isReserved?: true;
   /** A secret's text is never shown, not even when it is malformed. */
   readonly isSecret?: true;
 };
@@ -56,6 +58,7 @@ export const settingsTable = [
     default: undefined,
     defaultNote: 'the public URL',
     description: 'Origin of the dashboard. In production give it a host other than the public URL’s.',
+    isReserved: true,
     parser: parsers.origin,
   },
   {
@@ -63,6 +66,7 @@ export const settingsTable = [
     property: 'supportUrl',
     default: undefined,
     description: 'Link that error pages show to people who need help (`https:` or `mailto:`).',
+    isReserved: true,
     parser: parsers.link,
   },
   {
@@ -111,6 +115,7 @@ export const settingsTable = [
     default: undefined,
     defaultNote: 'counters in memory, for one node',
     description: 'Valkey or Redis that several nodes share for their counters.',
+    isReserved: true,
     parser: parsers.serviceUrl(['redis', 'rediss'], 'rediss://user:password@host:6379'),
     isSecret: true,
   },
@@ -120,6 +125,7 @@ export const settingsTable = [
     default: undefined,
     defaultNote: 'mails are kept for `/dev/mailbox` in development',
     description: 'Mail server for outgoing mail.',
+    isReserved: true,
     parser: parsers.serviceUrl(['smtp', 'smtps'], 'smtps://user:password@mail.example.com:465'),
     isSecret: true,
   },
@@ -128,6 +134,7 @@ export const settingsTable = [
     property: 'mailFrom',
     default: undefined,
     description: 'Sender of outgoing mail, such as `Example <no-reply@example.com>`. Needed with `SMTP_URL`.',
+    isReserved: true,
     parser: parsers.mailSender,
   },
   {
@@ -173,6 +180,7 @@ export const settingsTable = [
     defaultNote: 'none',
     description:
       'Private networks (CIDR, divided by commas) that webhooks and other outbound calls may reach.',
+    isReserved: true,
     parser: parsers.networks,
   },
   {
@@ -189,6 +197,7 @@ export const settingsTable = [
     default: 'closed',
     description:
       'Who may create an account: `closed` (operators only) or `open` (anyone with a mail address).',
+    isReserved: true,
     parser: parsers.oneOf(['closed', 'open']),
   },
   {
@@ -273,11 +282,11 @@ export function loadSettings(env: NodeJS.ProcessEnv): Settings {
     if (result.success) values[row.property] = result.data;
     else problems.push({ variable: row.variable, problem: describe(row, text, result.error) });
   }
-  if (problems.length > 0) throw new SettingsError(problems);
+  if (problems.length > 0) throw new SettingsError([...problems, ...unknownAsProblems(env)]);
 
   const settings = derive(values as Parsed);
   const unsafe = findUnsafeSettings(settings);
-  if (unsafe.length > 0) throw new SettingsError(unsafe);
+  if (unsafe.length > 0) throw new SettingsError([...unsafe, ...unknownAsProblems(env)]);
   return { ...settings, unknownVariables: findUnknown(env) };
 }
 
@@ -293,6 +302,11 @@ function describe(row: SettingRow, text: string, error: z.ZodError): string {
   // A password or private key in the wrong variable is still one.
   if (row.isSecret || /:\/\/.*@|-----BEGIN/s.test(text)) return problem;
   return `${problem} (it is ${JSON.stringify(text.slice(0, 80))})`;
+}
+
+/** Told along with what is wrong: the right value may stand under a misspelt name. */
+function unknownAsProblems(env: NodeJS.ProcessEnv): SettingsProblem[] {
+  return findUnknown(env).map((variable) => ({ variable, problem: 'is not a setting; is it misspelt?' }));
 }
 
 function findUnknown(env: NodeJS.ProcessEnv): string[] {

@@ -136,7 +136,7 @@ const apiKeyShape = {
   created_at: timestampField,
   updated_at: timestampField,
   created_by: z.object({ type: z.enum(['api_key', 'system']), id: z.string() }),
-  last_used_at: timestampField.nullable(),
+  last_used_at: timestampField.nullable().describe('Written once usage is metered; null until then.'),
   rotation_due_at: timestampField.nullable(),
   revoked_at: timestampField.nullable(),
 };

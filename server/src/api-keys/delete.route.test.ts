@@ -51,7 +51,8 @@ describe.each(levels)('a key of the $level', ({ path, issuerId, organizationId }
     const { result: answers, events } = await rows.eventsOf(() =>
       Promise.all(Array.from({ length: 10 }, () => api.delete(key.path))),
     );
-    expect(answers.map(({ status }) => status).sort()).toEqual([204, ...Array(9).fill(404)]);
+    expect(answers.filter(({ status }) => status === 204).length).toBe(1);
+    expect(answers.filter(({ status }) => status === 404).length).toBe(9);
     expect(events.length).toBe(1);
   });
 

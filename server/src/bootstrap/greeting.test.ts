@@ -40,7 +40,7 @@ const settingsFor = (dataDir: string) =>
 
 describe('the greeting', () => {
   test('prints a call that verifies the demo key, and no secret', async () => {
-    const text = greet(settingsFor(server.dataDir), { ...bootstrap, demos: [] });
+    const text = greet(settingsFor(server.dataDir), { ...bootstrap, demos: [] }, { demo: true });
     const calls = callsIn(text);
     expect(calls.length).toBe(1);
     const args = await argumentsOf(calls[0]!);
@@ -57,7 +57,7 @@ describe('the greeting', () => {
   });
 
   test('prints a working call in the style of each preset', async () => {
-    const text = greet(settingsFor(server.dataDir), bootstrap);
+    const text = greet(settingsFor(server.dataDir), bootstrap, { demo: true });
     const [, ...calls] = callsIn(text);
     expect(calls.length).toBe(presetNames.length);
     for (const call of calls) {
@@ -84,14 +84,14 @@ describe('the greeting', () => {
       const dataDir = join(directory, name);
       await mkdir(dataDir);
       await writeFile(bootstrapPath(dataDir), JSON.stringify(bootstrap));
-      const [call] = callsIn(greet(settingsFor(dataDir), bootstrap));
+      const [call] = callsIn(greet(settingsFor(dataDir), bootstrap, { demo: true }));
       const { id, secret } = bootstrap.api_key;
       expect(await argumentsOf(call!)).toContain(`${id}:${secret}`);
     },
   );
 
   test('on a node that has no file says no more than where the server is', () => {
-    const text = greet(settingsFor(server.dataDir), null);
+    const text = greet(settingsFor(server.dataDir), null, { demo: true });
     expect(text).toContain(server.url);
     expect(callsIn(text)).toEqual([]);
   });

@@ -6,7 +6,7 @@ import type { Demo } from './demos.ts';
  * What a developer sees when the server is up: a call to try. It takes the secrets out of `bootstrap.json` while it
  * runs; none is printed.
  */
-export function greet(settings: Settings, bootstrap: Bootstrap | null): string {
+export function greet(settings: Settings, bootstrap: Bootstrap | null, { demo }: { demo: boolean }): string {
   const lines = ['', `Gatelodge is ready at ${settings.publicUrl}`];
   if (bootstrap === null) return `${[...lines, ''].join('\n')}\n`;
   const file = bootstrapPath(settings.dataDir);
@@ -17,10 +17,10 @@ export function greet(settings: Settings, bootstrap: Bootstrap | null): string {
     verifyLine(settings.publicUrl, file),
     '',
   );
-  for (const [index, demo] of (bootstrap.demos ?? []).entries()) {
+  for (const [index, shown] of (demo ? (bootstrap.demos ?? []) : []).entries()) {
     lines.push(
-      `A call in the style of the preset ${demo.preset}:`,
-      authorizeLine(settings.publicUrl, file, index, demo),
+      `A call in the style of the preset ${shown.preset}:`,
+      authorizeLine(settings.publicUrl, file, index, shown),
       '',
     );
   }

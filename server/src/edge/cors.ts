@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { isWellFormedOrigin } from '../api-keys/origins.ts';
 
 /** The answer headers a page on another origin may read: the Fetch standard hides all others. */
 export const exposedHeaders = [
@@ -29,7 +30,8 @@ export function isPreflight(method: string | undefined, headers: IncomingHttpHea
 
 /**
  * The CORS headers of an answer to a request that carried this Origin, as a flat list of names and values.
- * Never with credentials: a key is sent by the page itself, so a cookie has no part in it.
+ * Never with credentials: a key is sent by the page itself, so a cookie has no part in it. What no browser could have
+ * sent (`*`, two origins at once) is not echoed: no page gains by it, and it would say something else than it did.
  *
  * @param isAllowed whether a page on that origin may read the answer
  * @param environmentHeader what the key profile calls the header that tells the environment
@@ -39,7 +41,7 @@ export function corsHeaders(
   isAllowed: boolean,
   environmentHeader = usualEnvironmentHeader,
 ): string[] {
-  if (origin === undefined || !isAllowed) return ['Vary', 'Origin'];
+  if (origin === undefined || !isAllowed || !isWellFormedOrigin(origin)) return ['Vary', 'Origin'];
   return [
     'Vary',
     'Origin',

@@ -21,7 +21,7 @@ export async function readTls(
     createSecureContext(pair);
   } catch (cause) {
     throw new StartError(
-      `HTTPS cannot be served with ${tlsCert} and ${tlsKey}: ${cause instanceof Error ? cause.message : cause}`,
+      `HTTPS cannot be served with ${tlsCert} and ${tlsKey}: ${cause instanceof Error ? cause.message : String(cause)}`,
       {
         hint: 'Name the certificate chain in GATELODGE_TLS_CERT and the private key that belongs to it, without a passphrase, in GATELODGE_TLS_KEY; both as PEM.',
         cause,
@@ -36,7 +36,7 @@ async function readPem(variable: string, path: string): Promise<Buffer> {
     return await readFile(path);
   } catch (cause) {
     throw new StartError(
-      `${variable} names a file that cannot be read: ${cause instanceof Error ? cause.message : cause}`,
+      `${variable} names a file that cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`,
       { hint: `Set ${variable} to a PEM file that the user running Gatelodge may read.`, cause },
     );
   }

@@ -65,9 +65,7 @@ describe('200', () => {
     const keys = await eventsOf('&type=api-key.created');
     expect(keys.length).toBe(3);
     expect(new Set(keys.map(({ type }) => type))).toEqual(new Set(['api-key.created']));
-    expect(await eventsOf('&type=api-key')).toEqual([]);
-    expect(await eventsOf('&type=api-key.*')).toEqual([]);
-    expect(await eventsOf('&type=%25')).toEqual([]);
+    expect(await eventsOf('&type=api-key.never-told')).toEqual([]);
 
     const ofOther = await eventsOf(`&issuer_id=${other.id}`);
     expect(ofOther.map(({ type }) => type)).toEqual(['organization.created', 'issuer.created']);
@@ -109,11 +107,19 @@ describe('200', () => {
 });
 
 describe('422', () => {
-  test.each(['type=', 'issuer_id=', `type=${'x'.repeat(101)}`, 'subject=x', 'after=x', 'type=a&type=b'])(
-    'for the filter %s',
-    async (query) => {
-      const answer = await api.get(`/v1/events?${query}`);
-      expect([answer.status, answer.body.code]).toEqual([422, 'invalid_request']);
-    },
-  );
+  test.each([
+    'type=',
+    'type=api-key',
+    'type=api-key.*',
+    'type=%25',
+    'issuer_id=',
+    'issuer_id=x',
+    `type=${'x'.repeat(101)}`,
+    'subject=x',
+    'after=x',
+    'type=a&type=b',
+  ])('for the filter %s', async (query) => {
+    const answer = await api.get(`/v1/events?${query}`);
+    expect([answer.status, answer.body.code]).toEqual([422, 'invalid_request']);
+  });
 });

@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { environmentField, text, timestampField } from '../http/fields.ts';
+import { environmentField, timestampField } from '../http/fields.ts';
 import { pageOf, pageQuery, toPage } from '../http/pagination.ts';
 import { defineRoute } from '../http/route.ts';
+import { idPrefixes, isId } from '../ids/ids.ts';
 import { listEvents, toEventResource } from './event-list.ts';
 
 export const eventResource = z
@@ -36,8 +37,16 @@ export const listEventsRoute = defineRoute({
   level: 'any',
   query: z.strictObject({
     ...pageQuery,
-    issuer_id: text(1, 64).optional(),
-    type: text(1, 100).optional().describe('Exactly one type, such as `api-key.created`.'),
+    issuer_id: z
+      .string()
+      .refine((value) => isId(idPrefixes.issuer, value), 'must be the id of an issuer, i_…')
+      .optional(),
+    type: z
+      .string()
+      .max(100)
+      .regex(/^[a-z-]+(\.[a-z_-]+)+$/, 'must be the type of an event, such as api-key.created')
+      .optional()
+      .describe('Exactly one type, such as `api-key.created`.'),
   }),
   responses: { 200: { description: 'A page of events.', schema: pageOf(eventResource) } },
   async handler({ tx, principal, query, cursors }) {

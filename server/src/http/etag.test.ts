@@ -9,11 +9,20 @@ describe('If-Match', () => {
     },
   );
 
-  test.each(['"6"', '"77"', '7', 'W/"7"', '', '"7', '7"', '"7";', '"*"', '"6", W/"7"'])(
+  test.each(['"6"', '"77"', 'W/"7"', '"*"', '""', '"6", W/"7"'])(
     '%j holds a change of version 7 back',
     (ifMatch) => {
       expect(() => requireMatch(ifMatch, 7)).toThrow(
-        expect.objectContaining({ code: 'precondition_failed' }),
+        expect.objectContaining({ code: 'precondition_failed', status: 412 }),
+      );
+    },
+  );
+
+  test.each(['7', '', '"7', '7"', '"7";', '"7" "8"', '"7", 8', '*, "7"', '"a"b"'])(
+    '%j is no entity tag, and is told so',
+    (ifMatch) => {
+      expect(() => requireMatch(ifMatch, 7)).toThrow(
+        expect.objectContaining({ code: 'bad_request', status: 400 }),
       );
     },
   );

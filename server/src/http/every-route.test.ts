@@ -171,7 +171,7 @@ describe('what is refused changes nothing', () => {
     test.each(having((route) => route.method !== 'GET' && route.creates !== true))(
       '%s: when the object is at another version than If-Match names',
       async (_name, route) => {
-        for (const stale of ['"999"', 'W/"1"', '1', '"999", W/"1"']) {
+        for (const stale of ['"999"', 'W/"1"', '"999", W/"1"']) {
           const answer = await call(route, callerOf(route), { 'If-Match': stale });
           expect([stale, answer.status, answer.body.code]).toEqual([stale, 412, 'precondition_failed']);
         }

@@ -28,7 +28,7 @@ export const timestampField = z.iso
 
 /** An instant in a request: any RFC 3339 offset is taken, a missing one is not. */
 export const instantField = z.iso
-  .datetime({ offset: true })
+  .datetime({ offset: true, abort: true })
   .refine((value) => {
     const year = new Date(value).getUTCFullYear();
     return year >= 1970 && year <= 9999;

@@ -19,7 +19,7 @@ const organization = `${issuer}/organizations/${(await api.create(`${issuer}/org
 interface List {
   path: string;
   as: ApiClient;
-  create(name: string): Promise<unknown>;
+  create: (name: string) => Promise<unknown>;
   /** How many of `names` are there already. */
   has: number;
 }

@@ -35,7 +35,46 @@ function toFieldErrors(issue: z.core.$ZodIssue, root: string): FieldError[] {
   if (isMissing) return [{ path, message: 'is required', code: 'required' }];
   // A rule of our own may name its code; what zod calls it says nothing.
   const code = issue.code === 'custom' ? String(issue.params?.code ?? 'invalid') : issue.code;
-  return [{ path, message: issue.message, code }];
+  return [{ path, message: messageOf(issue), code }];
+}
+
+/** zod's own texts speak to programmers of zod; these say what to send. A rule of our own has said so already. */
+function messageOf(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return `must be ${typeNames[issue.expected] ?? issue.expected}`;
+    case 'invalid_value':
+      return `must be ${issue.values.length > 1 ? 'one of ' : ''}${issue.values.map((value) => JSON.stringify(value)).join(', ')}`;
+    case 'too_big':
+      return `must ${boundOf(issue.origin, 'at most', Number(issue.maximum))}`;
+    case 'too_small':
+      return `must ${boundOf(issue.origin, 'at least', Number(issue.minimum))}`;
+    case 'invalid_format':
+      return formatNames[issue.format] ?? issue.message;
+    default:
+      return issue.message;
+  }
+}
+
+const typeNames: Record<string, string> = {
+  string: 'a string',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  object: 'a JSON object',
+  record: 'a JSON object',
+  array: 'an array',
+};
+
+const formatNames: Record<string, string> = {
+  datetime: 'must be an instant with a time zone, such as 2027-01-31T00:00:00Z',
+  email: 'must be an e-mail address, such as owner@example.com',
+};
+
+function boundOf(origin: string, comparison: string, bound: number): string {
+  if (origin === 'string') return `have ${comparison} ${bound} ${bound === 1 ? 'character' : 'characters'}`;
+  if (origin === 'array') return `have ${comparison} ${bound} ${bound === 1 ? 'entry' : 'entries'}`;
+  return `be ${comparison} ${bound}`;
 }
 
 /** `restrictions.origins[0]`: the way a JavaScript or Python programmer would write it. */

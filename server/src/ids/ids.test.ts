@@ -5,7 +5,7 @@ afterEach(() => vi.restoreAllMocks());
 
 /** The 128 bits of a UUIDv7 that stand behind an id's prefix. */
 function uuidOf(id: string): bigint {
-  return [...id.slice(id.indexOf('_') + 1)].reduce(
+  return Array.from(id.slice(id.indexOf('_') + 1)).reduce(
     (sum, digit) => sum * 36n + BigInt(parseInt(digit, 36)),
     0n,
   );

@@ -63,7 +63,8 @@ describe('201', () => {
     const { result: answers, events } = await rows.eventsOf(() =>
       Promise.all(Array.from({ length: 50 }, () => twinOf(live.id))),
     );
-    expect(answers.map(({ status }) => status).sort()).toEqual([...Array(49).fill(200), 201]);
+    expect(answers.filter(({ status }) => status === 201).length).toBe(1);
+    expect(answers.filter(({ status }) => status === 200).length).toBe(49);
     expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
     expect(events.length).toBe(1);
     expect((await rows.query('select 1 from issuers where twin_of = $1', [live.id])).length).toBe(1);

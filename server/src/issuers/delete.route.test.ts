@@ -89,7 +89,8 @@ describe('204', () => {
     const { result: answers, events } = await rows.eventsOf(() =>
       Promise.all(Array.from({ length: 10 }, () => api.delete(`/v1/issuers/${id}`))),
     );
-    expect(answers.map(({ status }) => status).sort()).toEqual([204, ...Array(9).fill(404)]);
+    expect(answers.filter(({ status }) => status === 204).length).toBe(1);
+    expect(answers.filter(({ status }) => status === 404).length).toBe(9);
     expect(events.length).toBe(1);
   });
 

@@ -14,7 +14,7 @@ export async function migrateCommand(): Promise<void> {
   const log = await stderrLog(settings.logLevel);
   const { migrateDatabase } = await import('../postgres/migrate.ts');
   if (settings.databaseUrl !== undefined) {
-    await migrateDatabase({ ownerUrl: settings.databaseOwnerUrl ?? settings.databaseUrl, log });
+    tell(await migrateDatabase({ ownerUrl: settings.databaseOwnerUrl ?? settings.databaseUrl, log }));
     return;
   }
   await using cleanup = new AsyncDisposableStack();
@@ -23,5 +23,10 @@ export async function migrateCommand(): Promise<void> {
   cleanup.defer(() => lock.release());
   const postgres = await startEmbeddedPostgres({ dataDirectory, log });
   cleanup.defer(() => postgres.stop());
-  await migrateDatabase({ ownerUrl: postgres.ownerUrl, log });
+  tell(await migrateDatabase({ ownerUrl: postgres.ownerUrl, log }));
+}
+
+function tell({ applied }: { applied: string[] }): void {
+  const did = applied.length === 0 ? '' : ` Ran ${applied.join(', ')}.`;
+  process.stdout.write(`The database is up to date.${did}\n`);
 }

@@ -136,7 +136,13 @@ describe('a key in the query', () => {
   // Attack on oneself: a gateway is set up with `?scopes=` for `?scope=`, and nothing is demanded any more.
   test('beside the demands there are is refused, however harmless it looks', async () => {
     const { secret } = await otp.createKey();
-    for (const query of ['?scopes=invoices:read', '?key=otp_live_sk_short', '?page=2', '?status=429', '?Scope=a:b']) {
+    for (const query of [
+      '?scopes=invoices:read',
+      '?key=otp_live_sk_short',
+      '?page=2',
+      '?status=429',
+      '?Scope=a:b',
+    ]) {
       expect((await otp.authorize({ 'X-OTP-API-Key': secret }, query)).status).toBe(422);
     }
   });

@@ -33,7 +33,7 @@ async function killFirstStart(installation: Installation): Promise<void> {
 it(`a first start killed at ${kills} random moments leaves nothing half-made: the next one has one whole first account`, async () => {
   let halfWay = 0;
   for (let round = 0; round < kills; round++) {
-    await using installation = await Installation.make();
+    await using installation = await Installation.make({ hasCluster: true });
     await killFirstStart(installation);
     if (await isUnfinished(installation)) halfWay++;
     await installation.start();

@@ -52,8 +52,9 @@ async function verifyCached(signal: AbortSignal): Promise<{ verified: number; fa
   return { verified, failures };
 }
 
-/** A management call that reads and one that writes, until both succeed again. */
-async function managementIsBack(): Promise<void> {
+/** Until a management call that reads and one that writes succeed again, and memory is believed again. */
+async function allIsBack(): Promise<void> {
+  await waitFor(async () => (await api.get('/readyz')).body.checks?.freshness === 'fresh' || null);
   await waitFor(async () => (await isReady(node.url)) || null);
   await waitFor(async () => (await api.get('/v1/account')).status === 200 || null);
   await waitFor(async () => (await api.post('/v1/issuers', { name: 'after' })).status === 201 || null);
@@ -85,7 +86,7 @@ it.each(Array.from({ length: stops }, (_, index) => [index + 1, ways[index % way
 
     await postgres.startAgain();
     const backAt = performance.now();
-    await managementIsBack();
+    await allIsBack();
     recoveryMs.push(performance.now() - backAt);
     await load.stop();
     expect(node.process.hasEnded).toBe(false);

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { scaled } from '../harness/scale.ts';
+import { isSoak, scaled } from '../harness/scale.ts';
 import {
   type ObjectName,
   objects,
@@ -196,6 +196,7 @@ it.each(Object.entries(knownOrders))('%s', async (_name, sequence) => {
 // which a node keeps, or comes to keep, the record from before the revocation.
 it('no order of requests, changes, late answers, lost notices and outages brings back what a node had to know', async () => {
   let answered = 0;
+  const runs = scaled(3_000, 20_000);
   await fc.assert(
     fc.asyncProperty(steps, async (sequence) => {
       const world = new World();
@@ -203,9 +204,11 @@ it('no order of requests, changes, late answers, lost notices and outages brings
       await run(world, requests, sequence);
       answered += requests.answered;
     }),
-    { numRuns: scaled(3000, 20_000) },
+    { numRuns: runs },
   );
   expect(answered).toBeGreaterThan(1_000);
+  if (isSoak)
+    console.log(`SOAK cache interleavings: ${runs} orders, ${answered} answers, 0 older than allowed`);
 });
 
 it('whatever has happened, once all is well again memory holds what Postgres has, and serves it without a read', async () => {

@@ -20,20 +20,23 @@ export class Installation implements AsyncDisposable {
   readonly port: number;
   readonly data: DataDirectory;
   readonly #directory: AsyncDisposable;
-  readonly #env: NodeJS.ProcessEnv;
   #running: GatelodgeProcess | undefined;
 
-  /** Makes one, not yet started, with a cluster in it that has never been migrated (initdb takes a second). */
-  static async make(env: NodeJS.ProcessEnv = {}): Promise<Installation> {
+  /**
+   * Makes one, not yet started.
+   *
+   * @param options.hasCluster whether its first start finds a cluster, made but never migrated, and so skips initdb
+   */
+  static async make(options: { hasCluster?: boolean } = {}): Promise<Installation> {
     const directory = await throwAwayDirectory();
-    return new Installation(directory, await directory.openWithCluster(), await freePort(), env);
+    const data = await (options.hasCluster ? directory.openWithCluster() : directory.open());
+    return new Installation(directory, data, await freePort());
   }
 
-  private constructor(directory: AsyncDisposable, data: DataDirectory, port: number, env: NodeJS.ProcessEnv) {
+  private constructor(directory: AsyncDisposable, data: DataDirectory, port: number) {
     this.#directory = directory;
     this.data = data;
     this.port = port;
-    this.#env = env;
   }
 
   get url(): string {
@@ -53,7 +56,6 @@ export class Installation implements AsyncDisposable {
         GATELODGE_PORT: String(this.port),
         GATELODGE_DATA_DIR: this.data.path,
         GATELODGE_LOG_LEVEL: 'error',
-        ...this.#env,
       },
     });
     return this.#running.becomesReady(startedAt);

@@ -109,7 +109,7 @@ export async function waitFor<T>(
   for (;;) {
     const answer = await ask();
     if (answer !== null && answer !== undefined) return answer;
-    if (performance.now() > deadline) throw new Error(`not within 30 s: ${ask}`);
+    if (performance.now() > deadline) throw new Error(`not within 30 s: ${String(ask)}`);
     await sleep(10);
   }
 }

@@ -13,7 +13,7 @@ export class StoppablePostgres implements AsyncDisposable {
 
   static async start(): Promise<StoppablePostgres> {
     const directory = await throwAwayDirectory();
-    const data = await directory.openWithCluster();
+    const data = await directory.open();
     const running = await startEmbeddedPostgres({ dataDirectory: data, log: silentLog });
     await migrateDatabase({ ownerUrl: running.ownerUrl, log: silentLog });
     return new StoppablePostgres(directory, data, running);

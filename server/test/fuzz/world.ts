@@ -1,0 +1,116 @@
+import { type Customer, createCustomer } from '../harness/customer.ts';
+import type { Operation } from '../harness/openapi.ts';
+import type { TestServer } from '../harness/server.ts';
+import { everyPermission } from '../harness/tenant.ts';
+import { createKey, type TestKey } from '../harness/test-issuer.ts';
+
+/** The objects that the requests of a fuzz run are about: made anew when a request has ended one of them. */
+export class FuzzWorld {
+  readonly #server: TestServer;
+  readonly #customer: Customer;
+  readonly #metricsToken: string;
+  #ids: Record<string, string> = {};
+  #keys: { account: string; issuer: string; organization: string } = {
+    account: '',
+    issuer: '',
+    organization: '',
+  };
+  #issuerKey: TestKey | undefined;
+  /** Values of Authorization other than the one that an operation wants. */
+  otherCredentials: string[] = [];
+
+  static async create(server: TestServer, metricsToken: string): Promise<FuzzWorld> {
+    const world = new FuzzWorld(server, await createCustomer(server), metricsToken);
+    await world.renew();
+    return world;
+  }
+
+  private constructor(server: TestServer, customer: Customer, metricsToken: string) {
+    this.#server = server;
+    this.#customer = customer;
+    this.#metricsToken = metricsToken;
+  }
+
+  /** Makes another issuer with everything below it, another key, another grant and another account. */
+  async renew(): Promise<void> {
+    const { api } = this.#customer;
+    const issuer = await api.create('/v1/issuers', {
+      name: 'Acme API',
+      publishable_scopes: ['catalog:read'],
+    });
+    const path = `/v1/issuers/${issuer.id}`;
+    const organization = await api.create(`${path}/organizations`, { name: 'Tenant', external_id: 'tenant' });
+    const below = `${path}/organizations/${organization.id}`;
+    const restrictions = { scopes: [...everyPermission, 'invoices:read'] };
+    this.#issuerKey = await createKey(api, `${path}/api-keys`, { restrictions });
+    const ofIssuer = await createKey(api, `${path}/api-keys`, { restrictions });
+    const ofOrganization = await createKey(api, `${below}/api-keys`, { restrictions });
+    const ofAccount = await createKey(api, '/v1/api-keys', { restrictions });
+    const grant = await api.create('/v1/account/support-grants', { reason: 'fuzz' });
+    const account = await this.#server.operator.api.create('/v1/accounts', {
+      name: 'Globex Corporation',
+      owner_email: 'owner@globex.example',
+    });
+    this.#keys = { account: ofAccount.id, issuer: ofIssuer.id, organization: ofOrganization.id };
+    this.#ids = {
+      issuer_id: issuer.id,
+      org_id: organization.id,
+      grant_id: grant.id,
+      account_id: account.id,
+    };
+    this.otherCredentials = [
+      basic(this.#customer.key),
+      basic(this.#server.operator.key),
+      basic(ofOrganization),
+      basic({ id: ofAccount.id, secret: this.#customer.key.secret }),
+      `Bearer ${this.#issuerKey.secret}`,
+      `Bearer ${this.#server.demo.key.secret}`,
+      this.#issuerKey.secret,
+      ...[
+        'Basic',
+        'Basic ',
+        'Basic !!!',
+        'Basic Og==',
+        'Basic OjpvOg==',
+        'Bearer',
+        'Bearer a b',
+        'Digest x',
+        '',
+        ':',
+      ],
+      `Bearer ${'x'.repeat(600)}`,
+      `Bearer ${this.#issuerKey.secret.slice(0, -1)}`,
+      'Bearer eyJhbGciOiJub25lIn0.e30.',
+    ];
+  }
+
+  /** A path with ids of this world in it, or with others. */
+  pathOf(template: string, other?: (name: string) => string): string {
+    return template.replaceAll(
+      /\{(\w+)\}/g,
+      (_all, name: string) => other?.(name) ?? this.#idOf(template, name),
+    );
+  }
+
+  credentialsFor({ path, operationId }: Operation): [string, string][] {
+    if (operationId === 'health.metrics') return [['Authorization', `Bearer ${this.#metricsToken}`]];
+    if (path.startsWith('/v1/authorize')) return [['Authorization', `Bearer ${this.#issuerKey!.secret}`]];
+    const key = path.startsWith('/v1/accounts') ? this.#server.operator.key : this.#customer.key;
+    return [['Authorization', basic(key)]];
+  }
+
+  bodyOf(operation: Operation): unknown {
+    const example = operation.body!.example as object;
+    return operation.operationId === 'keys.verify' ? { ...example, key: this.#issuerKey!.secret } : example;
+  }
+
+  #idOf(template: string, name: string): string {
+    if (name !== 'key_id') return this.#ids[name]!;
+    if (template.includes('{org_id}')) return this.#keys.organization;
+    return template.includes('{issuer_id}') ? this.#keys.issuer : this.#keys.account;
+  }
+}
+
+function basic({ id, secret }: { id: string; secret: string }): string {
+  return `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`;
+}
