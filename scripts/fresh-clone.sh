@@ -96,7 +96,7 @@ try_printed_call() {
     [ -z "$call" ] || break
     sleep 0.1
   done
-  [[ $call =~ ^[[:space:]]*curl\  ]] || { show_logs && fail 'start printed no curl line after "Try it:"'; }
+  [[ $call =~ (^|[[:space:]])curl\ -sS\ http ]] || { show_logs && fail 'start printed no curl line after "Try it:"'; }
   answer=$(cd "$clone" && bash -euo pipefail -c "$call" 2>"$work/call.err") || {
     cat "$work/call.err" >&2
     fail "the printed line failed: $call"

@@ -78,6 +78,8 @@ create table issuers (
   publishable_scopes text[] not null default '{}',
   -- The live issuer whose sandbox twin this is. Deleting the live issuer deletes its twin.
   twin_of            text collate "C",
+  -- Deleted, as far as anybody can tell: a job takes what hangs below it away in steps, and then the row.
+  deleting           boolean not null default false,
   version            bigint not null default 1,
   created_at         timestamptz not null default now(),
   updated_at         timestamptz not null default now(),
@@ -86,6 +88,7 @@ create table issuers (
   check (twin_of is null or environment = 'sandbox')
 );
 create unique index issuers_one_twin on issuers (twin_of) where twin_of is not null;
+create index issuers_deleting on issuers (id) where deleting;
 create index issuers_by_account on issuers (account_id, id desc);
 create index issuers_by_name on issuers (account_id, name collate "C", id);
 
@@ -159,16 +162,33 @@ create table api_keys (
 create index api_keys_of_account on api_keys (account_id, id desc) where issuer_id is null;
 create index api_keys_of_issuer on api_keys (issuer_id, id desc) where organization_id is null;
 create index api_keys_of_organization on api_keys (organization_id, id desc) where organization_id is not null;
+create index api_keys_of_account_by_name on api_keys (account_id, name collate "C", id) where issuer_id is null;
+create index api_keys_of_issuer_by_name on api_keys (issuer_id, name collate "C", id) where organization_id is null;
+create index api_keys_of_organization_by_name on api_keys (organization_id, name collate "C", id)
+  where organization_id is not null;
 -- A foreign key with a null organization is not checked against organizations, but deleting an issuer has to find
 -- every key below it, those of organizations included; and deleting an account all of its keys.
 create index api_keys_below_issuer on api_keys (issuer_id) where issuer_id is not null;
 create index api_keys_below_account on api_keys (account_id);
 create index api_keys_digest_generation on api_keys (digest_generation);
 create index api_keys_check_generation on api_keys (check_generation);
--- For preflights, which carry no key: may some active key of this issuer be used from this origin?
-create index api_keys_any_origin on api_keys (issuer_id)
+-- For preflights, which carry no key: the last of this issuer's usable keys without a list of origins to expire.
+create index api_keys_any_origin on api_keys (issuer_id, coalesce(expires_at, 'infinity'))
   where status = 'active' and origins = '{}' and browsers = 'allow';
-create index api_keys_origins on api_keys using gin (origins) where status = 'active' and origins <> '{}';
+
+-- The origins that the usable keys of an issuer list, for preflights: whatever an issuer (or somebody else's) holds,
+-- the answer is one step in an index. Kept by a trigger on api_keys, from which alone it follows; without foreign
+-- keys, so that keys without a list cost nothing.
+create table api_key_origins (
+  key_id     text collate "C" not null,
+  account_id text collate "C" not null,
+  issuer_id  text collate "C" not null,
+  origin     text collate "C" not null,
+  -- 'infinity' where the key does not expire.
+  expires_at timestamptz not null,
+  primary key (key_id, origin)
+);
+create index api_key_origins_newest on api_key_origins (issuer_id, origin, expires_at);
 
 -- ── Events and idempotency ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -210,7 +230,7 @@ declare
   tenant_table text;
 begin
   foreach tenant_table in array array['account_members', 'support_grants', 'issuers', 'key_profiles',
-    'organizations', 'api_keys', 'events', 'idempotency_records']
+    'organizations', 'api_keys', 'api_key_origins', 'events', 'idempotency_records']
   loop
     execute format('alter table %I enable row level security', tenant_table);
     execute format('create policy own_account on %I to gatelodge_app using (account_id = current_account())
@@ -225,6 +245,7 @@ create policy own_account on accounts to gatelodge_app
 grant select, insert, update on installation, installation_secrets to gatelodge_app;
 grant select, insert, update, delete on accounts, account_members, support_grants, issuers, key_profiles,
   organizations, api_keys, idempotency_records to gatelodge_app;
+grant select, insert, delete on api_key_origins to gatelodge_app;
 grant select, insert on events to gatelodge_app;
 
 -- ── Changes of what nodes hold in memory ────────────────────────────────────────────────────────────────────────
@@ -250,22 +271,52 @@ create trigger notify_update after update on accounts
   for each row when (old.version <> new.version) execute function notify_change('account', 'id');
 create trigger notify_delete after delete on accounts
   for each row execute function notify_change('account', 'id');
+-- The jobs that delete an account or an issuer delete a million rows that nobody accepts any more since the parent's
+-- notice; they set gatelodge.parent_is_going to stay silent.
 create trigger notify_update after update on issuers
   for each row when (old.version <> new.version) execute function notify_change('issuer', 'id');
 create trigger notify_delete after delete on issuers
-  for each row execute function notify_change('issuer', 'id');
+  for each row when (current_setting('gatelodge.parent_is_going', true) is distinct from 'on')
+  execute function notify_change('issuer', 'id');
 create trigger notify_update after update on key_profiles
   for each row when (old.version <> new.version) execute function notify_change('issuer', 'issuer_id');
 create trigger notify_update after update on organizations
   for each row when (old.version <> new.version) execute function notify_change('organization', 'id');
 create trigger notify_delete after delete on organizations
-  for each row when (pg_trigger_depth() = 0) execute function notify_change('organization', 'id');
+  for each row when (pg_trigger_depth() = 0 and current_setting('gatelodge.parent_is_going', true) is distinct from 'on')
+  execute function notify_change('organization', 'id');
 create trigger notify_update after update on api_keys
   for each row when (old.version <> new.version) execute function notify_change('api-key', 'id');
--- The job that deletes an account deletes a million keys that nobody accepts any more; it says so to stay silent.
 create trigger notify_delete after delete on api_keys
-  for each row when (pg_trigger_depth() = 0 and current_setting('gatelodge.account_is_going', true) is distinct from 'on')
+  for each row when (pg_trigger_depth() = 0 and current_setting('gatelodge.parent_is_going', true) is distinct from 'on')
   execute function notify_change('api-key', 'id');
+
+-- ── Origins of the keys ─────────────────────────────────────────────────────────────────────────────────────────
+
+create function list_origins() returns trigger
+  language plpgsql as $$
+begin
+  if tg_op <> 'INSERT' then
+    delete from gatelodge.api_key_origins o where o.key_id = old.id;
+  end if;
+  if tg_op <> 'DELETE' and new.issuer_id is not null and new.status = 'active' and new.browsers = 'allow' then
+    insert into gatelodge.api_key_origins (key_id, account_id, issuer_id, origin, expires_at)
+    select distinct new.id, new.account_id, new.issuer_id, listed.origin, coalesce(new.expires_at, 'infinity')
+    from unnest(new.origins) as listed (origin);
+  end if;
+  return null;
+end $$;
+
+create trigger list_origins_insert after insert on api_keys
+  for each row when (new.origins <> '{}') execute function list_origins();
+create trigger list_origins_update after update on api_keys
+  for each row when (
+    (old.origins <> '{}' or new.origins <> '{}')
+    and (old.id, old.account_id, old.issuer_id, old.origins, old.status, old.browsers, old.expires_at)
+      is distinct from (new.id, new.account_id, new.issuer_id, new.origins, new.status, new.browsers, new.expires_at))
+  execute function list_origins();
+create trigger list_origins_delete after delete on api_keys
+  for each row when (old.origins <> '{}') execute function list_origins();
 
 -- ── Look-ups before the account is known ────────────────────────────────────────────────────────────────────────
 -- The whole list of what may see across accounts. Each is owned by a role that cannot log in and reads only the
@@ -276,7 +327,9 @@ grant select on issuers, key_profiles to gatelodge_lookup;
 grant select (id, account_id, issuer_id, name, external_id, status) on organizations to gatelodge_lookup;
 grant select (id, account_id, issuer_id, organization_id, name, kind, environment, status, digest, digest_generation,
   check_generation, scopes, origins, browsers, require_origin, ips, metadata, expires_at) on api_keys to gatelodge_lookup;
+grant select (issuer_id, origin, expires_at) on api_key_origins to gatelodge_lookup;
 grant select, delete on idempotency_records to gatelodge_lookup;
+grant select (id, account_id), delete on events to gatelodge_lookup;
 grant select (id, account_id, expires_at, revoked_at) on support_grants to gatelodge_lookup;
 
 create policy lookup on accounts for select to gatelodge_lookup using (true);
@@ -284,7 +337,10 @@ create policy lookup on issuers for select to gatelodge_lookup using (true);
 create policy lookup on key_profiles for select to gatelodge_lookup using (true);
 create policy lookup on organizations for select to gatelodge_lookup using (true);
 create policy lookup on api_keys for select to gatelodge_lookup using (true);
+create policy lookup on api_key_origins for select to gatelodge_lookup using (true);
 create policy expire on idempotency_records for all to gatelodge_lookup using (expires_at < now());
+create policy forget on events for all to gatelodge_lookup
+  using (exists (select from accounts a where a.id = account_id and a.status = 'deleting'));
 create policy lookup on support_grants for select to gatelodge_lookup using (revoked_at is null);
 
 -- A key by its digest, with everything a decision needs, in one call.
@@ -306,7 +362,7 @@ begin atomic
   left join issuers i on i.id = k.issuer_id
   left join key_profiles p on p.issuer_id = k.issuer_id
   left join organizations o on o.id = k.organization_id
-  where k.digest = wanted;
+  where k.digest = wanted and i.deleting is not true;
 end;
 
 create function lookup_issuer(wanted text) returns table (
@@ -319,7 +375,7 @@ begin atomic
   from issuers i
   join accounts a on a.id = i.account_id
   join key_profiles p on p.issuer_id = i.id
-  where i.id = wanted;
+  where i.id = wanted and not i.deleting;
 end;
 
 -- A tenant by its id or by the account's own name for it; always within the issuer that a key has already named.
@@ -335,18 +391,25 @@ begin atomic
   limit 1;
 end;
 
--- Whether some usable key of the issuer may be used from this origin; asked by preflights, which carry no key.
+-- Whether some usable key of the issuer may be used from this origin; asked by preflights, which carry no key. Anybody
+-- may ask, so each part is one step in an index: "the last to expire" rather than "any that has not", for which the
+-- planner likes to read a whole table that it believes to be full of them; and never by sorting, so that only the indexes
+-- made for it will do, also while the statistics know nothing of a new issuer.
 create function lookup_origin_of_issuer(wanted_issuer text, wanted text[]) returns boolean
-  language sql stable security definer set search_path = pg_catalog, pg_temp
+  language sql stable security definer set search_path = pg_catalog, pg_temp set enable_sort = off
 begin atomic
-  select exists (
-    select from api_keys k
+  select coalesce((
+    select coalesce(k.expires_at, 'infinity') > now() from api_keys k
     where k.issuer_id = wanted_issuer and k.status = 'active' and k.origins = '{}' and k.browsers = 'allow'
-      and (k.expires_at is null or k.expires_at > now())
-  ) or exists (
-    select from api_keys k
-    where k.issuer_id = wanted_issuer and k.status = 'active' and k.origins <> '{}' and k.origins && wanted
-      and k.browsers = 'allow' and (k.expires_at is null or k.expires_at > now())
+    order by coalesce(k.expires_at, 'infinity') desc limit 1
+  ), false) or exists (
+    select from unnest(wanted) as candidate (origin)
+    cross join lateral (
+      select o.expires_at from api_key_origins o
+      where o.issuer_id = wanted_issuer and o.origin = candidate.origin
+      order by o.expires_at desc limit 1
+    ) as newest
+    where newest.expires_at > now()
   );
 end;
 
@@ -374,6 +437,15 @@ create function lookup_deleting_accounts() returns setof text
   language sql stable security definer set search_path = pg_catalog, pg_temp
 begin atomic
   select a.id from accounts a where a.status = 'deleting';
+end;
+
+-- Those of an account that is going itself go with it.
+create function lookup_deleting_issuers() returns table (id text, account_id text)
+  language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+  select i.id, i.account_id from issuers i
+  join accounts a on a.id = i.account_id
+  where i.deleting and a.status <> 'deleting';
 end;
 
 create function lookup_operator_account() returns text
@@ -407,6 +479,18 @@ begin atomic
   select count(*) from gone;
 end;
 
+-- Forgets some events of an account that is being deleted; policy shows it no others. The service itself can't.
+create function forget_events(deleting_account text, most integer) returns bigint
+  language sql volatile security definer set search_path = pg_catalog, pg_temp
+begin atomic
+  with doomed as (
+    select e.id from events e where e.account_id = deleting_account limit most
+  ), gone as (
+    delete from events e using doomed d where e.id = d.id returning 1
+  )
+  select count(*) from gone;
+end;
+
 grant create on schema gatelodge to gatelodge_lookup;
 do $$
 declare
@@ -415,7 +499,8 @@ begin
   foreach lookup in array array[
     'lookup_api_key(bytea)', 'lookup_issuer(text)', 'lookup_organization(text, text)',
     'lookup_origin_of_issuer(text, text[])', 'lookup_keys_of_generation(text, integer)', 'lookup_accounts(text)',
-    'lookup_deleting_accounts()', 'lookup_operator_account()', 'lookup_support_grant(text, text, timestamptz)',
+    'lookup_deleting_accounts()', 'lookup_deleting_issuers()', 'forget_events(text, integer)',
+    'lookup_operator_account()', 'lookup_support_grant(text, text, timestamptz)',
     'expire_idempotency_records(integer)']::regprocedure[]
   loop
     execute format('alter function %s owner to gatelodge_lookup', lookup);
@@ -425,6 +510,7 @@ begin
 end $$;
 revoke create on schema gatelodge from gatelodge_lookup;
 revoke all on function notify_change() from public;
+revoke all on function list_origins() from public;
 -- ── Generations of the key secrets ──────────────────────────────────────────────────────────────────────────────
 
 -- A key may only be made under generations that are not retired, also when one is being retired at this moment:

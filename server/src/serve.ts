@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { routes } from './app.ts';
 import { ensureBootstrap } from './bootstrap/bootstrap.ts';
 import { greet } from './bootstrap/greeting.ts';
+import { createConnectHandler } from './edge/connect.ts';
 import { Drain } from './edge/drain.ts';
 import { createEdge } from './edge/edge.ts';
 import { PreflightEndpoint } from './edge/preflight.ts';
@@ -89,10 +90,11 @@ async function listen(services: Services): Promise<{ server: Server; drain: Drai
   const { settings, log } = services;
   const tls = await readTls(settings);
   let listening: { server: Server; drain: Drain } | undefined;
+  const requestInfo = new RequestInfoReader(settings.trustedProxies);
   const app = createApp(services, routes, (fastify) => {
     const edge = createEdge(
       {
-        requestInfo: new RequestInfoReader(settings.trustedProxies),
+        requestInfo,
         ...services.endpoints,
         preflight: new PreflightEndpoint(services.keys),
         docsBaseUrl: settings.publicUrl,
@@ -109,6 +111,7 @@ async function listen(services: Services): Promise<{ server: Server; drain: Drai
     server.maxHeadersCount = 0;
     // What a request expects beside 100-continue is passed over (RFC 9110 §10.1.1); Node would answer it itself.
     server.on('checkExpectation', (request, response) => server.emit('request', request, response));
+    server.on('connect', createConnectHandler(requestInfo, settings.publicUrl));
     listening = { server, drain: new Drain(server) };
     return server;
   });

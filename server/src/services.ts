@@ -2,12 +2,15 @@ import type pg from 'pg';
 import { createAccountDeletion } from './accounts/account-deletion.ts';
 import { Authenticator } from './authentication/authenticator.ts';
 import { Metrics } from './health/metrics.ts';
+import { AccountSlots } from './http/account-slots.ts';
 import { createIdempotencyExpiry } from './http/idempotency-expiry.ts';
 import { idPrefixes, newId } from './ids/ids.ts';
+import { createIssuerDeletion } from './issuers/issuer-deletion.ts';
 import type { Periodic } from './jobs/periodic.ts';
 import type { Log } from './logs/log.ts';
 import { type ChangeFeed, startChangeFeed } from './postgres/change-feed.ts';
 import { Database } from './postgres/database.ts';
+import { assertMigrated } from './postgres/migrated.ts';
 import { assertServiceRole, createPool } from './postgres/pool.ts';
 import { type InstallationSecrets, loadInstallationSecrets } from './secrets/installation-secrets.ts';
 import type { MasterKey } from './secrets/master-key.ts';
@@ -19,6 +22,12 @@ import { KeyDirectory } from './verification/key-directory.ts';
 import { MeEndpoint } from './verification/me.ts';
 import { RecordCache } from './verification/record-cache.ts';
 import { VerifyEndpoint } from './verification/verify.ts';
+
+/**
+ * Connections for the look-ups of verification alone, on top of the pool for requests of the management API: however
+ * busy that one is, keys are verified and readiness is told.
+ */
+const lookupConnections = 4;
 
 /** Wall-clock time, so that tests can set it. */
 export interface Clock {
@@ -46,7 +55,11 @@ export interface Services {
   log: Log;
   clock: Clock;
   nodeId: string;
+  /** For the management API, through `database`. */
   pool: pg.Pool;
+  /** For `keys` and `freshness`. */
+  lookupPool: pg.Pool;
+  accountSlots: AccountSlots;
   database: Database;
   secrets: InstallationSecrets;
   cache: RecordCache;
@@ -57,6 +70,7 @@ export interface Services {
   metrics: Metrics;
   metricsToken: string | undefined;
   accountDeletion: Periodic;
+  issuerDeletion: Periodic;
   authenticator: Authenticator;
   endpoints: { verify: VerifyEndpoint; me: MeEndpoint; authorize: AuthorizeEndpoint };
   close(): Promise<void>;
@@ -71,14 +85,14 @@ export async function createServices(settings: Settings, options: ServiceOptions
   const { databaseUrl, masterKey, log } = options;
   const clock = options.clock ?? systemClock;
   const nodeId = newId(idPrefixes.node);
-  const pool = createPool({
-    connectionString: databaseUrl,
-    max: settings.databasePool,
-    applicationName: 'gatelodge',
-    log,
-  });
+  const poolOf = (max: number, applicationName: string) =>
+    createPool({ connectionString: databaseUrl, max, applicationName, log });
+  const pool = poolOf(settings.databasePool, 'gatelodge');
+  const lookupPool = poolOf(lookupConnections, 'gatelodge look-ups');
+  const endPools = () => Promise.all([pool.end(), lookupPool.end()]);
   try {
     await assertServiceRole(pool);
+    await assertMigrated(pool);
     const secrets = await loadInstallationSecrets(pool, masterKey);
     const cache = new RecordCache(settings.cacheKeys);
     const reloadSecrets = () => {
@@ -98,12 +112,16 @@ export async function createServices(settings: Settings, options: ServiceOptions
         reloadSecrets();
       },
     });
-    const freshness = new Freshness({ pool, changeFeed, staleSeconds: settings.staleSeconds });
-    const keys = new KeyDirectory({ pool, cache, freshness, secrets });
+    const freshness = new Freshness({ pool: lookupPool, changeFeed, staleSeconds: settings.staleSeconds });
+    const keys = new KeyDirectory({ pool: lookupPool, cache, freshness, secrets });
     const counters = new DecisionCounters();
     const nowMs = () => clock.nowMs();
     const database = new Database({ pool, ...(options.onQuery && { onQuery: options.onQuery }) });
-    const jobs = [createAccountDeletion(database, log), createIdempotencyExpiry(database, log)] as const;
+    const jobs = [
+      createAccountDeletion(database, log),
+      createIssuerDeletion(database, log),
+      createIdempotencyExpiry(database, log),
+    ] as const;
     for (const job of jobs) job.start();
     const authenticator = new Authenticator(keys, nowMs);
     return {
@@ -112,6 +130,8 @@ export async function createServices(settings: Settings, options: ServiceOptions
       clock,
       nodeId,
       pool,
+      lookupPool,
+      accountSlots: new AccountSlots(settings.databasePool),
       database,
       secrets,
       cache,
@@ -119,9 +139,10 @@ export async function createServices(settings: Settings, options: ServiceOptions
       freshness,
       keys,
       counters,
-      metrics: new Metrics({ counters, freshness, cache, pool }),
+      metrics: new Metrics({ counters, freshness, cache, pools: [pool, lookupPool] }),
       metricsToken: options.metricsToken,
       accountDeletion: jobs[0],
+      issuerDeletion: jobs[1],
       authenticator,
       endpoints: {
         verify: new VerifyEndpoint({ authenticator, keys, freshness, counters, nowMs }),
@@ -138,11 +159,11 @@ export async function createServices(settings: Settings, options: ServiceOptions
         for (const job of jobs) await job.close();
         await changeFeed.close();
         freshness.close();
-        await pool.end();
+        await endPools();
       },
     };
   } catch (error) {
-    await pool.end();
+    await endPools();
     throw error;
   }
 }

@@ -227,7 +227,7 @@ export const settingsTable = [
     variable: 'GATELODGE_DATABASE_POOL',
     property: 'databasePool',
     default: '10',
-    description: 'Postgres connections of one node for its requests (2 to 500).',
+    description: 'Postgres connections of one node for the management API (2 to 500); verifying keys takes up to 6 more.',
     parser: parsers.wholeNumber(2, 500),
   },
   {

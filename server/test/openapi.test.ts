@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import type { FastifyInstance } from 'fastify';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { errorsPage, renderErrorDocs } from '../../scripts/error-docs.ts';
 import { routes } from '../src/app.ts';
 import { errorTable } from '../src/errors.ts';
 import { createOpenApiDocument } from '../src/openapi/document.ts';
@@ -156,6 +157,14 @@ describe('error codes', () => {
     expect([...told].filter((code) => !(code in errorTable))).toEqual([]);
     for (const code of outsideOfOperations)
       expect((contract.document.info as { description: string }).description).toContain(code);
+  });
+});
+
+describe('the page of errors', () => {
+  test('is what the table of errors makes, and names every code', () => {
+    const page = readFileSync(errorsPage, 'utf8');
+    expect(page).toBe(renderErrorDocs());
+    for (const code of Object.keys(errorTable)) expect(page).toContain(`\`${code}\``);
   });
 });
 

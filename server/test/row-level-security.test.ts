@@ -19,9 +19,11 @@ const tablesOfNobody = ['installation', 'installation_secrets', 'schema_migratio
 /** Everything that may see across accounts: SECURITY DEFINER functions, by name and arguments. */
 const lookups = [
   'expire_idempotency_records(most integer)',
+  'forget_events(deleting_account text, most integer)',
   'lookup_accounts(operator_account text)',
   'lookup_api_key(wanted bytea)',
   'lookup_deleting_accounts()',
+  'lookup_deleting_issuers()',
   'lookup_issuer(wanted text)',
   'lookup_keys_of_generation(wanted_purpose text, wanted_generation integer)',
   'lookup_operator_account()',
@@ -41,8 +43,12 @@ beforeAll(async () => {
   server = await startTestServer({ env: { GATELODGE_DATABASE_POOL: '2' } });
   rows = await Rows.open(server.database);
   [ours, theirs] = [await createTenant(server, 'ours'), await createTenant(server, 'theirs')];
-  for (const tenant of [ours, theirs])
+  for (const tenant of [ours, theirs]) {
     await tenant.api.post('/v1/api-keys', {}, { 'Idempotency-Key': 'row-level-security' });
+    await tenant.api.create(`/v1/issuers/${tenant.issuer.id}/api-keys`, {
+      restrictions: { origins: ['https://row.example'] },
+    });
+  }
   app = new pg.Client({ connectionString: server.database.appUrl });
   app.on('error', () => {});
   await app.connect();
@@ -203,7 +209,11 @@ describe('what may see across accounts', () => {
         signature,
         owner: 'gatelodge_lookup',
         owner_can_login: false,
-        settings: ['search_path=pg_catalog, pg_temp'],
+        settings: [
+          'search_path=pg_catalog, pg_temp',
+          // How it is planned, and nothing of what it may see.
+          ...(signature.startsWith('lookup_origin_of_issuer(') ? ['enable_sort=off'] : []),
+        ],
         is_public: false,
         is_the_services: true,
       })),
@@ -235,11 +245,20 @@ describe('what may see across accounts', () => {
        order by 1, 2`,
     );
     expect(granted.filter(({ privilege }) => privilege !== 'SELECT')).toEqual([
+      { table: 'events', privilege: 'DELETE' },
       { table: 'idempotency_records', privilege: 'DELETE' },
     ]);
+    // Of events no more than it takes to delete those of an account that is being deleted; policy shows no others.
+    const ofEvents = await rows.query(
+      `select column_name as column, privilege_type as privilege from information_schema.column_privileges
+        where grantee = 'gatelodge_lookup' and table_name = 'events' order by 1`,
+    );
+    expect(ofEvents).toEqual([
+      { column: 'account_id', privilege: 'SELECT' },
+      { column: 'id', privilege: 'SELECT' },
+    ]);
     const readable = granted.map(({ table }) => table);
-    for (const closed of ['events', 'account_members', 'installation_secrets'])
-      expect(readable).not.toContain(closed);
+    for (const closed of ['account_members', 'installation_secrets']) expect(readable).not.toContain(closed);
   });
 
   test('show the list of accounts to the operator’s account alone', async () => {

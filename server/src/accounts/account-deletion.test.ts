@@ -53,8 +53,11 @@ test('tells how far it has come, and finishes', async () => {
   await rows.query('select pg_advisory_lock($1)', [barrier]);
   const answer = await api.delete(`/v1/accounts/${id}?name=Acme`);
   const { requested_at } = answer.body.data.deletion;
-  expect(answer.body.data.deletion).toEqual({ requested_at, total: 2500, deleted: 0 });
-  await eventually(id).toEqual({ requested_at, total: 2500, deleted: 1000 });
+  // Its keys, and two events: that it was made and that it is deleted.
+  expect(answer.body.data.deletion).toEqual({ requested_at, total: 2502, deleted: 0 });
+  await eventually(id).toEqual({ requested_at, total: 2502, deleted: 1000 });
+  // What an ETag stands for never changes under it.
+  expect((await api.get(`/v1/accounts/${id}`)).headers.get('ETag')).not.toBe(answer.headers.get('ETag'));
   expect((await api.get('/v1/accounts?status=deleting')).body.data).toMatchObject([{ id }]);
   await rows.query('select pg_advisory_unlock($1)', [barrier]);
   await eventually(id).toBe(404);
@@ -106,4 +109,63 @@ test('an account that is not being deleted is left alone', async () => {
   await job.close();
   expect((await rows.query('select 1 from api_keys where account_id = $1', [id])).length).toBe(10);
   expect((await api.get(`/v1/accounts/${id}`)).body.data.status).toBe('active');
+});
+
+// Attack: an account fills itself with so many organizations, events or kept answers that no single statement can
+// delete them before its timeout, and so can never be deleted.
+test('no statement deletes more rows than one step may, whatever the account is full of', async () => {
+  const { database, log } = server.running.services;
+  const { id, api: own } = await customerWithKeys(25);
+  const issuer = await own.create('/v1/issuers', { name: 'x' });
+  await rows.query(
+    `insert into organizations (id, account_id, issuer_id, name)
+     select 'org_' || $1 || n, $1, $2, 'x' from generate_series(1, 30) n`,
+    [id, issuer.id],
+  );
+  await rows.query(
+    `insert into events (id, account_id, type, environment, actor, subject_type, subject_id)
+     select 'evt_' || $1 || n, $1, 'api-key.created', 'live', '{}', 'api_key', 'x' from generate_series(1, 35) n`,
+    [id],
+  );
+  await rows.query(
+    `insert into idempotency_records (account_id, id, fingerprint, response, expires_at)
+     select $1, sha256(n::text::bytea), '', '', now() + interval '1 day' from generate_series(1, 40) n`,
+    [id],
+  );
+  await rows.query('create table batches (name text, size integer)');
+  await rows.query(`
+    create function note_batch() returns trigger language plpgsql security definer as $$
+    begin
+      insert into gatelodge.batches select tg_table_name, count(*) from gone;
+      return null;
+    end $$`);
+  for (const table of ['api_keys', 'organizations', 'events', 'idempotency_records', 'issuers']) {
+    await rows.query(`create trigger note_batch after delete on ${table} referencing old table as gone
+      for each statement execute function note_batch()`);
+  }
+  // The server's own job takes larger steps: closed, it keeps off.
+  await server.running.services.accountDeletion.close();
+  await rows.query(
+    `update accounts set status = 'deleting', version = version + 1,
+       deletion = '{"requested_at":"2026-11-21T12:00:00.000Z","total":100,"deleted":0}' where id = $1`,
+    [id],
+  );
+  const job = createAccountDeletion(database, log, 10);
+  job.wake();
+  await eventually(id).toBe(404);
+  await job.close();
+  const batches = await rows.query<{ name: string; most: number; all: number }>(
+    'select name, max(size)::int as most, sum(size)::int as all from batches group by 1 order by 1',
+  );
+  expect(batches.map(({ name }) => name)).toEqual([
+    'api_keys',
+    'events',
+    'idempotency_records',
+    'issuers',
+    'organizations',
+  ]);
+  for (const { name, most, all } of batches) {
+    expect(most, name).toBeLessThanOrEqual(10);
+    expect(all, name).toBeGreaterThanOrEqual(name === 'issuers' ? 1 : 25);
+  }
 });

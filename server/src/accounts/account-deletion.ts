@@ -3,16 +3,20 @@ import { insertEvent } from '../events/event-store.ts';
 import { Periodic } from '../jobs/periodic.ts';
 import type { Log } from '../logs/log.ts';
 import type { Database, Transaction } from '../postgres/database.ts';
+import { deleteSilently } from '../postgres/delete-rows.ts';
+import { deleteRowsBelow } from './account-rows.ts';
 import { turnToAccount } from './account-store.ts';
 
 const everyMs = 5000;
-const keysAtOnce = 1000;
+const rowsAtOnce = 1000;
 
 /**
  * The job that carries out the deletion of accounts. What there is to do stands in the accounts themselves, so it goes
  * on after a crash and on whichever node gets there first; a lock keeps two nodes off the same account.
+ *
+ * @param atOnce rows that one step deletes at most
  */
-export function createAccountDeletion(database: Database, log: Log): Periodic {
+export function createAccountDeletion(database: Database, log: Log, atOnce = rowsAtOnce): Periodic {
   return new Periodic({
     name: 'account deletion',
     everyMs,
@@ -22,17 +26,22 @@ export function createAccountDeletion(database: Database, log: Log): Periodic {
         database.lookups,
       );
       let hasMore = false;
-      for (const { id } of rows) hasMore = (await deleteSome(database, id)) || hasMore;
+      for (const { id } of rows) hasMore = (await deleteSome(database, id, atOnce)) || hasMore;
       return hasMore;
     },
   });
 }
 
 /** One step of bounded length. Answers whether this account needs another. */
-async function deleteSome(database: Database, accountId: string): Promise<boolean> {
+async function deleteSome(database: Database, accountId: string, atOnce: number): Promise<boolean> {
   return database.withAccount(accountId, async (tx) => {
     if (!(await isOurs(tx, accountId))) return false;
-    if ((await deleteKeys(tx, accountId)) > 0) return true;
+    await deleteSilently(tx);
+    const deleted = await deleteRowsBelow(tx, accountId, atOnce);
+    if (deleted === atOnce) {
+      await tellProgress(tx, accountId, deleted);
+      return true;
+    }
     const account = await tx
       .deleteFrom('accounts')
       .where('id', '=', accountId)
@@ -51,20 +60,13 @@ async function isOurs(tx: Transaction, accountId: string): Promise<boolean> {
   return rows[0]?.ours === true;
 }
 
-/** Keys go some at a time, which is what can take long; all else goes with the account's row. */
-async function deleteKeys(tx: Transaction, accountId: string): Promise<number> {
-  const { rows } = await sql<{ deleted: number }>`
-    with silent as (select set_config('gatelodge.account_is_going', 'on', true)),
-    doomed as (select id from silent, api_keys where account_id = ${accountId} limit ${keysAtOnce}),
-    gone as (delete from api_keys using doomed where api_keys.account_id = ${accountId} and api_keys.id = doomed.id returning 1)
-    select count(*)::int as deleted from gone`.execute(tx);
-  const deleted = rows[0]?.deleted ?? 0;
-  if (deleted > 0) {
-    await sql`
-      update accounts set deletion = jsonb_set(deletion, '{deleted}', to_jsonb((deletion->>'deleted')::int + ${deleted}::int))
-      where id = ${accountId}`.execute(tx);
-  }
-  return deleted;
+/** Raises the version too: the answer tells the progress, so its ETag has to change. */
+async function tellProgress(tx: Transaction, accountId: string, deleted: number): Promise<void> {
+  await sql`
+    update accounts set version = version + 1, deletion = deletion || jsonb_build_object(
+      'deleted', (deletion->>'deleted')::bigint + ${deleted}::int,
+      'total', greatest((deletion->>'total')::bigint, (deletion->>'deleted')::bigint + ${deleted}::int))
+    where id = ${accountId}`.execute(tx);
 }
 
 /** The account's own trail is gone with it; that it is gone stands in the operator's. */

@@ -42,7 +42,9 @@ const accountShape = {
   deletion: z
     .object({ requested_at: timestampField, total: z.number().int(), deleted: z.number().int() })
     .nullable()
-    .describe('How far the deletion has come, in API keys.'),
+    .describe(
+      'How far the deletion has come, in rows: API keys, organizations, events and all else that there can be many of. The total grows where there are over 500,000 of a kind.',
+    ),
   created_at: timestampField,
   updated_at: timestampField,
 };

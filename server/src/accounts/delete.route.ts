@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { AppError, invalidField } from '../errors.ts';
 import { nameField } from '../http/fields.ts';
 import { defineRoute } from '../http/route.ts';
+import { countRowsBelow } from './account-rows.ts';
 import { accountParams, accountResource } from './account-schema.ts';
 import { changeAccount } from './change-account.ts';
 
@@ -39,14 +40,14 @@ export const deleteAccount = defineRoute({
         );
       }
       if (current.status === 'deleting') return { set: {}, event: 'account.deletion_requested' };
-      const { rows } = await sql<{ live_issuers: number; keys: number }>`
-        select (select count(*)::int from issuers
-                 where account_id = ${params.account_id} and environment = 'live' and status = 'active') as live_issuers,
-               (select count(*)::int from api_keys where account_id = ${params.account_id}) as keys`.execute(
+      const { rows } = await sql<{ live_issuers: number }>`
+        select count(*)::int as live_issuers from issuers
+         where account_id = ${params.account_id} and environment = 'live' and status = 'active' and not deleting`.execute(
         tx,
       );
       if (rows[0]!.live_issuers > 0 && query.force !== 'true') throw new AppError('issuers_still_live');
-      const deletion = { requested_at: now.toISOString(), total: rows[0]!.keys, deleted: 0 };
+      const total = await countRowsBelow(tx, params.account_id);
+      const deletion = { requested_at: now.toISOString(), total, deleted: 0 };
       return {
         set: { status: 'deleting', deletion: JSON.stringify(deletion) },
         event: 'account.deletion_requested',

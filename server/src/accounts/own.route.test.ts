@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { createCustomer, withScopes } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
+import { createKey } from '../../test/harness/test-issuer.ts';
 
 const server = await startTestServer();
 const rows = await Rows.open(server.database);
@@ -36,6 +37,18 @@ describe('GET /v1/account', () => {
   });
 });
 
+test('403: the account is live data, which a sandbox key neither reads nor changes', async () => {
+  // The attack: a key lost from a test bench tells who owns the account, and where to write to them.
+  const { api } = await createCustomer(server);
+  const sandbox = api.as(await createKey(api, '/v1/api-keys', { environment: 'sandbox' }));
+  const before = await rows.snapshot();
+  for (const answer of [await sandbox.get('/v1/account'), await sandbox.patch('/v1/account', { name: 'x' })]) {
+    expect([answer.status, answer.body.code]).toEqual([403, 'wrong_environment']);
+    expect(answer.text).not.toContain('@');
+  }
+  expect(await rows.snapshot()).toEqual(before);
+});
+
 describe('PATCH /v1/account', () => {
   test('200: renames it, in one event of its own trail', async () => {
     const { id, key, api } = await createCustomer(server, { name: 'before' });
@@ -53,6 +66,21 @@ describe('PATCH /v1/account', () => {
       },
     ]);
     expect((await server.operator.api.get(`/v1/accounts/${id}`)).body.data.name).toBe('after');
+  });
+
+  // Attack: a patch without effect, repeated, that makes every node forget the account and floods its trail.
+  test('200: one that changes nothing is no change: same version, no event', async () => {
+    const { api } = await createCustomer(server, { name: 'before' });
+    const before = await api.get('/v1/account');
+    for (const body of [{}, { name: 'before' }]) {
+      const { result: answer, events } = await rows.eventsOf(() => api.patch('/v1/account', body));
+      expect([answer.status, answer.body, answer.headers.get('ETag'), events]).toEqual([
+        200,
+        before.body,
+        before.headers.get('ETag'),
+        [],
+      ]);
+    }
   });
 
   test('200: the operator renames its own here', async () => {

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { z } from 'zod';
+import type { Principal } from '../authentication/principal.ts';
 import { AppError } from '../errors.ts';
 import { defineRoute } from '../http/route.ts';
 import type { Transaction } from '../postgres/database.ts';
@@ -14,7 +15,9 @@ export const getOwnAccount = defineRoute({
   summary: 'Read your own account',
   permission: 'gatelodge.account:read',
   responses: { 200: { description: 'The account.', schema: z.object({ data: ownAccountResource }) } },
+  errors: ['wrong_environment'],
   async handler({ tx, principal }) {
+    requireLive(principal);
     const row = await findOwnAccount(tx, principal.accountId);
     return { body: { data: await withMembers(tx, row) }, version: row.version };
   },
@@ -31,13 +34,14 @@ export const updateOwnAccount = defineRoute({
   responses: { 200: { description: 'The account.', schema: z.object({ data: ownAccountResource }) } },
   errors: ['wrong_environment'],
   async handler({ services, tx, principal, body, ifMatch, record, afterCommit }) {
-    // Its name is what live users see.
-    if (principal.environment === 'sandbox') throw new AppError('wrong_environment');
+    requireLive(principal);
     const current = await lockOwnAccount(tx, principal.accountId, ifMatch);
+    if (body.name === undefined || body.name === current.name)
+      return { body: { data: await withMembers(tx, current) }, version: current.version };
     const row = await tx
       .updateTable('accounts')
       .set({
-        ...(body.name !== undefined && { name: body.name }),
+        name: body.name,
         version: sql`version + 1`,
         updated_at: sql`now()`,
       })
@@ -54,6 +58,11 @@ export const updateOwnAccount = defineRoute({
     return { body: { data: await withMembers(tx, row) }, version: row.version };
   },
 });
+
+/** Its name is what live users see, and its members are people: none of it is for the key of a test bench. */
+function requireLive(principal: Principal): void {
+  if (principal.environment === 'sandbox') throw new AppError('wrong_environment');
+}
 
 async function withMembers(tx: Transaction, row: AccountRow) {
   const members = await tx

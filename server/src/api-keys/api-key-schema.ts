@@ -30,7 +30,17 @@ function listOf(parse: (entry: string) => Parsed & { value?: string }) {
     });
 }
 
-const scopes = listOf(parseScope).describe('`resource:action` or `resource.sub:action`.');
+/** They go into one header of an authorization's answer, and clients take some 16 KiB of headers at the most. */
+const maxScopesLength = 3 * 1024;
+/** Each node holds them in memory for every key in use. */
+const maxRestrictionsLength = 8 * 1024;
+
+const scopes = listOf(parseScope)
+  .refine(
+    (list) => list.join(' ').length <= maxScopesLength,
+    `must have at most ${maxScopesLength} characters together; give the key fewer or shorter scopes`,
+  )
+  .describe('`resource:action` or `resource.sub:action`; at most 3 KiB together.');
 const origins = listOf((entry) => {
   const parsed = parseAllowedOrigin(entry);
   return parsed.ok ? { ok: true, value: parsed.origin } : parsed;
@@ -44,13 +54,22 @@ const browsers = z.enum(['allow', 'deny']).describe('`deny` refuses every reques
 const requireOrigin = z.boolean().describe('Refuses requests that carry no Origin.');
 
 /** What a key may do and where from, as it is asked for. */
-const restrictionsRequest = z.strictObject({
-  scopes: scopes.nullish().describe('Absent: every permission for an account key, none for any other.'),
-  origins: origins.nullish(),
-  browsers: browsers.nullish(),
-  require_origin: requireOrigin.nullish(),
-  ips: ips.nullish(),
-});
+const restrictionsRequest = z
+  .strictObject({
+    scopes: scopes
+      .nullish()
+      .describe('At most 3 KiB together. Absent: every permission for an account key, none for any other.'),
+    origins: origins.nullish(),
+    browsers: browsers.nullish(),
+    require_origin: requireOrigin.nullish(),
+    ips: ips.nullish(),
+  })
+  .refine(
+    ({ scopes, origins, ips }) =>
+      [scopes, origins, ips].flatMap((list) => list ?? []).join(' ').length <= maxRestrictionsLength,
+    `must have at most ${maxRestrictionsLength} characters in scopes, origins and ips together; use several keys`,
+  )
+  .describe('At most 8 KiB of scopes, origins and ips together.');
 
 const description = text(1, 1000);
 

@@ -81,6 +81,81 @@ describe.each(levels)('whoever makes a key of the $level', ({ level, path }) => 
   });
 });
 
+describe.each(levels)('a key of the $level that holds more than its caller', ({ path }) => {
+  // The attack: a key that was put out of use, or tied to one place, is put back by whoever may write keys and holds
+  // its secret, or has somebody who does.
+  const scopes = ['gatelodge.issuers:write', 'invoices:read'];
+  const tight = {
+    scopes,
+    origins: ['https://a.example'],
+    browsers: 'deny',
+    require_origin: true,
+    ips: ['192.0.2.0/24'],
+  };
+  const expires_at = '2027-01-01T00:00:00.000Z';
+
+  test('is not enabled by it, but disabled and revoked', async () => {
+    const key = await createKey(api, path, { restrictions: { scopes } });
+    expect((await limited.post(`${key.path}/disable`)).status).toBe(200);
+    expect(await refused(() => limited.post(`${key.path}/enable`))).toContain('gatelodge.issuers:write');
+    expect((await api.post(`${key.path}/enable`)).status).toBe(200);
+    expect((await limited.post(`${key.path}/enable`)).status).toBe(200);
+    expect((await limited.post(`${key.path}/revoke`)).status).toBe(200);
+  });
+
+  test.each([
+    { expires_at: null },
+    { expires_at: '2027-01-01T00:00:00.001Z' },
+    { restrictions: { origins: null } },
+    { restrictions: { origins: ['https://a.example', 'https://b.example'] } },
+    { restrictions: { browsers: 'allow' } },
+    { restrictions: { require_origin: false } },
+    { restrictions: { ips: [] } },
+    { restrictions: { ips: ['192.0.2.0/23'] } },
+    { restrictions: { scopes: [...scopes, 'invoices:write'] } },
+  ])('is not loosened by it: %j', async (patch) => {
+    const key = await createKey(api, path, { restrictions: tight, expires_at });
+    await refused(() => limited.patch(key.path, patch));
+    expect((await api.patch(key.path, patch)).status).toBe(200);
+  });
+
+  test.each([
+    { name: 'renamed', description: null, metadata: { a: 1 } },
+    { expires_at: '2026-12-31T23:59:59.999Z' },
+    { restrictions: { ips: ['192.0.2.128/25', '192.0.2.1/32'] } },
+    { restrictions: { scopes: [] } },
+    { expires_at, restrictions: tight },
+  ])('is renamed and narrowed by it: %j', async (patch) => {
+    const key = await createKey(api, path, { restrictions: tight, expires_at });
+    expect((await limited.patch(key.path, patch)).status).toBe(200);
+  });
+
+  test('does not loosen itself either', async () => {
+    // The attack: whoever has stolen a key that works from one network only lets it work from theirs.
+    const own = ['gatelodge.api-keys:write', ...scopes];
+    const restrictions = { scopes: own, ips: ['127.0.0.0/8', '192.0.2.0/24'] };
+    const key = await createKey(api, path, { restrictions, expires_at });
+    const itself = api.as(key);
+    for (const patch of [
+      { expires_at: null },
+      { restrictions: { ips: null } },
+      { restrictions: { scopes: [...own, 'invoices:write'] } },
+    ])
+      await refused(() => itself.patch(key.path, patch));
+    expect((await itself.patch(key.path, { restrictions: { ips: ['127.0.0.0/8'] } })).status).toBe(200);
+  });
+});
+
+test('a key with every permission is enabled by one with every permission only', async () => {
+  // The attack: as above; the key without a list of scopes is the one worth having.
+  const key = await createKey(api, '/v1/api-keys');
+  expect((await api.post(`${key.path}/disable`)).status).toBe(200);
+  await refused(() => limited.post(`${key.path}/enable`));
+  const everything = await withScopes(api, [...permissionsOfAccount({ isOperator: false })]);
+  await refused(() => everything.post(`${key.path}/enable`));
+  expect((await api.post(`${key.path}/enable`)).status).toBe(200);
+});
+
 test('a key with every permission of its account grants each of them, and none of the operator’s', async () => {
   const all = [...permissionsOfAccount({ isOperator: false })];
   expect((await api.post('/v1/api-keys', { restrictions: { scopes: all } })).status).toBe(201);

@@ -189,3 +189,29 @@ describe('a publishable key', () => {
     expect((await api.patch(key.path, { restrictions: { scopes: [] } })).status).toBe(200);
   });
 });
+
+// Attack: keys with restrictions as large as they come fill the memory of every node that verifies them, and a header
+// of scopes that no client takes breaks whoever stands behind a gateway.
+describe('the size of restrictions', () => {
+  const manyOf = (count: number, entry: (number: number) => string) =>
+    Array.from({ length: count }, (_, index) => entry(index + 1000));
+  const scopesOf = (length: number) => manyOf(length / 128, (n) => `${'s'.repeat(60)}:${'a'.repeat(62)}${n}`);
+
+  test('is at most 3 KiB of scopes', async () => {
+    const [error, ...others] = await refused({ scopes: scopesOf(4096) });
+    expect([error?.path, others]).toEqual(['restrictions.scopes', []]);
+    const key = await createKey(api, path, { restrictions: { scopes: scopesOf(3072) } });
+    const answer = await api.patch(key.path, { restrictions: { scopes: scopesOf(4096) } });
+    expect([answer.status, answer.body.errors[0].path]).toEqual([422, 'restrictions.scopes']);
+  });
+
+  test('is at most 8 KiB of everything, also where a change adds to what is there', async () => {
+    const origins = manyOf(50, (n) => `https://${'o'.repeat(60)}.${n}.example`);
+    const ips = manyOf(100, (n) => `2001:db8:1111:2222:3333:4444:5555:${n}/128`);
+    const [error, ...others] = await refused({ scopes: scopesOf(2048), origins, ips });
+    expect([error?.path, others]).toEqual(['restrictions', []]);
+    const key = await createKey(api, path, { restrictions: { scopes: scopesOf(2048), origins } });
+    const answer = await api.patch(key.path, { restrictions: { ips } });
+    expect([answer.status, answer.body.errors[0].path]).toEqual([422, 'restrictions']);
+  });
+});

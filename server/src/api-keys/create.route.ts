@@ -23,13 +23,14 @@ export const createApiKeyRoutes = keyLevels.map((level) =>
       201: { description: 'The key and its secret.', schema: z.object({ data: createdApiKeyResource }) },
     },
     errors: ['wrong_environment'],
-    async handler({ services, tx, principal, params, body, now, record }) {
+    async handler({ services, tx, principal, params, body, now, record, afterCommit }) {
       const place = await requirePlace(tx, principal, params);
       const key = toFacts(place, principal.environment, body);
       if (principal.environment === 'sandbox' && key.environment === 'live')
         throw new AppError('wrong_environment');
-      checkKey(place, key, now);
+      // Before the rules that time can break, so that a replay (http/idempotency.ts) always gets this far.
       checkCeiling(principal, key.scopes);
+      checkKey(place, key, now);
       const { restrictions } = body;
       const { row, secret } = await insertApiKey(
         tx,
@@ -49,6 +50,7 @@ export const createApiKeyRoutes = keyLevels.map((level) =>
         },
         now,
       );
+      afterCommit(() => services.keys.forgetOriginHints());
       await record({
         type: 'api-key.created',
         subject: { type: 'api_key', id: row.id },

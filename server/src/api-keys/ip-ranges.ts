@@ -61,6 +61,21 @@ export function isIpAllowed(ranges: CompiledIpRanges, ip: string): boolean {
   return address !== null && ranges.some((range) => isInRange(address, range));
 }
 
+/**
+ * Says whether every address of the `inner` ranges is one of `outer`, both as `parseIpRange` writes them. Here an empty
+ * list is any address, as it is on a key. Ranges that cover another one only together are not seen to.
+ */
+export function areRangesWithin(outer: readonly string[], inner: readonly string[]): boolean {
+  if (outer.length === 0) return true;
+  const outerRanges = compileIpRanges(outer);
+  return (
+    inner.length > 0 &&
+    compileIpRanges(inner).every(([network, bits]) =>
+      outerRanges.some((range) => range[1] <= bits && isInRange(network, range)),
+    )
+  );
+}
+
 function isInRange(address: Address, [network, bits]: CompiledIpRanges[number]): boolean {
   return address.kind() === network.kind() && address.match(network, bits);
 }

@@ -2,6 +2,8 @@ import type { Principal } from '../authentication/principal.ts';
 import { AppError, type FieldError, invalidFields } from '../errors.ts';
 import type { Environment, KeyKind } from '../key-profiles/key-profile.ts';
 import { ceilingViolations, isReservedScope, permissionsOfAccount } from '../scopes/scope.ts';
+import type { ApiKeyRow } from './api-key.ts';
+import { isLoosened, type KeyPower } from './loosening.ts';
 
 /** Where a key stands: its issuer's side of the rules, or the account's where there is no issuer. */
 export interface KeyPlace {
@@ -69,6 +71,27 @@ function checkPublishable(
         'not_publishable',
       );
     }
+  });
+}
+
+/**
+ * Whoever gives a key power has to hold all that the key may do then: a key that was put out of use is as good as a
+ * new one to whoever can put it back. What takes power away, or none, is free.
+ *
+ * @param after the key as it is about to be; `isRevived` where it could not be used at all before
+ * @throws permission_denied (403), also where a key would loosen itself: then its restrictions would be none
+ */
+export function checkChange(
+  principal: Principal,
+  before: ApiKeyRow,
+  after: KeyPower,
+  { isRevived }: { isRevived: boolean },
+): void {
+  if (!isRevived && !isLoosened(before, after)) return;
+  checkCeiling(principal, after.scopes);
+  if (principal.keyId !== before.id) return;
+  throw new AppError('permission_denied', {
+    detail: 'A key can’t loosen its own restrictions, scopes or expiry; use another key to do it.',
   });
 }
 

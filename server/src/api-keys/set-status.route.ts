@@ -7,6 +7,7 @@ import { type ApiKeyRow, toApiKeyResource } from './api-key.ts';
 import { apiKeyResource } from './api-key-schema.ts';
 import { lockApiKey, requirePlace } from './api-key-store.ts';
 import { forgetKey } from './forget-key.ts';
+import { checkChange } from './key-rules.ts';
 import { itemParams, keyLevels } from './levels.ts';
 
 interface StatusChange {
@@ -51,6 +52,7 @@ export const setApiKeyStatusRoutes = keyLevels.flatMap((level) =>
           return { body: { data: toApiKeyResource(current, now) }, version: current.version };
         if (current.status === 'revoked')
           throw new AppError('conflict', { detail: 'A revoked key stays revoked.' });
+        if (status === 'active') checkChange(principal, current, current, { isRevived: true });
         const row = await tx
           .updateTable('api_keys')
           .set({

@@ -83,6 +83,27 @@ describe.each(levels)('a key of the $level', ({ path, scopes }) => {
     ]);
   });
 
+  // Attack: a patch without effect, repeated, that makes every node forget the key and floods the trail.
+  test('200: one that changes nothing is no change: same version, no event', async () => {
+    const members = full();
+    const key = await createKey(api, path, { ...members, restrictions: { ...members.restrictions, scopes } });
+    const before = await api.get(key.path);
+    for (const body of [
+      {},
+      { name: 'before', expires_at: members.expires_at },
+      { metadata: { b: { c: 2 }, z: null } },
+      { restrictions: { ips: ['192.0.2.0/24'], browsers: 'allow' } },
+    ]) {
+      const { result: answer, events } = await rows.eventsOf(() => api.patch(key.path, body));
+      expect([answer.status, answer.body, answer.headers.get('ETag'), events]).toEqual([
+        200,
+        before.body,
+        before.headers.get('ETag'),
+        [],
+      ]);
+    }
+  });
+
   test('409: a revoked key is not changed any more', async () => {
     const key = await createKey(api, path);
     succeeded(await api.post(`${key.path}/revoke`));

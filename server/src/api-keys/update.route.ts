@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { sql } from 'kysely';
 import { z } from 'zod';
 import { AppError } from '../errors.ts';
@@ -9,7 +10,7 @@ import { type ApiKeyRow, restrictionsOf, toApiKeyResource } from './api-key.ts';
 import { apiKeyMembers, apiKeyResource, patchApiKeyBody } from './api-key-schema.ts';
 import { lockApiKey, requirePlace } from './api-key-store.ts';
 import { forgetKey } from './forget-key.ts';
-import { checkCeiling, checkKey, type KeyPlace } from './key-rules.ts';
+import { checkChange, checkKey, type KeyPlace } from './key-rules.ts';
 import { itemParams, keyLevels } from './levels.ts';
 
 export const updateApiKeyRoutes = keyLevels.map((level) =>
@@ -32,12 +33,14 @@ export const updateApiKeyRoutes = keyLevels.map((level) =>
         throw new AppError('conflict', { detail: 'A revoked key can’t be changed any more.' });
       }
       const changed = applyPatch(place, current, body as Json);
+      checkChange(principal, current, changed, { isRevived: false });
       // Only what is changed is judged: a key may still be renamed when it has expired, or when its issuer no longer
       // marks one of its scopes publishable (the scope is without effect then).
       const expiresAt = body.expires_at === undefined ? null : changed.expires_at;
       const scopes = body.restrictions?.scopes === undefined ? [] : changed.scopes;
       checkKey(place, { ...current, scopes, expiresAt }, now);
-      checkCeiling(principal, newlyGranted(current.scopes, changed.scopes));
+      if (changesNothing(current, changed))
+        return { body: { data: toApiKeyResource(current, now) }, version: current.version };
       const row = await tx
         .updateTable('api_keys')
         .set({ ...changed, version: sql`version + 1`, updated_at: now })
@@ -58,6 +61,25 @@ export const updateApiKeyRoutes = keyLevels.map((level) =>
     },
   }),
 );
+
+function changesNothing(
+  current: ApiKeyRow,
+  { metadata, ...columns }: ReturnType<typeof applyPatch>,
+): boolean {
+  const { name, description, expires_at, scopes, origins, browsers, require_origin, ips } = current;
+  return (
+    isDeepStrictEqual(columns, {
+      name,
+      description,
+      expires_at,
+      scopes,
+      origins,
+      browsers,
+      require_origin,
+      ips,
+    }) && isDeepStrictEqual(JSON.parse(metadata), current.metadata)
+  );
+}
 
 /** The changed columns. Restrictions that a patch removes go back to what a key without them has. */
 function applyPatch(place: KeyPlace, current: ApiKeyRow, patch: Json) {
@@ -82,13 +104,4 @@ function applyPatch(place: KeyPlace, current: ApiKeyRow, patch: Json) {
     require_origin: restrictions.require_origin ?? false,
     ips: restrictions.ips ?? [],
   } as const;
-}
-
-/** What the change grants that the key did not have; null: every permission of the account. */
-function newlyGranted(
-  before: readonly string[] | null,
-  after: readonly string[] | null,
-): readonly string[] | null {
-  if (before === null) return after ?? [];
-  return after?.filter((scope) => !before.includes(scope)) ?? null;
 }

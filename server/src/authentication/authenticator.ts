@@ -1,12 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import { corsHeaders } from '../edge/cors.ts';
+import { corsHeaders, mayPageRead } from '../edge/cors.ts';
 import { requestInfoOf } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import { presets } from '../key-profiles/presets.ts';
 import { decide } from '../verification/decide.ts';
 import { environmentHeader, environmentOfUnknownKey } from '../verification/environment-header.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
+import { queryPresentsKey } from '../verification/key-in-query.ts';
 import type { KeyRecord } from '../verification/records.ts';
 import { type CredentialPlaces, findCredentials, type PresentedKey } from './credentials.ts';
 
@@ -43,9 +44,13 @@ export class Authenticator {
    *
    * @param headers flat list of the answer's headers. Takes the CORS headers and, when the caller is refused,
    *   the environment of its key: so an error's answer has them too.
-   * @throws a refusal: 401 for no key, a wrong or a dead one, 403 for a suspended owner or a restriction
+   * @throws a refusal: 401 for no key, a wrong or a dead one, and one in the URL; 403 for a suspended owner or a restriction
    */
   authenticate(request: IncomingMessage, headers: string[]): Caller | Promise<Caller> {
+    if (queryPresentsKey(request.url ?? '', null)) {
+      headers.push(...corsHeaders(request.headers.origin, true));
+      throw new AppError('ambiguous_credentials');
+    }
     const presented = this.#presented(request, headers);
     const found = this.#keys.find(presented.secret, presented.digest);
     // Without a promise on a hit: this stands on the hot path of every verification.
@@ -98,7 +103,7 @@ export class Authenticator {
     );
     const refusal = decision.valid ? null : decision.refusal;
     const environmentName = record.issuer?.profile.environment_header;
-    headers.push(...corsHeaders(origin, refusal !== 'origin_not_allowed', environmentName));
+    headers.push(...corsHeaders(origin, mayPageRead(record, origin), environmentName));
     if (refusal === null && record.kind === 'secret') return { record, secret: presented.secret };
     headers.push(...environmentHeader(record.issuer?.profile ?? presets.standard, record.environment));
     if (refusal !== null) throw new AppError(refusal);

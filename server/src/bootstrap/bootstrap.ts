@@ -20,7 +20,7 @@ export interface Bootstrap {
   demo: { issuer_id: string; api_key: { id: string; secret: string } };
   /** With a one-time sign-in token; null until there is a dashboard. */
   dashboard_url: string | null;
-  /** One issuer per preset, made by `--demo`. */
+  /** One issuer per preset, made by `--demo`; anew when none of them is left. */
   demos?: Demo[];
 }
 
@@ -40,12 +40,32 @@ export async function ensureBootstrap(
 ): Promise<Bootstrap | null> {
   await services.database.withAccount(newId(idPrefixes.account), (tx) => makeFirstAccount(services, tx));
   const bootstrap = await readBootstrap(services);
-  if (bootstrap === null || !options.demo || bootstrap.demos !== undefined) return bootstrap;
+  if (bootstrap === null || !options.demo) return bootstrap;
   return services.database.withAccount(bootstrap.account_id, async (tx) => {
+    if (await hasDemos(tx, bootstrap)) return bootstrap;
+    // Before the commit, as with the first account: of demos whose commit failed none is there at the next start.
     const withDemos = { ...bootstrap, demos: await createDemos(services, tx, bootstrap.account_id) };
     await replaceSecretFile(bootstrapPath(services.settings.dataDir), withDemos);
     return withDemos;
   });
+}
+
+/** Whether any of the demos that the file tells of is in the database: they were made in one transaction. */
+async function hasDemos(tx: Transaction, { account_id, demos = [] }: Bootstrap): Promise<boolean> {
+  if (demos.length === 0) return false;
+  const row = await tx
+    .selectFrom('issuers')
+    .select('id')
+    .where('account_id', '=', account_id)
+    .where('deleting', '=', false)
+    .where(
+      'id',
+      'in',
+      demos.map((demo) => demo.issuer_id),
+    )
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
 }
 
 /** The file, unless it is of another database than this one. */

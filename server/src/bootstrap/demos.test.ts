@@ -1,8 +1,9 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, describe, expect, test } from 'vitest';
 import { send } from '../../test/harness/raw-http.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
+import { idPrefixes, newId } from '../ids/ids.ts';
 import { presetNames } from '../key-profiles/key-profile.ts';
 import { presets } from '../key-profiles/presets.ts';
 import { type Bootstrap, bootstrapPath } from './bootstrap.ts';
@@ -39,6 +40,23 @@ describe('--demo', () => {
     const before = await rows.snapshot();
     expect(await startDemo()).toEqual(bootstrap);
     expect(await rows.snapshot()).toEqual(before);
+  });
+
+  test('makes them anew where none is left of those that the file tells of', async () => {
+    // As a crash or a lost connection between the writing of the file and the commit leaves it.
+    const path = bootstrapPath(server.dataDir);
+    const { demos, ...bootstrap } = await startDemo();
+    const lost = demos!.map((demo) => ({ ...demo, issuer_id: newId(idPrefixes.issuer) }));
+    await writeFile(path, JSON.stringify({ ...bootstrap, demos: lost }));
+    const mended = await startDemo();
+    expect(mended).toMatchObject(bootstrap);
+    expect(mended.demos!.map(({ preset }) => preset)).toEqual(presetNames);
+    const [demo] = mended.demos!;
+    expect((await api.get(`/v1/issuers/${demo!.issuer_id}`)).status).toBe(200);
+    // One of them deleted is what somebody wanted.
+    await api.delete(`/v1/issuers/${demo!.issuer_id}`);
+    expect(await startDemo()).toEqual(mended);
+    await writeFile(path, JSON.stringify({ ...bootstrap, demos }));
   });
 
   test('makes keys that work in the style of their preset, live and sandbox', async () => {

@@ -147,6 +147,8 @@ describe('a later start', () => {
     const api = new ApiClient(url, api_key);
     await api.delete(`/v1/issuers/${demo.issuer_id}`);
     await api.post(`/v1/api-keys/${api_key.id}/revoke`);
+    // A job takes away what is left of it.
+    await expect.poll(() => rows.count('issuers'), { timeout: 20_000 }).toBe(0);
     const before = await rows.snapshot();
     const again = await start(dataDir);
     expect(await rows.snapshot()).toEqual(before);

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { send } from '../../test/harness/raw-http.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { presetNames } from '../key-profiles/key-profile.ts';
 import { loadSettings } from '../settings.ts';
@@ -24,15 +23,24 @@ beforeAll(async () => {
   bootstrap = (await ensureBootstrap(server.running.services, { demo: true }))!;
 });
 
-/** Runs a call that was printed as it is in a shell, with a curl that only says what it was called with. */
-async function argumentsOf(call: string): Promise<string[]> {
-  const { stdout } = await run('sh', ['-c', `curl() { printf '%s\\n' "$@"; }\n${call}`]);
-  return stdout.trimEnd().split('\n');
+/** Runs a call as it was printed, in a shell with a curl that only says what it was called with, and with what input. */
+async function toldBy(call: string): Promise<{ arguments: string; input: string }> {
+  const { stdout } = await run('sh', [
+    '-c',
+    `curl() { printf '%s\n' "$@"; echo '--- input'; cat; }\n${call}`,
+  ]);
+  const [args = '', input = ''] = stdout.split('--- input\n');
+  return { arguments: args, input };
 }
 
-/** The calls in a greeting: from `curl` to the end of the lines that it goes on over. */
+/** What really comes back. */
+async function answerTo(call: string, shell: string): Promise<string> {
+  return (await run(shell, ['-c', call])).stdout;
+}
+
+/** The calls in a greeting: the pipe into curl, over two lines. */
 function callsIn(text: string): string[] {
-  return text.match(/^curl (?:.*\\\n)*.*$/gm) ?? [];
+  return text.match(/^node -p .* \|\n {2}curl .*$/gm) ?? [];
 }
 
 const settingsFor = (dataDir: string) =>
@@ -43,17 +51,10 @@ describe('the greeting', () => {
     const text = greet(settingsFor(server.dataDir), { ...bootstrap, demos: [] }, { demo: true });
     const calls = callsIn(text);
     expect(calls.length).toBe(1);
-    const args = await argumentsOf(calls[0]!);
-    expect(args.slice(0, 2)).toEqual(['-sS', `${server.url}/v1/keys/verify`]);
-    const answer = await send(args[1]!, {
-      method: 'POST',
-      headers: {
-        Authorization: `Basic ${btoa(args[args.indexOf('-u') + 1]!)}`,
-        'Content-Type': args[args.indexOf('-H') + 1]!.replace('Content-Type: ', ''),
-      },
-      body: args[args.indexOf('-d') + 1]!,
-    });
-    expect(answer).toMatchObject({ status: 200, body: { valid: true, code: 'VALID' } });
+    expect(text).toContain(`Try it:\n${calls[0]}\n\n`);
+    for (const shell of ['sh', 'bash']) {
+      expect(JSON.parse(await answerTo(calls[0]!, shell))).toMatchObject({ valid: true, code: 'VALID' });
+    }
   });
 
   test('prints a working call in the style of each preset', async () => {
@@ -61,13 +62,15 @@ describe('the greeting', () => {
     const [, ...calls] = callsIn(text);
     expect(calls.length).toBe(presetNames.length);
     for (const call of calls) {
-      const [flags, url, ...headers] = await argumentsOf(call);
-      expect(flags).toBe('-sSi');
-      const given = headers.filter((argument) => argument !== '-H').map((header) => header.split(': ', 2));
-      const answer = await send(url!, { headers: Object.fromEntries(given) });
-      expect([call, answer.status]).toEqual([call, 200]);
-      expect(answer.headers['x-environment']).toBe('SANDBOX');
+      const answer = await answerTo(call, 'sh');
+      expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+      expect(answer).toMatch(/\r\nX-Environment: SANDBOX\r\n/i);
     }
+  });
+
+  // The attack: somebody else on the machine runs `ps` while the call is tried, or reads the terminal's history.
+  test('shows no secret, neither in what it prints nor in the arguments of what is run', async () => {
+    const text = greet(settingsFor(server.dataDir), bootstrap, { demo: true });
     const secrets = [
       bootstrap.api_key.secret,
       bootstrap.demo.api_key.secret,
@@ -75,6 +78,15 @@ describe('the greeting', () => {
     ];
     expect(secrets.length).toBe(2 + 2 * presetNames.length);
     for (const secret of secrets) expect(text).not.toContain(secret);
+    for (const call of callsIn(text)) {
+      const told = await toldBy(call);
+      expect(secrets.some((secret) => told.input.includes(secret))).toBe(true);
+      for (const secret of secrets) expect(told.arguments).not.toContain(secret);
+    }
+  });
+
+  test('without --demo prints the one call alone, also where there are demos', () => {
+    expect(callsIn(greet(settingsFor(server.dataDir), bootstrap, { demo: false }))).toHaveLength(1);
   });
 
   test.each(["it's here", 'with "quotes"', 'a $HOME `id` $(id)', 'back\\slash', 'ünï 😀'])(
@@ -86,7 +98,7 @@ describe('the greeting', () => {
       await writeFile(bootstrapPath(dataDir), JSON.stringify(bootstrap));
       const [call] = callsIn(greet(settingsFor(dataDir), bootstrap, { demo: true }));
       const { id, secret } = bootstrap.api_key;
-      expect(await argumentsOf(call!)).toContain(`${id}:${secret}`);
+      expect((await toldBy(call!)).input).toContain(`user=${id}:${secret}\n`);
     },
   );
 

@@ -28,28 +28,33 @@ export function greet(settings: Settings, bootstrap: Bootstrap | null, { demo }:
 }
 
 function verifyLine(baseUrl: string, file: string): string {
+  const config =
+    '"user="+b.api_key.id+":"+b.api_key.secret+"\\ndata="+JSON.stringify({key:b.demo.api_key.secret})';
   return [
-    `curl -sS ${baseUrl}/v1/keys/verify \\`,
-    `  -u "${fromFile(file, 'b.api_key.id+":"+b.api_key.secret')}" \\`,
-    "  -H 'Content-Type: application/json' \\",
-    `  -d "${fromFile(file, 'JSON.stringify({key:b.demo.api_key.secret})')}"`,
+    configFromFile(file, config),
+    `  curl -sS ${baseUrl}/v1/keys/verify -K - -H 'Content-Type: application/json'`,
   ].join('\n');
 }
 
 function authorizeLine(baseUrl: string, file: string, index: number, demo: Demo): string {
   const scheme = demo.key_header.toLowerCase() === 'authorization' ? 'Bearer ' : '';
-  const secret = fromFile(file, `b.demos[${index}].keys.sandbox.secret`);
+  const tenant =
+    demo.tenant_header === null ? '' : ` -H '${demo.tenant_header}: ${demo.organization.external_id}'`;
+  const header = `"${demo.key_header}: ${scheme}"+b.demos[${index}].keys.sandbox.secret`;
   return [
-    `curl -sSi ${baseUrl}/v1/authorize/${demo.issuer_id} \\`,
-    `  -H "${demo.key_header}: ${scheme}${secret}"${demo.tenant_header === null ? '' : ' \\'}`,
-    ...(demo.tenant_header === null
-      ? []
-      : [`  -H "${demo.tenant_header}: ${demo.organization.external_id}"`]),
+    configFromFile(file, `"header="+JSON.stringify(${header})`),
+    `  curl -sSi ${baseUrl}/v1/authorize/${demo.issuer_id} -K -${tenant}`,
   ].join('\n');
 }
 
-/** A shell substitution that reads the file; the path is quoted as JSON inside single quotes. */
-function fromFile(file: string, expression: string): string {
+/**
+ * The beginning of a pipe that hands curl what is secret as lines of configuration: in its arguments everybody on the
+ * machine could read it while it runs. For any POSIX shell.
+ *
+ * @param expression of JavaScript, in which `b` is the content of the file
+ */
+function configFromFile(file: string, expression: string): string {
+  // As JSON inside single quotes.
   const path = JSON.stringify(file).replaceAll("'", "'\\''");
-  return `$(node -p 'b=JSON.parse(require("fs").readFileSync(${path}));${expression}')`;
+  return `node -p 'b=JSON.parse(require("fs").readFileSync(${path}));${expression}' |`;
 }

@@ -1,4 +1,6 @@
 import { open, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { syncDirectory } from '../secrets/secret-file.ts';
 
 /** Writes JSON that only its owner may read (0600), whole or not at all, and safely on disk when it returns. */
 export async function replaceSecretFile(path: string, value: unknown): Promise<void> {
@@ -11,4 +13,5 @@ export async function replaceSecretFile(path: string, value: unknown): Promise<v
     await file.close();
   }
   await rename(draft, path);
+  await syncDirectory(dirname(path));
 }

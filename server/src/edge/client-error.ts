@@ -34,20 +34,30 @@ export function createClientErrorHandler(docsBaseUrl: string) {
       return;
     }
     const appError = new AppError(codeOfParserError[error.code ?? ''] ?? 'bad_request', { cause: error });
-    const requestId = newId(idPrefixes.request);
-    const body = JSON.stringify(toProblem(appError, requestId, docsBaseUrl));
-    const head = [
-      `HTTP/1.1 ${appError.status} ${STATUS_CODES[appError.status]}`,
-      `X-Request-Id: ${requestId}`,
-      'Cache-Control: no-store',
-      'X-Content-Type-Options: nosniff',
-      `Content-Type: ${problemContentType}`,
-      `Content-Length: ${Buffer.byteLength(body)}`,
-      'Connection: close',
-    ];
     answered.add(socket);
-    socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
-    const timer = setTimeout(() => socket.destroy(), lingerMs).unref();
-    socket.once('close', () => clearTimeout(timer));
+    endWithProblem(socket, appError, newId(idPrefixes.request), docsBaseUrl);
   };
+}
+
+/** Writes an error straight to the socket, as the last that it carries. */
+export function endWithProblem(
+  socket: Duplex,
+  error: AppError,
+  requestId: string,
+  docsBaseUrl: string,
+): void {
+  const body = JSON.stringify(toProblem(error, requestId, docsBaseUrl));
+  const head = [
+    `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}`,
+    `X-Request-Id: ${requestId}`,
+    ...Object.entries(error.headers).map(([name, value]) => `${name}: ${value}`),
+    'Cache-Control: no-store',
+    'X-Content-Type-Options: nosniff',
+    `Content-Type: ${problemContentType}`,
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  const timer = setTimeout(() => socket.destroy(), lingerMs).unref();
+  socket.once('close', () => clearTimeout(timer));
 }

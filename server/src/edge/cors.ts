@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { isWellFormedOrigin } from '../api-keys/origins.ts';
+import { isOriginAllowed, isWellFormedOrigin } from '../api-keys/origins.ts';
 
 /** The answer headers a page on another origin may read: the Fetch standard hides all others. */
 export const exposedHeaders = [
@@ -52,6 +52,17 @@ export function corsHeaders(
       ? exposedHeadersText
       : `${environmentHeader}, ${exposedHeadersText}`,
   ];
+}
+
+/**
+ * Whether a page on this origin may read what is answered about a key, whatever the answer: also a refusal for another
+ * reason must not tell a page that the key's list keeps out whether the key lives.
+ */
+export function mayPageRead(
+  key: { readonly origins: readonly string[]; readonly browsers: 'allow' | 'deny' },
+  origin: string | undefined,
+): boolean {
+  return origin !== undefined && key.browsers !== 'deny' && isOriginAllowed(key.origins, origin);
 }
 
 /**

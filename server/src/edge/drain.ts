@@ -12,7 +12,7 @@ const lookEveryMs = 20;
 /** The answer that a connection carries just now; Node keeps it there, and those who drain servers look for it there. */
 type HttpSocket = Socket & { readonly _httpMessage?: ServerResponse | null };
 
-type Seen = { bytesRead: number; idleSinceMs: number };
+type Seen = { bytesRead: number; idleMs: number };
 
 /**
  * Ends a server without failing a request.
@@ -72,16 +72,20 @@ export class Drain {
   async #closeIdle(isClosed: Promise<boolean>, lingerMs: number, cutOffMs: number): Promise<boolean> {
     const startedAtMs = performance.now();
     const lastSeen = new Map<Socket, Seen>();
+    let lastLookMs = startedAtMs;
     do {
       const nowMs = performance.now();
       if (nowMs - startedAtMs >= cutOffMs) return false;
+      // A process that was held up has not read what came meanwhile, so it does not know who was idle for so long.
+      const passedMs = Math.min(nowMs - lastLookMs, 2 * lookEveryMs);
+      lastLookMs = nowMs;
       for (const socket of this.#sockets) {
         const { bytesRead } = socket;
-        const seen = lastSeen.get(socket) ?? { bytesRead, idleSinceMs: startedAtMs };
+        const seen = lastSeen.get(socket) ?? { bytesRead, idleMs: 0 };
         const isAtWork = Boolean(socket._httpMessage) || bytesRead !== seen.bytesRead;
-        const idleSinceMs = isAtWork ? nowMs : seen.idleSinceMs;
-        lastSeen.set(socket, { bytesRead, idleSinceMs });
-        if (!isAtWork && nowMs - idleSinceMs >= lingerMs) socket.destroy();
+        const idleMs = isAtWork ? 0 : seen.idleMs + passedMs;
+        lastSeen.set(socket, { bytesRead, idleMs });
+        if (!isAtWork && idleMs >= lingerMs) socket.destroy();
       }
     } while (!(await Promise.race([isClosed, sleep(lookEveryMs, false)])));
     return true;

@@ -27,6 +27,7 @@ interface Dependencies {
 }
 
 const noHost = 'A request by HTTP/1.1 has to name its Host.';
+const severalHosts = 'A request names one Host.';
 
 /** Probes of the machine that runs us come by plain HTTP from wherever it is; they tell nothing worth hiding. */
 const plainHttpPaths = new Set(['/healthz', '/readyz']);
@@ -53,14 +54,17 @@ export function createEdge(deps: Dependencies, fastify: RequestListener): Reques
   };
   return (request, response) => {
     const info = deps.requestInfo.read(request);
-    if (request.headers.host === undefined && request.httpVersion !== '1.0') {
-      writeProblem(response, new AppError('bad_request', { detail: noHost }), info.id, deps.docsBaseUrl);
+    const { host } = request.headers;
+    // A second Host comes joined to the first. Who is in front of us may have gone by either (RFC 9112 §3.2).
+    const hostFault = host === undefined ? noHost : host.includes(',') ? severalHosts : null;
+    if (hostFault !== null && (host !== undefined || request.httpVersion !== '1.0')) {
+      writeProblem(response, new AppError('bad_request', { detail: hostFault }), info.id, deps.docsBaseUrl);
       return;
     }
     const url = originForm(request);
     const queryAt = url.indexOf('?');
     const path = queryAt === -1 ? url : url.slice(0, queryAt);
-    if (!info.isSecure && (!info.isLoopback || info.isFromTrustedProxy) && !plainHttpPaths.has(path)) {
+    if (!info.isSecure && needsHttps(info, path)) {
       writeProblem(response, new AppError('https_required'), info.id, deps.docsBaseUrl);
       return;
     }
@@ -74,6 +78,17 @@ export function createEdge(deps: Dependencies, fastify: RequestListener): Reques
     response.setHeader('X-Content-Type-Options', 'nosniff');
     fastify(request, response);
   };
+}
+
+/**
+ * Whether plain HTTP may not reach this path. A proxy is asked whether TLS ended at it, and one on this machine too: it
+ * passes on what came from elsewhere. But with a request to authorize it speaks of the request that it holds and asks
+ * about, for which it has to answer itself; the question comes from the proxy and goes no further than to us.
+ */
+function needsHttps({ isLoopback, isFromTrustedProxy }: EdgeInfo, path: string): boolean {
+  if (plainHttpPaths.has(path)) return false;
+  if (path.startsWith(authorizePathPrefix)) return !isLoopback && !isFromTrustedProxy;
+  return !isLoopback || isFromTrustedProxy;
 }
 
 /**

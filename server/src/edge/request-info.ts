@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { type CompiledIpRanges, canonicalIp, compileIpRanges, isIpAllowed } from '../api-keys/ip-ranges.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
+import { scrub } from '../logs/scrub.ts';
 
 /** What is known of a request before its route is. */
 export interface RequestInfo {
@@ -9,6 +10,7 @@ export interface RequestInfo {
   id: string;
   /** The client's address; forwarded ones only from trusted proxies. */
   ip: string;
+  /** As it was sent; see `actorOf` for what may be kept of it. */
   userAgent: string | null;
 }
 
@@ -16,13 +18,20 @@ export interface RequestInfo {
 export interface EdgeInfo extends RequestInfo {
   /** The connection comes from a proxy whose forwarded headers count. */
   isFromTrustedProxy: boolean;
-  /** TLS here or, by the word of a trusted proxy, in front of us. */
+  /** TLS here or, by the word of a trusted proxy, in front of it. */
   isSecure: boolean;
   /** The connection itself comes from this machine. */
   isLoopback: boolean;
 }
 
+/** How many addresses of X-Forwarded-For are looked at, from the right. No chain of proxies is that long. */
+const maxHops = 32;
+/** What is no address may be text of any length. */
+const maxHopLength = 64;
+
 const wellFormedRequestId = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
+/** No secret is as short as a UUID, what most callers send; the others are looked through. */
+const harmlessLength = 36;
 /** On the request itself: a WeakMap costs the hot path about a microsecond, mostly in the garbage collector. */
 const infoOfRequest = Symbol('edge info');
 
@@ -49,16 +58,13 @@ export class RequestInfoReader {
     const headers = request.headers;
     const givenId = headers['x-request-id'];
     const info: EdgeInfo = {
-      id:
-        typeof givenId === 'string' && wellFormedRequestId.test(givenId)
-          ? givenId
-          : newId(idPrefixes.request),
+      id: typeof givenId === 'string' && isRequestId(givenId) ? givenId : newId(idPrefixes.request),
       ip: isFromTrustedProxy ? this.#clientBehindProxies(peer, headers['x-forwarded-for']) : peer,
-      userAgent: headers['user-agent']?.slice(0, 512) ?? null,
+      userAgent: headers['user-agent'] ?? null,
       isFromTrustedProxy,
-      isSecure: isFromTrustedProxy
-        ? lastOf(headers['x-forwarded-proto']) === 'https'
-        : request.socket instanceof TLSSocket,
+      isSecure:
+        request.socket instanceof TLSSocket ||
+        (isFromTrustedProxy && lastOf(headers['x-forwarded-proto']) === 'https'),
       isLoopback: isLoopbackAddress(peer),
     };
     (request as ReadRequest)[infoOfRequest] = info;
@@ -69,17 +75,29 @@ export class RequestInfoReader {
     return this.#trusted !== null && isIpAllowed(this.#trusted, address);
   }
 
-  /** From the right, the first address that is no trusted proxy: what stands left of it anyone could have written. */
+  /**
+   * From the right, the first address that is no trusted proxy: what stands left of it anyone could have written, and
+   * none of it is read.
+   */
   #clientBehindProxies(peer: string, forwardedFor: string | string[] | undefined): string {
-    const hops = String(forwardedFor ?? '')
-      .split(',')
-      .map((hop) => canonicalHop(hop.trim()))
-      .filter((hop) => hop !== '');
-    for (const hop of hops.reverse()) {
-      if (!this.#isTrusted(hop)) return hop;
+    const list = String(forwardedFor ?? '');
+    let client = peer;
+    let end = list.length;
+    for (let hops = 0; end > 0 && hops < maxHops; hops++) {
+      const comma = list.lastIndexOf(',', end - 1);
+      const hop = canonicalHop(list.slice(comma + 1, end).trim());
+      end = comma;
+      if (hop === '') continue;
+      client = hop;
+      if (!this.#isTrusted(hop)) break;
     }
-    return hops.at(-1) ?? peer;
+    return client;
   }
+}
+
+/** An id stands in events and answers, and a text in which the log would redact something is a secret gone astray. */
+function isRequestId(text: string): boolean {
+  return wellFormedRequestId.test(text) && (text.length <= harmlessLength || scrub(text) === text);
 }
 
 /** An IPv4 address that arrived on an IPv6 socket is the IPv4 address. */
@@ -87,19 +105,25 @@ function plainAddress(address: string): string {
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
 }
 
-/** One spelling of an address that a proxy wrote; what is no address stays as it is, and no restriction allows it. */
+/**
+ * One spelling of an address that a proxy wrote, without the port that some add (`1.2.3.4:5`, `[2001:db8::1]:5`). What
+ * is no address stays as it is, and no restriction allows it.
+ */
 function canonicalHop(hop: string): string {
-  return canonicalIp(hop) ?? hop;
+  const text = hop.slice(0, maxHopLength);
+  const withPort = /^(?:\[([^\]]+)\](?::\d{1,5})?|([\d.]+):\d{1,5})$/.exec(text);
+  return canonicalIp(withPort?.[1] ?? withPort?.[2] ?? text) ?? text;
 }
 
+/** A connection that is gone already has no address, and is nobody's then. */
 function isLoopbackAddress(address: string): boolean {
-  return address.startsWith('127.') || address === '::1' || address === '';
+  return address.startsWith('127.') || address === '::1';
 }
 
-function lastOf(header: string | string[] | undefined): string | undefined {
-  return String(header ?? '')
-    .split(',')
-    .at(-1)
-    ?.trim()
+function lastOf(header: string | string[] | undefined): string {
+  const list = String(header ?? '');
+  return list
+    .slice(list.lastIndexOf(',') + 1)
+    .trim()
     .toLowerCase();
 }

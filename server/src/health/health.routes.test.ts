@@ -34,7 +34,10 @@ describe('GET /readyz', () => {
     const answer = await get('/readyz');
     expect(answer).toMatchObject({
       status: 200,
-      body: { status: 'ready', checks: { database: 'ok', freshness: 'fresh', stopping: false } },
+      body: {
+        status: 'ready',
+        checks: { database: 'ok', migrations: 'ok', freshness: 'fresh', stopping: false },
+      },
     });
     expect(answer.headers['cache-control']).toBe('no-store');
   });
@@ -51,6 +54,35 @@ describe('GET /readyz', () => {
     await expect
       .poll(async () => (await get('/readyz', {}, node)).status, { timeout: 10_000, interval: 50 })
       .toBe(200);
+  });
+});
+
+describe('GET /readyz under load', () => {
+  test('200: is ready while every connection of the management API is taken', async () => {
+    // The attack: enough slow requests that no connection is left, and the balancer takes every node out of service.
+    const { pool } = server.running.services;
+    const taken = await Promise.all(Array.from({ length: pool.options.max }, () => pool.connect()));
+    try {
+      expect(await get('/readyz')).toMatchObject({ status: 200, body: { checks: { database: 'ok' } } });
+    } finally {
+      for (const client of taken) client.release();
+    }
+  });
+
+  test('asks Postgres a few times a second at the most, however many ask it', async () => {
+    const { lookupPool } = server.running.services;
+    const ask = lookupPool.query;
+    let asked = 0;
+    lookupPool.query = ((...args: unknown[]) => {
+      asked++;
+      return Reflect.apply(ask, lookupPool, args);
+    }) as never;
+    const startedAt = performance.now();
+    const answers = await Promise.all(Array.from({ length: 100 }, () => get('/readyz')));
+    const elapsedMs = performance.now() - startedAt;
+    lookupPool.query = ask;
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(asked).toBeLessThanOrEqual(1 + Math.ceil(elapsedMs / 250));
   });
 });
 

@@ -10,6 +10,9 @@ const readyBody = z.object({
   status: z.enum(['ready', 'not_ready']),
   checks: z.object({
     database: z.enum(['ok', 'unreachable']),
+    migrations: z
+      .literal('ok')
+      .describe('A node does not start before the database has run every migration of its build.'),
     freshness: z.enum(['fresh', 'read-through', 'stale', 'unavailable']),
     stopping: z.boolean(),
   }),
@@ -58,18 +61,15 @@ export function registerHealthRoutes(
   app.get('/healthz', () => ({ status: 'ok' }));
 
   app.get('/readyz', async (_request, reply) => {
-    const database = await services.pool.query('select 1').then(
-      () => 'ok' as const,
-      () => 'unreachable' as const,
-    );
-    const freshness = services.freshness.isFresh() ? 'fresh' : await services.freshness.state();
+    const { freshness } = services;
+    const database = (await freshness.reachesPostgres()) ? 'ok' : 'unreachable';
     const isReady = database === 'ok' && !state.isStopping;
     return reply
       .code(isReady ? 200 : 503)
       .header('Cache-Control', 'no-store')
       .send({
         status: isReady ? 'ready' : 'not_ready',
-        checks: { database, freshness, stopping: state.isStopping },
+        checks: { database, migrations: 'ok', freshness: freshness.mode, stopping: state.isStopping },
       });
   });
 

@@ -7,7 +7,7 @@ interface Sources {
   counters: DecisionCounters;
   freshness: Freshness;
   cache: RecordCache;
-  pool: { totalCount: number; idleCount: number; waitingCount: number };
+  pools: readonly Record<'totalCount' | 'idleCount' | 'waitingCount', number>[];
 }
 
 /** The service's own figures for Prometheus, read from where they are kept when somebody asks. */
@@ -15,7 +15,7 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #requests: Histogram<'method' | 'route' | 'status'>;
 
-  constructor({ counters, freshness, cache, pool }: Sources) {
+  constructor({ counters, freshness, cache, pools }: Sources) {
     const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry });
     this.#requests = new Histogram({
@@ -53,16 +53,18 @@ export class Metrics {
       'For how long Postgres has been out of reach.',
       () => freshness.staleForMs / 1000,
     );
-    gauge('gatelodge_postgres_connections', 'Connections of the pool.', () => pool.totalCount);
+    const inAll = (member: keyof Sources['pools'][number]) => () =>
+      pools.reduce((sum, pool) => sum + pool[member], 0);
+    gauge('gatelodge_postgres_connections', 'Connections of the pools.', inAll('totalCount'));
     gauge(
       'gatelodge_postgres_idle_connections',
-      'Connections of the pool that are free.',
-      () => pool.idleCount,
+      'Connections of the pools that are free.',
+      inAll('idleCount'),
     );
     gauge(
       'gatelodge_postgres_waiting_requests',
       'Requests that wait for a connection.',
-      () => pool.waitingCount,
+      inAll('waitingCount'),
     );
   }
 

@@ -55,8 +55,9 @@ export function createApp(
       }
     },
   );
+  // Where there is no route, that is what is wrong, whatever Fastify makes of the rest (a QUERY without a media type).
   app.setErrorHandler((error: FastifyError, request, reply) =>
-    sendProblem(services, request, reply, fromFastify(error)),
+    sendProblem(services, request, reply, request.is404 ? unknownRoute(routes, request) : fromFastify(error)),
   );
   app.setNotFoundHandler((request, reply) =>
     sendProblem(services, request, reply, unknownRoute(routes, request)),
@@ -90,9 +91,12 @@ const codeOfFastifyError: Record<string, ErrorCode> = {
   FST_ERR_MAX_PARAM_LENGTH: 'route_not_found',
 };
 
+/** What Fastify holds the client to account for is never our failure, also where no code of ours says it better. */
 function fromFastify(error: FastifyError | Error): unknown {
-  const code = 'code' in error ? codeOfFastifyError[error.code] : undefined;
-  return code === undefined ? error : new AppError(code, { cause: error });
+  const { code, statusCode = 500 } = error as Partial<FastifyError>;
+  const known = code === undefined ? undefined : codeOfFastifyError[code];
+  if (known !== undefined) return new AppError(known, { cause: error });
+  return statusCode >= 400 && statusCode < 500 ? new AppError('bad_request', { cause: error }) : error;
 }
 
 function sendProblem(services: Services, request: FastifyRequest, reply: FastifyReply, error: unknown) {

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { AppError } from '../errors.ts';
-import type { Database, Transaction } from '../postgres/database.ts';
+import type { Database, Transaction, TransactionOptions } from '../postgres/database.ts';
 
 const foreignKeyViolation = '23503';
 const deadlockDetected = '40P01';
@@ -17,10 +17,11 @@ export async function carryOut<T>(
   database: Database,
   accountId: string,
   work: (tx: Transaction) => Promise<T>,
+  options?: TransactionOptions,
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await database.withAccount(accountId, work);
+      return await database.withAccount(accountId, work, options);
     } catch (error) {
       const state = error instanceof pg.DatabaseError ? error.code : undefined;
       if (state === foreignKeyViolation) throw new AppError('not_found', { cause: error });

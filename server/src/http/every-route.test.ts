@@ -177,6 +177,16 @@ describe('what is refused changes nothing', () => {
         }
       },
     );
+
+    test.each(having((route) => route.method !== 'GET' && route.creates !== true))(
+      '%s: is a 400 where If-Match is no entity tag at all',
+      async (_name, route) => {
+        for (const malformed of ['1', '"1', '"1" "2"', 'latest']) {
+          const answer = await call(route, callerOf(route), { 'If-Match': malformed });
+          expect([malformed, answer.status, answer.body.code]).toEqual([malformed, 400, 'bad_request']);
+        }
+      },
+    );
   });
 
   describe('bodies', () => {

@@ -42,6 +42,21 @@ describe('metadata', () => {
     expect(takes(metadataField, metadata)).toBe(false);
   });
 
+  test.each([1e15, -1e15, 1e21, 1e308, 5e-324, 1e-7, -1.5e-9, Number.MAX_SAFE_INTEGER])(
+    'the number %d, which would take more room than it was sent in, is refused wherever it hides',
+    (number) => {
+      // The attack: 8 KiB of 1e308 are half a megabyte in the database and in every answer.
+      for (const metadata of [{ a: number }, { a: [1, number] }, { a: { b: [{ c: number }] } }]) {
+        const { error } = metadataField.safeParse(metadata);
+        expect(error?.issues[0]?.message).toContain('as strings');
+      }
+    },
+  );
+
+  test.each([0, -1, 999_999_999_999_999, 0.000001, 123456789.123456, 1e2])('the number %d is taken', (number) => {
+    expect(metadataField.parse({ a: [number] })).toEqual({ a: [number] });
+  });
+
   test('a number that JSON cannot hold is refused', () => {
     expect(takes(metadataField, JSON.parse('{"a":1e400}'))).toBe(false);
   });

@@ -38,6 +38,9 @@ export const instantField = z.iso
 const metadataMaxMembers = 50;
 const metadataMaxBytes = 8192;
 
+/** From here on, and for fractions that JavaScript writes with an exponent, Postgres stores a digit for each place. */
+const metadataNumbersBelow = 1e15;
+
 /** The customer's own data on an object: a JSON object of at most 50 members and 8 KiB. */
 export const metadataField = z
   .record(z.string(), z.json())
@@ -46,6 +49,10 @@ export const metadataField = z
     `must have at most ${metadataMaxMembers} members`,
   )
   .refine((value) => isStorableText(jsonTexts(value)), 'must not contain NUL or lone surrogates')
+  .refine(
+    (value) => !holdsUnwieldyNumber(value),
+    'must not contain numbers of 16 digits or more, or with an exponent; send them as strings',
+  )
   .refine(
     (value) => Buffer.byteLength(JSON.stringify(value)) <= metadataMaxBytes,
     `must be at most ${metadataMaxBytes} bytes of JSON`,
@@ -72,4 +79,11 @@ function jsonTexts(value: unknown): string {
       .join('');
   }
   return '';
+}
+
+/** `1e308` is five bytes of JSON and, once it has been through jsonb, 309. */
+function holdsUnwieldyNumber(value: unknown): boolean {
+  if (typeof value === 'number')
+    return Math.abs(value) >= metadataNumbersBelow || String(value).includes('e');
+  return typeof value === 'object' && value !== null && Object.values(value).some(holdsUnwieldyNumber);
 }

@@ -18,6 +18,11 @@ export interface IdempotentRequest {
   body: unknown;
 }
 
+interface Creation {
+  create: () => Promise<Answer>;
+  undo: () => void;
+}
+
 /**
  * Carries a creation out once for each Idempotency-Key, in the transaction of the creation itself: either the object
  * and the record of its answer are both there or neither is.
@@ -25,14 +30,15 @@ export interface IdempotentRequest {
  * What is stored tells a thief of the database nothing: the record's id and the key that encrypts the answer are both
  * derived from the raw Idempotency-Key and the caller's secret, neither of which is stored.
  *
- * @param create may run a second time, in a savepoint that is rolled back: what it does outside of `tx` has to wait
- *   for the commit
+ * @param creation.create may run a second time, in a savepoint that is rolled back: what it does outside of `tx` has
+ *   to wait for the commit
+ * @param creation.undo takes back what `create` has laid up for after the commit
  * @throws idempotency_in_flight (409) while the first request runs; idempotency_mismatch (422) for another body.
  */
 export async function once(
   tx: Transaction,
   request: IdempotentRequest,
-  create: () => Promise<Answer>,
+  { create, undo }: Creation,
 ): Promise<Answer> {
   if (!keyPattern.test(request.idempotencyKey)) {
     throw new AppError('bad_request', {
@@ -53,7 +59,7 @@ export async function once(
     .digest();
   if (record) {
     if (!record.fingerprint.equals(fingerprint)) throw new AppError('idempotency_mismatch');
-    await authorizeAnew(tx, create);
+    await authorizeAnew(tx, { create, undo });
     const stored = openEnvelope(derive(request, 'answer'), record.response, id.toString('hex'));
     const answer = JSON.parse(stored.toString()) as Answer;
     return { ...answer, headers: { ...answer.headers, 'Idempotent-Replayed': 'true' } };
@@ -80,18 +86,29 @@ export async function once(
 
 /**
  * Carries the creation out again and undoes it, so that a replay is refused whatever the caller may no longer do: grant
- * a scope that was taken from it since, or reach an issuer that is gone. That the creation is otherwise impossible by
- * now, because what it made is there or its expiry has passed, is no reason to withhold the answer.
+ * a scope that was taken from it since, or reach an issuer that is gone. What its own success or the passing of time
+ * has made impossible is no reason to withhold the answer; anything else is.
  */
-async function authorizeAnew(tx: Transaction, create: () => Promise<Answer>): Promise<void> {
+async function authorizeAnew(tx: Transaction, { create, undo }: Creation): Promise<void> {
   await sql`savepoint replay`.execute(tx);
   try {
     await create();
   } catch (error) {
-    const isOutdated = error instanceof AppError && (error.status === 409 || error.status === 422);
-    if (!isOutdated) throw error;
+    if (!isOutdated(error)) throw error;
   }
   await sql`rollback to savepoint replay`.execute(tx);
+  undo();
+}
+
+/**
+ * Says whether a creation failed only because it was carried out before or because time has passed. By code and never
+ * by status: which other errors share a status is nothing that this may depend on.
+ */
+function isOutdated(error: unknown): boolean {
+  if (!(error instanceof AppError)) return false;
+  if (error.code === 'external_id_taken') return true;
+  const { code, errors = [] } = error;
+  return code === 'invalid_request' && errors.length > 0 && errors.every((each) => each.code === 'in_the_past');
 }
 
 /** An advisory lock rather than the row: the row of a request in flight is not visible to anyone yet. */

@@ -77,7 +77,29 @@ describe.each(everyList)('GET %s', (_name, { path, as }) => {
     expect((await as.get(`${path}?limit=1`)).body.data).toEqual(all.slice(0, 1));
     expect((await as.get(`${path}?limit=3`)).body.data).toEqual(all.slice(0, 3));
     expect((await as.get(`${path}?limit=100`)).status).toBe(200);
-    for (const limit of ['0', '101', '-1', '1.5', 'x', '', '1e9', 'NaN', '1&limit=2']) {
+    for (const limit of [
+      '0',
+      '101',
+      '-1',
+      '1.5',
+      '1.0',
+      'x',
+      '',
+      '%20',
+      '%207',
+      '+7',
+      '%2B7',
+      '0x10',
+      '0b1',
+      '1e1',
+      '1e9',
+      '0007',
+      '٧',
+      'NaN',
+      'Infinity',
+      'true',
+      '1&limit=2',
+    ]) {
       const answer = await as.get(`${path}?limit=${limit}`);
       expect([limit, answer.status]).toEqual([limit, 422]);
       expect(answer.body.errors[0].path).toBe('query.limit');

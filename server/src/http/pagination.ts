@@ -9,11 +9,8 @@ export const maxCursorLength = 2048;
 
 /** The query members that every list takes. */
 export const pageQuery = {
-  limit: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(maxLimit)
+  limit: z
+    .preprocess(plainNumber, z.int().min(1).max(maxLimit))
     .default(defaultLimit)
     .describe('How many items a page has.'),
   cursor: z
@@ -22,6 +19,11 @@ export const pageQuery = {
     .optional()
     .describe('`next_cursor` of the page before; only with the same query.'),
 };
+
+/** Digits and nothing else: `Number` also reads `0x10`, `1e1`, ` 7 ` and the empty text. */
+function plainNumber(value: unknown): unknown {
+  return typeof value === 'string' && /^[0-9]{1,3}$/.test(value) ? Number(value) : value;
+}
 
 /** One page of a list, in the envelope of the contract. */
 export interface Page<T> {

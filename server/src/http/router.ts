@@ -3,9 +3,11 @@ import { z } from 'zod';
 import { mayDo, type Principal, toPrincipal } from '../authentication/principal.ts';
 import { requestInfoOf } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
+import { actorOf } from '../events/actor.ts';
 import { insertEvent } from '../events/event-store.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
 import { presets } from '../key-profiles/presets.ts';
+import type { Transaction } from '../postgres/database.ts';
 import type { Services } from '../services.ts';
 import {
   enterAccount,
@@ -155,7 +157,7 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
   const effects: (() => void)[] = [];
   const now = services.clock.now();
 
-  const answer = await carryOut(services.database, principal.accountId, async (tx) => {
+  const work = async (tx: Transaction) => {
     effects.length = 0;
     const context: RouteContext<unknown, unknown, unknown> = {
       services,
@@ -172,7 +174,7 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
           tx,
           {
             accountId: principal.accountId,
-            actor: { type: 'api_key', id: principal.keyId, ip: info.ip, user_agent: info.userAgent },
+            actor: actorOf(principal, info),
             requestId: info.id,
           },
           event,
@@ -195,11 +197,24 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
         path: request.url,
         body,
       },
-      run,
+      {
+        create: run,
+        undo: () => {
+          effects.length = 0;
+        },
+      },
     );
-  });
+  };
+  const answer = await services.accountSlots.run(principal.accountId, () =>
+    carryOut(services.database, principal.accountId, work, statementLimits(route)),
+  );
   for (const effect of effects) effect();
   return send(reply, answer);
+}
+
+/** A read that takes long (a search through a million names) must not hold its connection for long. */
+function statementLimits(route: AnyRoute): { statementTimeoutMs?: number } {
+  return route.method === 'GET' ? { statementTimeoutMs: 3_000 } : {};
 }
 
 /** A body where none is taken is refused unless it is empty; a missing one reads as the empty object. */

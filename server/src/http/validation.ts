@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { type FieldError, invalidFields } from '../errors.ts';
 
 /** Enough to mend a request by, and too few for a hostile body to be answered with megabytes. */
-const maxErrors = 50;
+export const maxErrors = 50;
 const maxEchoedName = 100;
 
 /**
@@ -81,7 +81,12 @@ function boundOf(origin: string, comparison: string, bound: number): string {
 function renderPath(path: readonly PropertyKey[], root: string): string {
   return path.reduce<string>((rendered, part) => {
     if (typeof part === 'number') return `${rendered}[${part}]`;
-    const name = String(part).slice(0, maxEchoedName).toWellFormed();
+    const name = echoedName(String(part));
     return rendered === '' ? name : `${rendered}.${name}`;
   }, root);
+}
+
+/** As much of a member's name as an error repeats. */
+export function echoedName(name: string): string {
+  return name.slice(0, maxEchoedName).toWellFormed();
 }

@@ -18,8 +18,12 @@ describe('201', () => {
     const live = await api.create('/v1/issuers', { name: 'Acme', publishable_scopes: ['posts:read'] });
     const profile = succeeded(await api.put(`/v1/issuers/${live.id}/key-profile`, { preset: 'otp' })).body
       .data;
+    const before = await api.get(`/v1/issuers/${live.id}`);
     const { result: answer, events } = await rows.eventsOf(() => twinOf(live.id));
     expect(answer.status).toBe(201);
+    // The live one's answer names its twin from now on, so what was read before is out of date.
+    const after = await api.get(`/v1/issuers/${live.id}`);
+    expect(after.headers.get('ETag')).not.toBe(before.headers.get('ETag'));
     const twin = answer.body.data;
     expect(twin).toMatchObject({
       name: 'Acme (sandbox)',

@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import type { Principal } from '../authentication/principal.ts';
 import { AppError } from '../errors.ts';
 import { requireMatch } from '../http/etag.ts';
@@ -11,7 +11,7 @@ import type { IssuersTable } from '../postgres/schema.ts';
 /** An issuer with the id of its sandbox twin. */
 export type IssuerRow = Selectable<IssuersTable> & { sandbox_issuer_id: string | null };
 
-/** The issuers a caller can see: all of the account, the sandbox ones only for a sandbox key. */
+/** The issuers a caller can see: all of the account but deleted ones, the sandbox ones only for a sandbox key. */
 function visibleIssuers(tx: Transaction, principal: Principal) {
   const query = tx
     .selectFrom('issuers')
@@ -24,7 +24,8 @@ function visibleIssuers(tx: Transaction, principal: Principal) {
         .whereRef('twin.account_id', '=', 'issuers.account_id')
         .as('sandbox_issuer_id'),
     )
-    .where('issuers.account_id', '=', principal.accountId);
+    .where('issuers.account_id', '=', principal.accountId)
+    .where('issuers.deleting', '=', false);
   return principal.environment === 'sandbox' ? query.where('issuers.environment', '=', 'sandbox') : query;
 }
 
@@ -53,6 +54,16 @@ export async function lockIssuer(
   if (row === undefined) throw new AppError('not_found');
   requireMatch(ifMatch, row.version);
   return row;
+}
+
+/** For a live issuer whose twin comes or goes: its answer tells the twin's id, so its ETag has to change. */
+export async function raiseVersion(tx: Transaction, accountId: string, issuerId: string): Promise<void> {
+  await tx
+    .updateTable('issuers')
+    .set({ version: sql`version + 1`, updated_at: sql`now()` })
+    .where('account_id', '=', accountId)
+    .where('id', '=', issuerId)
+    .execute();
 }
 
 interface IssuerFilter extends PageRequest {

@@ -1,7 +1,7 @@
 import type { NewEvent } from '../events/event.ts';
 import type { Transaction } from '../postgres/database.ts';
 import { insertIssuer } from './create-issuer.ts';
-import type { IssuerRow } from './issuer-store.ts';
+import { type IssuerRow, raiseVersion } from './issuer-store.ts';
 
 /**
  * Finds the sandbox twin of a live issuer or makes it, with the live issuer's key profile and publishable scopes.
@@ -36,6 +36,7 @@ export async function ensureSandboxTwin(
     profile,
     twinOf: live.id,
   });
+  await raiseVersion(tx, live.account_id, live.id);
   await record({
     type: 'issuer.created',
     subject: { type: 'issuer', id },

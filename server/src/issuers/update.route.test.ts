@@ -45,6 +45,21 @@ describe('200', () => {
     ]);
   });
 
+  // Attack: a patch without effect, repeated, that makes every node forget the issuer and floods its trail.
+  test('one that changes nothing is no change: same version, no event', async () => {
+    const { id } = await create();
+    const before = await api.get(`/v1/issuers/${id}`);
+    for (const body of [{}, { name: 'before' }, { publishable_scopes: ['posts:read'] }]) {
+      const { result: answer, events } = await rows.eventsOf(() => api.patch(`/v1/issuers/${id}`, body));
+      expect([answer.status, answer.body, answer.headers.get('ETag'), events]).toEqual([
+        200,
+        before.body,
+        before.headers.get('ETag'),
+        [],
+      ]);
+    }
+  });
+
   test('a scope no longer marked publishable is of no use to a key by the very next request', async () => {
     const { id } = await create();
     const page = await createKey(api, `/v1/issuers/${id}/api-keys`, {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { sql } from 'kysely';
 import { z } from 'zod';
 import { mergePatch } from '../http/merge-patch.ts';
@@ -22,6 +23,8 @@ export const updateIssuer = defineRoute({
     const current = await lockIssuer(tx, principal, params.issuer_id, ifMatch);
     const { name, publishable_scopes } = current;
     const changed = parseInput(issuerMembers, mergePatch({ name, publishable_scopes }, body as Json));
+    if (isDeepStrictEqual(changed, { name, publishable_scopes }))
+      return { body: { data: toIssuerResource(current) }, version: current.version };
     await tx
       .updateTable('issuers')
       .set({ ...changed, version: sql`version + 1`, updated_at: sql`now()` })

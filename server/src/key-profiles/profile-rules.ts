@@ -1,4 +1,6 @@
 import {
+  type Environment,
+  environments,
   type KeyProfile,
   type RenderedPrefix,
   renderedPrefixes,
@@ -23,6 +25,7 @@ interface ProfileRule {
 export const profileRules: readonly ProfileRule[] = [
   { reads: ['prefix_template', 'kinds', 'environments'], errorsOf: prefixErrors },
   { reads: ['environments'], errorsOf: labelErrors },
+  { reads: ['environments'], errorsOf: swappedEnvironmentErrors },
   { reads: ['key_headers'], errorsOf: repeatedKeyHeaderErrors },
   {
     reads: ['key_headers', 'tenant_header'],
@@ -36,9 +39,9 @@ export const profileRules: readonly ProfileRule[] = [
 ];
 
 function prefixErrors(profile: KeyProfile): KeyProfileError[] {
-  const { kinds, environments, prefix_template: template } = profile;
+  const { kinds, environments: names, prefix_template: template } = profile;
   const errors: KeyProfileError[] = [];
-  if (environments.live.prefix === environments.sandbox.prefix) {
+  if (names.live.prefix === names.sandbox.prefix) {
     errors.push({
       path: 'environments.sandbox.prefix',
       message: 'live and sandbox keys would look the same; give sandbox another prefix than live',
@@ -94,6 +97,32 @@ function labelErrors({ environments: { live, sandbox } }: KeyProfile): KeyProfil
       code: 'duplicate',
     },
   ];
+}
+
+/** What everybody takes for the other environment, be it in a key or in a header. */
+const misleading: Readonly<Record<Environment, readonly string[]>> = {
+  live: ['sandbox', 'dev', 'development', 'test', 'testing', 'staging'],
+  sandbox: ['live', 'prod', 'production'],
+};
+
+/** A key that says `sandbox` and reaches real data is pasted where no live key would ever be. */
+function swappedEnvironmentErrors({ environments: names }: KeyProfile): KeyProfileError[] {
+  return environments.flatMap((environment) =>
+    (['prefix', 'label'] as const).flatMap((member) => {
+      const word = names[environment][member];
+      const plain = word.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
+      // Two equal words are told by the rules above.
+      const isTold = names.live[member].toLowerCase() === names.sandbox[member].toLowerCase();
+      if (isTold || !misleading[environment].includes(plain)) return [];
+      return [
+        {
+          path: `environments.${environment}.${member}`,
+          message: `"${word}" would pass ${environment} off for the other environment; choose a word that does not`,
+          code: 'misleading',
+        },
+      ];
+    }),
+  );
 }
 
 function repeatedKeyHeaderErrors({ key_headers }: KeyProfile): KeyProfileError[] {

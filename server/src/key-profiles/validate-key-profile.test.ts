@@ -149,6 +149,30 @@ describe('header names', () => {
     'X-Envoy-Original-Path',
     'X-Host',
     'X-Powered-By',
+    'X-Reproxy-URL',
+    'X-LIGHTTPD-send-file',
+    'X-Consumer-ID',
+    'X-Pingback',
+    'X-Runtime',
+    'X-Served-By',
+    'X-Via',
+    'X-Wap-Profile',
+    'X-Idempotency-Key',
+    'X-Amzn-Trace-Id',
+    'X-Request-ID2',
+    'X-Http-Host-Override',
+    'X-Forward-For',
+    'X-ProxyUser-Ip',
+    'X-Nginx-Proxy',
+    'X-Rack-Cache',
+    'X-Middleware-Subrequest',
+    'X-User',
+    'X-Username',
+    'X-WEBAUTH-USER',
+    'X-Grafana-User',
+    'X-Kubernetes-User',
+    'X-Backend-Server',
+    'X-Authenticated-Userid',
     'Origin',
     'Cookie',
     'Set-Cookie',
@@ -212,7 +236,7 @@ describe('header names', () => {
     ]);
   });
 
-  test.each(['X-Tenant-Id', 'x-org', 'X-Customer', 'X-TN', 'X-Api-Version', `X-${'a'.repeat(60)}`])(
+  test.each(['X-Tenant-Id', 'x-org', 'X-Customer', 'X-TN', 'X-Api-Version', 'X-Access-Token', 'X-User-Pool', `X-${'a'.repeat(60)}`])(
     '%s is free',
     (name) => {
       expect(accepted({ tenant_header: { name } }).tenant_header?.name).toBe(name);
@@ -256,6 +280,32 @@ describe('labels and words', () => {
 
   test.each(['Production', 'TEST_1', 'a', 'A-b', 'a'.repeat(32)])('the label %j is taken', (label) => {
     expect(accepted({ environments: { live: { label } } }).environments.live.label).toBe(label);
+  });
+
+  test.each([
+    [{ live: { prefix: 'sandbox' }, sandbox: { prefix: 'trial' } }, 'environments.live.prefix'],
+    [{ live: { prefix: 'dev' }, sandbox: { prefix: 'trial' } }, 'environments.live.prefix'],
+    [{ live: { prefix: '_test_' } }, 'environments.live.prefix'],
+    [{ live: { label: 'Sandbox' }, sandbox: { label: 'Trial' } }, 'environments.live.label'],
+    [{ live: { label: 'TEST' } }, 'environments.live.label'],
+    [{ live: { prefix: 'p' }, sandbox: { prefix: 'live' } }, 'environments.sandbox.prefix'],
+    [{ sandbox: { prefix: 'prod' } }, 'environments.sandbox.prefix'],
+    [{ live: { label: 'REAL' }, sandbox: { label: 'Live' } }, 'environments.sandbox.label'],
+    [{ sandbox: { label: 'PRODUCTION' } }, 'environments.sandbox.label'],
+  ])('%j would pass one environment off for the other, and is refused', (environments, path) => {
+    // Attack: live and sandbox swap their names, so that whoever guards live keys lets them through as trial ones.
+    expect(faults({ environments })).toEqual([`${path} misleading`]);
+  });
+
+  test('live and sandbox that swap all their names are refused for each', () => {
+    const live = { prefix: 'sandbox', label: 'SANDBOX' };
+    const sandbox = { prefix: 'live', label: 'LIVE' };
+    expect(faults({ environments: { live, sandbox } }).sort()).toEqual([
+      'environments.live.label misleading',
+      'environments.live.prefix misleading',
+      'environments.sandbox.label misleading',
+      'environments.sandbox.prefix misleading',
+    ]);
   });
 
   test('two environments with one label are refused, since the header could not tell them apart', () => {

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
 import { defineContract, type Route } from '../http/route.ts';
 import { createOpenApiDocument } from './document.ts';
 
@@ -9,7 +10,10 @@ export const openApiContract = defineContract({
   summary: 'This document',
   security: 'none',
   responses: {
-    200: { description: 'The OpenAPI 3.1 document of this server.', contentType: 'application/json' },
+    200: {
+      description: 'The OpenAPI 3.1 document of this server.',
+      schema: z.looseObject({ openapi: z.string() }),
+    },
   },
 });
 

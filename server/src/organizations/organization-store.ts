@@ -9,23 +9,23 @@ import type { OrganizationsTable } from '../postgres/schema.ts';
 
 export type OrganizationRow = Selectable<OrganizationsTable>;
 
-/** The organizations of one issuer that the caller can see: none of a live issuer for a sandbox key. */
+/** The organizations of one issuer that the caller can see: none of a deleted issuer, or of a live one for a sandbox key. */
 function visibleOrganizations(tx: Transaction, principal: Principal, issuerId: string) {
-  const query = tx
+  return tx
     .selectFrom('organizations')
     .selectAll('organizations')
     .where('organizations.account_id', '=', principal.accountId)
-    .where('organizations.issuer_id', '=', issuerId);
-  if (principal.environment === 'live') return query;
-  return query.where((eb) =>
-    eb.exists(
-      eb
+    .where('organizations.issuer_id', '=', issuerId)
+    .where((eb) => {
+      const issuer = eb
         .selectFrom('issuers')
-        .whereRef('issuers.id', '=', 'organizations.issuer_id')
-        .where('issuers.environment', '=', 'sandbox')
-        .select('issuers.id'),
-    ),
-  );
+        .select('issuers.id')
+        .where('issuers.id', '=', issuerId)
+        .where('issuers.deleting', '=', false);
+      return eb.exists(
+        principal.environment === 'live' ? issuer : issuer.where('issuers.environment', '=', 'sandbox'),
+      );
+    });
 }
 
 /** @throws not_found */

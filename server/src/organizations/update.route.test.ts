@@ -53,6 +53,21 @@ describe('200', () => {
     expect((await api.patch(path, { metadata: null })).body.data.metadata).toEqual({});
   });
 
+  // Attack: a patch without effect, repeated, that makes every node forget the tenant and floods the trail.
+  test('one that changes nothing is no change: same version, no event', async () => {
+    const { path } = await create();
+    const before = await api.get(path);
+    for (const body of [{}, { name: 'before', plan: 'gold' }, { metadata: { b: { d: 3 }, z: null } }]) {
+      const { result: answer, events } = await rows.eventsOf(() => api.patch(path, body));
+      expect([answer.status, answer.body, answer.headers.get('ETag'), events]).toEqual([
+        200,
+        before.body,
+        before.headers.get('ETag'),
+        [],
+      ]);
+    }
+  });
+
   test('is one event with the names of what changed', async () => {
     const { organization, path } = await create();
     const { events } = await rows.eventsOf(() => api.patch(path, { name: 'x', plan: null }));

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { sql } from 'kysely';
 import { z } from 'zod';
 import { mergePatch } from '../http/merge-patch.ts';
@@ -34,6 +35,8 @@ export const updateOrganization = defineRoute({
       organizationMembers,
       mergePatch({ name, external_id, plan, metadata }, body as Json),
     );
+    if (isDeepStrictEqual(changed, { name, external_id, plan, metadata }))
+      return { body: { data: toOrganizationResource(current) }, version: current.version };
     const issuer = await requireIssuer(tx, principal, params.issuer_id);
     const row = await tx
       .updateTable('organizations')

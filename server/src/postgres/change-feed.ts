@@ -51,9 +51,10 @@ export type ChangeFeed = {
  * nothing has to notice the fault for the promise to hold.
  *
  * What a fill of the cache owes in return: it takes note of an epoch, which moves with every `onChange` and every
- * `onReconnect`, then reads from the primary in one statement, and keeps what it read only if the epoch has not moved
- * meanwhile. A change that the read did not see is announced after the read began, so it either moves the epoch
- * before the fill keeps anything or finds the kept record and removes it. Between two connections announcements are
+ * `onReconnect`, then reads from the primary in one statement, and keeps what it read only if nothing that it read
+ * has been announced as changed (nor `onReconnect` been called) since that epoch. A change that the read did not see
+ * is announced after the read began, so it is either known before the fill keeps anything or finds the kept record and
+ * removes it. Between two connections announcements are
  * lost, and `onReconnect` covers for them: it is called after LISTEN is in force, so whatever is read afterwards is
  * announced again, and whatever was read before is gone.
  */

@@ -16,6 +16,11 @@ export class CommitOutcomeUnknownError extends Error {
   override readonly name = 'CommitOutcomeUnknownError';
 }
 
+export interface TransactionOptions {
+  /** How long each of its statements may take; that of the connection, 10 s, unless given. */
+  statementTimeoutMs?: number;
+}
+
 /** The only way to the tables: a transaction of one account, or the look-up functions outside of any. */
 export class Database {
   /**
@@ -50,7 +55,11 @@ export class Database {
    *
    * @throws TypeError when `accountId` is not the id of an account; nothing has been sent then
    */
-  async withAccount<T>(accountId: string, work: (tx: Transaction) => Promise<T>): Promise<T> {
+  async withAccount<T>(
+    accountId: string,
+    work: (tx: Transaction) => Promise<T>,
+    { statementTimeoutMs }: TransactionOptions = {},
+  ): Promise<T> {
     // The id goes into the text of the statement (the simple protocol has no parameters), so it is checked here,
     // wherever it comes from.
     if (typeof accountId !== 'string' || !isId(idPrefixes.account, accountId)) {
@@ -59,7 +68,8 @@ export class Database {
     const connection = new PooledConnection(await this.#pool.connect(), { onQuery: this.#onQuery });
     try {
       await connection.control(
-        `begin; set local gatelodge.account_id = '${accountId}'`,
+        `begin; set local gatelodge.account_id = '${accountId}'` +
+          (statementTimeoutMs === undefined ? '' : `; set local statement_timeout = ${statementTimeoutMs}`),
         'begin; set local gatelodge.account_id',
       );
       const result = await work(this.#bind(connection));

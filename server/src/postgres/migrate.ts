@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { parseIntoClientConfig } from 'pg-connection-string';
 import { exitCodes, StartError, systemErrorCode } from '../supervisor/start-error.ts';
 import { schemaName } from './connection-config.ts';
 import type { DatabaseLog } from './log.ts';
+import { migrationsDirectory } from './migrated.ts';
 import { readMigrationFiles } from './migration-files.ts';
 import { assertMigratable, findPending, prepareSchema } from './migration-history.ts';
 import { holdMigrationLock } from './migration-lock.ts';
@@ -36,7 +36,7 @@ export type MigrateOptions = {
  */
 export async function migrateDatabase(options: MigrateOptions): Promise<{ applied: string[] }> {
   const lockWaitMs = options.lockWaitMs ?? 60_000;
-  const directory = options.migrationsDir ?? fileURLToPath(new URL('../../migrations', import.meta.url));
+  const directory = options.migrationsDir ?? migrationsDirectory;
   const files = await readMigrationFiles(directory);
   const client = await connectOwner(options);
   try {

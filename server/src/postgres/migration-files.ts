@@ -28,6 +28,12 @@ export const noTransactionMarker = '-- gatelodge: no transaction';
  * @throws Error when a name is not `NNNN_name.sql` or a number occurs twice
  */
 export async function readMigrationFiles(directory: string): Promise<MigrationFile[]> {
+  const names = await readMigrationNames(directory);
+  return Promise.all(names.map((name) => readMigrationFile(directory, name)));
+}
+
+/** As `readMigrationFiles`, the names alone. */
+export async function readMigrationNames(directory: string): Promise<string[]> {
   const names = (await readdir(directory)).filter((name) => name.endsWith('.sql')).sort();
   const numbers = new Set<string>();
   for (const name of names) {
@@ -36,7 +42,7 @@ export async function readMigrationFiles(directory: string): Promise<MigrationFi
     if (numbers.has(number)) throw new Error(`Two migrations have the number ${number}.`);
     numbers.add(number);
   }
-  return Promise.all(names.map((name) => readMigrationFile(directory, name)));
+  return names;
 }
 
 /** The statements of a file that runs without a transaction. */

@@ -52,7 +52,7 @@ export interface AccountsTable {
   updated_at: Timestamp;
 }
 
-/** How far the job that deletes an account has come. Counts are rows of API keys, the only thing there are many of. */
+/** How far the job that deletes an account has come, in rows of all that there can be many of. */
 export interface AccountDeletion {
   requested_at: string;
   total: number;
@@ -87,6 +87,7 @@ export interface IssuersTable {
   plan: string | null;
   publishable_scopes: Generated<string[]>;
   twin_of: string | null;
+  deleting: Generated<boolean>;
   version: Generated<number>;
   created_at: Timestamp;
   updated_at: Timestamp;

@@ -98,7 +98,7 @@ async function writeAtOnce(path: string, text: string): Promise<void> {
 }
 
 /** A new name survives a power cut only once its directory is on disk too. Windows cannot open directories. */
-async function syncDirectory(path: string): Promise<void> {
+export async function syncDirectory(path: string): Promise<void> {
   if (process.platform === 'win32') return;
   await using directory = await open(path, 'r');
   await directory.sync();

@@ -1,11 +1,12 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, lstat, mkdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import pg from 'pg';
 import { describe, expect, it } from 'vitest';
-import { machineDirectory } from './cluster-home.ts';
+import { machineDirectory, removeClusterHome } from './cluster-home.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.ts';
 import {
@@ -297,6 +298,48 @@ describe.skipIf(!isRoot)('as root', () => {
     expect(failure).toBeInstanceOf(StartError);
     expect(failure.message).toContain('missing');
     expect(await exists(home)).toBe(false);
+  });
+
+  it('tells at each start that the database is outside of the data directory, where it is', async () => {
+    for (const [mode, times] of [
+      [0o700, 2],
+      [0o755, 0],
+    ] as const) {
+      await using directory = await throwAwayDirectory(mode);
+      const data = await directory.open();
+      const told: object[] = [];
+      const log = { ...silentLog, info: (fields: object) => void told.push(fields) };
+      for (let count = 0; count < 2; count++)
+        await (await startEmbeddedPostgres({ dataDirectory: data, log })).stop();
+      expect(told).toEqual(Array(times).fill({ file: join(machineDirectory, data.id, 'postgres') }));
+    }
+  });
+
+  it('starts on what docs/operations.md says to copy of a data directory under a private home', async () => {
+    await using directory = await throwAwayDirectory(0o700);
+    await using elsewhere = await throwAwayDirectory();
+    const data = await directory.open();
+    const first = await startEmbeddedPostgres({ dataDirectory: data, log: silentLog });
+    await query(first.ownerUrl, 'CREATE TABLE kept AS SELECT 1 AS n');
+    await first.stop();
+    const copy = (args: string[]) => promisify(execFile)('cp', args);
+
+    // One whole copy, started where Postgres' account can reach it.
+    await copy(['-aL', data.path, join(elsewhere.path, 'data')]);
+    // Both, each put back to its place.
+    const outside = join(machineDirectory, data.id);
+    await copy(['-a', data.path, join(elsewhere.path, 'link')]);
+    await copy(['-a', outside, join(elsewhere.path, 'outside')]);
+    await removeClusterHome(data);
+    await rm(data.path, { recursive: true });
+    {
+      await using whole = await start(await elsewhere.open('data'));
+      expect(await query(whole.ownerUrl, 'SELECT n FROM kept')).toEqual([{ n: 1 }]);
+    }
+    await copy(['-a', join(elsewhere.path, 'link'), data.path]);
+    await copy(['-a', join(elsewhere.path, 'outside'), outside]);
+    await using restored = await start(await directory.open());
+    expect(await query(restored.ownerUrl, 'SELECT n FROM kept')).toEqual([{ n: 1 }]);
   });
 
   // The attack: whoever owns the data directory points `postgres` at somebody else's files, and root hands them over.

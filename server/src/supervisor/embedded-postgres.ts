@@ -51,6 +51,12 @@ export type EmbeddedPostgres = {
  */
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const home = await openClusterHome(options.dataDirectory);
+  if (!home.directory.startsWith(`${options.dataDirectory.path}/`)) {
+    options.log.info(
+      { file: home.directory },
+      'The database is outside of the data directory: back the two up together',
+    );
+  }
   const binaries = await openBinaries(home);
   const cluster = await openCluster(home, binaries);
   // Before the socket directory is claimed, which an orphan would still be using.

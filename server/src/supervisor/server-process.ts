@@ -29,8 +29,9 @@ const markVariable = '_GATELODGE_SERVER_OF';
 /**
  * Starts the server with a channel to us: its end (`disconnect`) tells the server that its supervisor is gone.
  *
- * The environment gets the service's database URL and loses the owner's: whoever takes over the serving process finds
- * no credential there that row-level security does not bind.
+ * The environment gets the service's database URL and loses the owner's, which the server has no use for: so that one
+ * does not get out with a dump of the environment or of the settings. It is no wall: the server runs as the same user
+ * as we do, and whoever takes it over can read what that user can, our environment and the data directory included.
  */
 export async function spawnServer(options: {
   command: readonly string[];

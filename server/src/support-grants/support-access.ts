@@ -85,7 +85,7 @@ export async function enterAccount(
  *
  * A read that fails is rolled back with its event: it has shown nothing.
  *
- * @throws internal_error when `read` writes
+ * @throws not_found when the grant has ended since it was found; internal_error when `read` writes
  */
 export async function readByGrant<T>(
   tx: Transaction,

@@ -3,7 +3,7 @@ import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Customer, createCustomer } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer, TestClock } from '../../test/harness/server.ts';
-import { grantSupport } from '../../test/harness/support.ts';
+import { grantSupport, readIn } from '../../test/harness/support.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
 
 const clock = new TestClock('2026-11-21T12:10:00.000Z');
@@ -17,6 +17,31 @@ afterAll(async () => {
 let customer: Customer;
 beforeEach(async () => {
   customer = await createCustomer(server);
+});
+
+/** Sessions that wait for a lock. */
+async function countWaiting(): Promise<number> {
+  const [row] = await rows.query<{ count: number }>(
+    `select count(*)::int as count from pg_stat_activity
+     where wait_event_type = 'Lock' and datname = current_database()`,
+  );
+  return row!.count;
+}
+
+describe('a read that waits for a revocation under way', () => {
+  // The attack: support reads in the moment in which the account takes its grant back.
+  test('finds nothing, and no use is told of after the revocation', async () => {
+    const id = await grantSupport(customer.api);
+    await rows.query('begin');
+    await rows.query('update support_grants set revoked_at = now() where id = $1', [id]);
+    const reading = readIn(server.operator.api, customer.id);
+    await expect.poll(countWaiting).toBe(1);
+    await rows.query('commit');
+    const { status, body } = await reading;
+    expect([status, body.code]).toEqual([404, 'not_found']);
+    const used = "select from events where account_id = $1 and type = 'support-grant.used'";
+    expect(await rows.query(used, [customer.id])).toEqual([]);
+  });
 });
 
 describe('the look-up before the account is known', () => {

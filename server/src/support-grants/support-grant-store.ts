@@ -106,7 +106,10 @@ export async function findActiveGrant(
 
 /**
  * Says whether this is the grant's first use in its hour (UTC). One guarded statement: of reads that come at once the
- * first to commit is told so, the others wait for it and are not.
+ * first to commit is told so, the others wait for it and are not. It waits for a revocation under way as well, and then
+ * there is nothing left to use: no use is told of after the revocation.
+ *
+ * @throws not_found when the grant has ended since it was found
  */
 export async function isFirstUseOfHour(tx: Transaction, grant: ActiveGrant, now: Date): Promise<boolean> {
   const hour = new Date(Math.floor(now.getTime() / hourMs) * hourMs);
@@ -115,8 +118,21 @@ export async function isFirstUseOfHour(tx: Transaction, grant: ActiveGrant, now:
     .set({ last_used_hour: hour })
     .where('account_id', '=', grant.accountId)
     .where('id', '=', grant.id)
+    .where('revoked_at', 'is', null)
+    .where('expires_at', '>', now)
     .where((eb) => eb.or([eb('last_used_hour', 'is', null), eb('last_used_hour', '<', hour)]))
     .returning('id')
     .executeTakeFirst();
-  return row !== undefined;
+  if (row !== undefined) return true;
+  // A statement of its own, so that it sees what the one before may have waited for.
+  const active = await tx
+    .selectFrom('support_grants')
+    .select('id')
+    .where('account_id', '=', grant.accountId)
+    .where('id', '=', grant.id)
+    .where('revoked_at', 'is', null)
+    .where('expires_at', '>', now)
+    .executeTakeFirst();
+  if (active === undefined) throw new AppError('not_found');
+  return false;
 }

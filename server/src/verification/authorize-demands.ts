@@ -38,10 +38,7 @@ export function parseDemands(query: string, profile: KeyProfile): AuthorizeDeman
       }
       scopes.push(...asked);
     } else if (name === 'environment') {
-      const named = environments.find(
-        (candidate) =>
-          candidate === value || profile.environments[candidate].label.toLowerCase() === value.toLowerCase(),
-      );
+      const named = environmentNamed(value, profile);
       if (named === undefined)
         return { refusal: 'invalid_request', message: 'environment: use live or sandbox' };
       // A gateway that passes its caller's query along must not let the caller overrule it.
@@ -59,4 +56,13 @@ export function parseDemands(query: string, profile: KeyProfile): AuthorizeDeman
     }
   }
   return { scopes, environment, status };
+}
+
+/** The names come first, over both: whatever a profile calls its environments, `live` demands a live key. */
+function environmentNamed(value: string, profile: KeyProfile): Environment | undefined {
+  const lower = value.toLowerCase();
+  return (
+    environments.find((candidate) => candidate === value) ??
+    environments.find((candidate) => profile.environments[candidate].label.toLowerCase() === lower)
+  );
 }

@@ -1,13 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { findCredentials } from '../authentication/credentials.ts';
 import { writeAnswer } from '../edge/answer.ts';
-import { corsHeaders } from '../edge/cors.ts';
+import { corsHeaders, mayPageRead } from '../edge/cors.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
 import { environmentLabel, type KeyProfile } from '../key-profiles/key-profile.ts';
 import { type AuthorizeDemands, type BadDemand, parseDemands } from './authorize-demands.ts';
-import { decide } from './decide.ts';
+import { decide, refusalBeforeTenant } from './decide.ts';
 import type { DecisionCounters } from './decision-counters.ts';
 import { environmentHeader, environmentOfUnknownKey } from './environment-header.ts';
 import type { Freshness } from './freshness.ts';
@@ -70,11 +70,13 @@ export class AuthorizeEndpoint {
     const outcome: Outcome =
       'refusal' in demands
         ? { refusal: demands.refusal, key: null, secret: null }
-        : await this.#decide(request, info, issuer, demands).catch(unavailableOutcome);
+        : await this.#decide(request, info, issuer, demands).catch((error: unknown) =>
+            unavailableOutcome(error, null),
+          );
     headers.push(
       ...corsHeaders(
         request.headers.origin,
-        outcome.refusal !== 'origin_not_allowed',
+        outcome.key === null || mayPageRead(outcome.key, request.headers.origin),
         issuer.profile.environment_header,
       ),
       'X-Request-Id',
@@ -120,20 +122,27 @@ export class AuthorizeEndpoint {
     const tenantHeader = issuer.profile.tenant_header;
     const given = tenantHeader === null ? undefined : headers[tenantHeader.name.toLowerCase()];
     const tenantName = given === undefined || given === '' ? undefined : String(given);
+    const { environment, scopes } = demands;
+    // What is refused without the tenant is refused without a look-up of it, and so also while Postgres is away.
+    const namesTenant =
+      tenantName !== undefined && refusalBeforeTenant(key, environment, this.#deps.nowMs()) === null;
+    let tenant: OrganizationRecord | 'unknown' | null = null;
+    try {
+      if (namesTenant) tenant = (await this.#deps.keys.findTenant(issuer.id, tenantName)) ?? 'unknown';
+    } catch (error) {
+      return unavailableOutcome(error, key);
+    }
     const decision = decide(
       key,
       {
         origin: headers.origin,
         hasBrowserHeaders: headers.origin !== undefined || headers['sec-fetch-site'] !== undefined,
         ip: info.ip,
-        tenant:
-          tenantName === undefined
-            ? null
-            : ((await this.#deps.keys.findTenant(issuer.id, tenantName)) ?? 'unknown'),
+        tenant,
         tenantGiven: tenantName !== undefined,
         tenantRequired: tenantHeader?.required === true,
-        environment: demands.environment,
-        scopes: demands.scopes,
+        environment,
+        scopes,
       },
       this.#deps.nowMs(),
     );
@@ -203,10 +212,10 @@ export class AuthorizeEndpoint {
   }
 }
 
-/** While Postgres is away the issuer may be known and the key not: that too is said in the issuer's dialect. */
-function unavailableOutcome(error: unknown): Outcome {
+/** While Postgres is away the issuer may be known and the key or its tenant not: that too is said in the issuer's dialect. */
+function unavailableOutcome(error: unknown, key: KeyRecord | null): Outcome {
   if (!(error instanceof AppError) || error.code !== 'unavailable') throw error;
-  return { refusal: 'unavailable', key: null, secret: null };
+  return { refusal: 'unavailable', key, secret: null };
 }
 
 /** How a 401 says where the key belongs (RFC 9110 §11.6.1). */

@@ -299,6 +299,15 @@ describe('scopes', () => {
     expect(effectiveScopes(operatorKey)).toEqual(managementPermissions);
   });
 
+  // Attack: a gateway believes the scopes that it is told, and the operator's sandbox key is told it may manage accounts.
+  test('what only the operator may do is no permission of its sandbox keys, nor of any issuer’s key', () => {
+    const operator = { ...account, isOperator: true };
+    const customer = effectiveScopes(accountKey);
+    expect(customer).not.toContain('gatelodge.accounts:write');
+    expect(effectiveScopes({ ...accountKey, account: operator, environment: 'sandbox' })).toEqual(customer);
+    expect(effectiveScopes({ ...issuerKey, account: operator, scopes: null })).toEqual([]);
+  });
+
   test("no list on an issuer's or an organization's key is no scope", () => {
     expect(effectiveScopes({ ...issuerKey, scopes: [] })).toEqual([]);
     expect(effectiveScopes({ ...issuerKey, scopes: null })).toEqual([]);

@@ -3,7 +3,7 @@ import { isOriginAllowed } from '../api-keys/origins.ts';
 import type { BrowserPolicy, Environment } from '../key-profiles/key-profile.ts';
 import { presets } from '../key-profiles/presets.ts';
 import { permissionsOfAccount } from '../scopes/scope.ts';
-import type { AccountRecord, KeyRecord, OrganizationRecord } from './records.ts';
+import type { KeyRecord, OrganizationRecord } from './records.ts';
 import type { RefusalCode } from './refusals.ts';
 
 /** What a decision looks at besides the key; what is left out was not part of the request. */
@@ -75,11 +75,8 @@ const allOfOperator: readonly string[] = Object.freeze([...permissionsOfAccount(
  * @param nowMs milliseconds since 1970; a key has expired from its `expiresAtMs` on
  */
 export function decide(record: KeyRecord, request: DecisionRequest, nowMs: number): Decision {
-  const dead = refusalOfKey(record, nowMs);
-  if (dead !== null) return refuse(dead, record.organization);
-  if (request.environment !== undefined && request.environment !== record.environment) {
-    return refuse('wrong_environment', record.organization);
-  }
+  const early = refusalBeforeTenant(record, request.environment, nowMs);
+  if (early !== null) return refuse(early, record.organization);
   const tenant = namedTenant(record, request);
   const organization = record.organization ?? tenant;
   const tenantRefusal = refusalOfTenant(request, tenant, organization);
@@ -108,23 +105,34 @@ export function effectiveScopes(record: KeyRecord): readonly string[] {
     if (scopes === null) return noScopes;
     return holdsAll(publishable, scopes) ? scopes : scopes.filter((scope) => publishable.includes(scope));
   }
-  return scopes ?? (record.issuer === null ? allPermissions(record.account) : noScopes);
+  return scopes ?? (record.issuer === null ? allPermissions(record) : noScopes);
 }
 
-function allPermissions(account: AccountRecord): readonly string[] {
-  return account.isOperator ? allOfOperator : allOfCustomer;
+/** Accounts are live data: a sandbox key has nothing to do with them, whoever holds it (as `toPrincipal` has it). */
+function allPermissions({ account, environment }: KeyRecord): readonly string[] {
+  return account.isOperator && environment === 'live' ? allOfOperator : allOfCustomer;
 }
 
 function refuse(refusal: DecisionRefusal, organization: OrganizationRecord | null): Decision {
   return { valid: false, refusal, organization };
 }
 
-function refusalOfKey(record: KeyRecord, nowMs: number): DecisionRefusal | null {
+/**
+ * The checks that come before the tenant's: the refusal of the first that fails, or null. Who has to wait for the tenant
+ * asks this first, so that a dead key costs no look-up and is refused as what it is even where none can be made.
+ *
+ * @param environment the one that the caller demands
+ */
+export function refusalBeforeTenant(
+  record: KeyRecord,
+  environment: Environment | undefined,
+  nowMs: number,
+): DecisionRefusal | null {
   if (record.status !== 'active') return record.status === 'disabled' ? 'disabled_key' : 'revoked_key';
   if (record.expiresAtMs !== null && nowMs >= record.expiresAtMs) return 'expired_key';
   if (record.account.status !== 'active') return 'account_suspended';
   if (record.issuer !== null && record.issuer.status !== 'active') return 'issuer_suspended';
-  return null;
+  return environment !== undefined && environment !== record.environment ? 'wrong_environment' : null;
 }
 
 /** The tenant that the request names, if the key may act for it; one that it may not is never named in an answer. */

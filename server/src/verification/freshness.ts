@@ -34,6 +34,7 @@ export class Freshness {
   readonly #clock: () => number;
   readonly #startedAtMs: number;
   #isReached = true;
+  #probedAtMs = Number.NEGATIVE_INFINITY;
   #probing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -70,7 +71,16 @@ export class Freshness {
     return this.mode;
   }
 
-  /** The same by what is known already, without waiting; for metrics, health and the warning of an answer. */
+  /**
+   * Whether Postgres is reached, as a probe of the last 250 ms has found. However many ask and however busy the pools
+   * are, that is at most four questions a second, and at most 300 ms to wait.
+   */
+  async reachesPostgres(): Promise<boolean> {
+    if (performance.now() - this.#probedAtMs >= probeIntervalMs) await this.#probeOnce();
+    return this.#isReached;
+  }
+
+  /** What `state` says, by what is known already, without waiting; for metrics, health and the warning of an answer. */
   get mode(): FreshnessMode {
     if (this.isFresh()) return 'fresh';
     if (this.#isReached) return 'read-through';
@@ -99,8 +109,10 @@ export class Freshness {
   }
 
   async #probeNow(): Promise<void> {
+    clearTimeout(this.#timer);
     const startedAtMs = performance.now();
     this.#isReached = await this.#probe.reaches(probeTimeoutMs);
+    this.#probedAtMs = performance.now();
     if (this.#isReached || this.#isClosed) return;
     // Also when nobody asks, so that the first who asks has an answer at once.
     const pauseMs = Math.max(0, startedAtMs + probeIntervalMs - performance.now());

@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type pg from 'pg';
 import { digestKeySecret, hasValidCheck } from '../api-keys/key-secret.ts';
 import { AppError } from '../errors.ts';
+import { ConcurrencyLimit } from '../limits/concurrency-limit.ts';
 import { callLookup } from '../postgres/lookup.ts';
 import { isUnavailable } from '../postgres/unavailable.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
@@ -14,10 +15,17 @@ import {
   toKeyRecord,
   toOrganizationRecord,
 } from './lookup-rows.ts';
-import type { RecordCache } from './record-cache.ts';
+import { OriginHints } from './origin-hints.ts';
+import { namesOfIssuer, namesOfKey, namesOfTenant, type RecordCache } from './record-cache.ts';
 import type { IssuerRecord, KeyRecord, OrganizationRecord } from './records.ts';
 
 const rememberedUnknowns = 10_000;
+
+/**
+ * What callers without a key may ask of Postgres: whether an issuer exists, and whether it has keys for an origin. Half
+ * of the look-ups' connections, so that a flood of made-up ids leaves the other half to those who have a key.
+ */
+const limitsOfStrangers = { concurrent: 2, waiting: 200, waitMs: 500 };
 
 interface Dependencies {
   pool: pg.Pool;
@@ -45,6 +53,11 @@ export class KeyDirectory {
   #readsPastMemory = 0;
   /** Digests and issuer ids that Postgres does not know. Both are random, so nobody can name one before it exists. */
   readonly #unknown = new LRUCache<string, true>({ max: rememberedUnknowns });
+  readonly #strangers = new ConcurrencyLimit(limitsOfStrangers);
+  readonly #originHints = new OriginHints((issuerId, candidates) =>
+    this.#strangers.run(() => this.#selectOrigin(issuerId, candidates)),
+  );
+  #epochOfHints = 0;
 
   constructor(deps: Dependencies) {
     this.#deps = deps;
@@ -77,24 +90,33 @@ export class KeyDirectory {
       held: () => this.#deps.cache.key(digest),
       load: () => this.#select<KeyRow & pg.QueryResultRow>('lookup_api_key', [Buffer.from(digest, 'hex')]),
       build: toKeyRecord,
+      namesOf: (record) => namesOfKey(digest, record),
       keep: (record, epoch) => this.#deps.cache.keepKey(digest, record, epoch),
       supersede: (record) => this.#deps.cache.supersedeKey(digest, record),
       remember: () => this.#unknown.set(digest, true),
     });
   }
 
-  /** The issuer of this id, or null when there is none. */
+  /**
+   * The issuer of this id, or null when there is none. Anybody may name one, so those that memory has never heard of
+   * are looked up few at a time.
+   *
+   * @throws unavailable (503) also where too many wait for that already
+   */
   findIssuer(id: string): IssuerRecord | null | Promise<IssuerRecord | null> {
     if (this.#deps.freshness.isFresh()) {
       const record = this.#deps.cache.issuer(id);
       if (record !== undefined) return record;
       if (this.#unknown.has(id)) return null;
     }
+    const held = () => this.#deps.cache.issuer(id);
+    const load = () => this.#select<IssuerRow & pg.QueryResultRow>('lookup_issuer', [id]);
     return this.#read({
       name: id,
-      held: () => this.#deps.cache.issuer(id),
-      load: () => this.#select<IssuerRow & pg.QueryResultRow>('lookup_issuer', [id]),
+      held,
+      load: () => (held() === undefined ? this.#strangers.run(load) : load()),
       build: toIssuerRecord,
+      namesOf: namesOfIssuer,
       keep: (record, epoch) => this.#deps.cache.keepIssuer(record, epoch),
       supersede: (record) => this.#deps.cache.supersedeIssuer(id, record),
       remember: () => this.#unknown.set(id, true),
@@ -115,28 +137,44 @@ export class KeyDirectory {
       held: () => this.#deps.cache.tenant(issuerId, name),
       load: () => this.#select<OrganizationRow & pg.QueryResultRow>('lookup_organization', [issuerId, name]),
       build: toOrganizationRecord,
+      namesOf: namesOfTenant,
       keep: (record, epoch) => this.#deps.cache.keepTenant(issuerId, name, record, epoch),
       supersede: (record) => this.#deps.cache.supersedeTenant(issuerId, name, record),
       remember: () => {},
     });
   }
 
-  /** Whether some usable key of the issuer may be used from this origin; for preflights. */
-  async mayUseOrigin(issuerId: string, candidates: readonly string[]): Promise<boolean> {
-    const row = await this.#select<{ lookup_origin_of_issuer: boolean }>('lookup_origin_of_issuer', [
-      issuerId,
-      candidates,
-    ]);
-    return row?.lookup_origin_of_issuer === true;
+  /**
+   * Whether some usable key of the issuer may be used from this origin; for preflights. Up to two seconds old where
+   * another node has made a key meanwhile.
+   *
+   * @throws unavailable (503) also where too many wait for such an answer already
+   */
+  mayUseOrigin(issuerId: string, candidates: readonly string[]): Promise<boolean> {
+    const { epoch } = this.#deps.cache;
+    if (epoch !== this.#epochOfHints) this.#originHints.clear();
+    this.#epochOfHints = epoch;
+    return this.#originHints.mayUse(issuerId, candidates);
+  }
+
+  /** This node has made a key, of which no notice tells. */
+  forgetOriginHints(): void {
+    this.#originHints.clear();
   }
 
   async #read<Row, T>(ask: Ask<Row, T>): Promise<T | null> {
     const { freshness } = this.#deps;
+    const arrivedAt = this.#deps.cache.epoch;
     const state = freshness.isFresh() ? 'fresh' : await freshness.state();
     if (state === 'unavailable') throw unavailable();
     if (state === 'stale') return ask.held() ?? Promise.reject(unavailable());
     try {
-      return await this.#loadOnce(ask, state === 'fresh');
+      for (;;) {
+        const read = this.#loadOnce(ask, state === 'fresh');
+        const found = await read.promise;
+        // The second time round at the latest: what is under way then began after the request came.
+        if (this.#mayAnswer(ask, read.epoch, found, arrivedAt)) return found;
+      }
     } catch (cause) {
       if (!isUnavailable(cause)) throw cause;
       // Postgres went away under the read. What memory holds serves on only once freshness says that it may.
@@ -147,15 +185,27 @@ export class KeyDirectory {
   }
 
   /**
-   * One read for all who ask at the same time. Who comes after a change does not join a read that began before it:
-   * its answer may be from before the change, and the caller may know that the change is done.
+   * Whether what a read found answers a request that may have come after the read began. The request may know of every
+   * change up to its arrival. A read that began no earlier has seen them all. An older one, which the request joined,
+   * has seen all that matter if nothing that its answer tells of has changed since it began; which things those are
+   * only the answer says, so this is asked afterwards. Of nothing found, only no change at all says so: a tenant's
+   * name, for one, may have come to be another organization's meanwhile.
    */
-  #loadOnce<Row, T>(ask: Ask<Row, T>, keepsResult: boolean): Promise<T | null> {
-    const epoch = this.#deps.cache.epoch;
+  #mayAnswer<Row, T>(ask: Ask<Row, T>, beganAt: number, found: T | null, arrivedAt: number): boolean {
+    if (beganAt >= arrivedAt) return true;
+    return found !== null && !this.#deps.cache.hasChangedSince(beganAt, ask.namesOf(found));
+  }
+
+  /**
+   * One read for all who ask at the same time, whatever else changes meanwhile: whoever writes a lot would otherwise
+   * multiply the reads for everybody's keys. Who joins asks `#mayAnswer` whether the answer is recent enough for it.
+   */
+  #loadOnce<Row, T>(ask: Ask<Row, T>, keepsResult: boolean): { epoch: number; promise: Promise<T | null> } {
+    const { epoch } = this.#deps.cache;
     const readsPastMemory = this.#readsPastMemory;
     const name = `${keepsResult} ${ask.name}`;
     const running = this.#inFlight.get(name);
-    if (running !== undefined && running.epoch === epoch) return running.promise as Promise<T | null>;
+    if (running !== undefined) return running as { epoch: number; promise: Promise<T | null> };
     const promise = ask
       .load()
       .then((row) => {
@@ -172,10 +222,19 @@ export class KeyDirectory {
         return readsPastMemory === this.#readsPastMemory ? ask.keep(record, epoch) : record;
       })
       .finally(() => {
-        if (this.#inFlight.get(name)?.promise === promise) this.#inFlight.delete(name);
+        this.#inFlight.delete(name);
       });
-    this.#inFlight.set(name, { epoch, promise });
-    return promise;
+    const begun = { epoch, promise };
+    this.#inFlight.set(name, begun);
+    return begun;
+  }
+
+  async #selectOrigin(issuerId: string, candidates: readonly string[]): Promise<boolean> {
+    const row = await this.#select<{ lookup_origin_of_issuer: boolean }>('lookup_origin_of_issuer', [
+      issuerId,
+      candidates,
+    ]);
+    return row?.lookup_origin_of_issuer === true;
   }
 
   async #select<Row extends pg.QueryResultRow>(lookup: string, values: unknown[]): Promise<Row | undefined> {
@@ -190,6 +249,8 @@ interface Ask<Row, T> {
   held(): T | undefined;
   load(): Promise<Row | undefined>;
   build(row: Row): T;
+  /** Every id (and digest) that the record tells of. */
+  namesOf(record: T): readonly (string | undefined)[];
   keep(record: T, epoch: number): T;
   /** Takes from memory what this read, made while memory could not be trusted, has shown to be out of date. */
   supersede(record: T | null): void;

@@ -1,11 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { findCredentials, type PresentedKey } from '../authentication/credentials.ts';
 import { writeAnswer } from '../edge/answer.ts';
-import { corsHeaders } from '../edge/cors.ts';
+import { corsHeaders, mayPageRead } from '../edge/cors.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import { allPresetKeyHeaders, presets } from '../key-profiles/presets.ts';
-import { decide } from './decide.ts';
+import { decide, refusalBeforeTenant } from './decide.ts';
 import type { DecisionCounters } from './decision-counters.ts';
 import { environmentHeader, environmentOfUnknownKey } from './environment-header.ts';
 import type { KeyDirectory } from './key-directory.ts';
@@ -67,11 +67,7 @@ export class MeEndpoint {
       this.#deps.nowMs(),
     );
     headers.push(
-      ...corsHeaders(
-        origin,
-        decision.valid || decision.refusal !== 'origin_not_allowed',
-        profile.environment_header,
-      ),
+      ...corsHeaders(origin, mayPageRead(key, origin), profile.environment_header),
       ...environmentHeader(profile, key.environment),
     );
     this.#deps.counters.count('me', decision.valid ? 'VALID' : refusals[decision.refusal].verifyCode);
@@ -88,6 +84,8 @@ export class MeEndpoint {
     const name = key.issuer?.profile.tenant_header?.name.toLowerCase();
     const given = name === undefined ? undefined : request.headers[name];
     if (key.issuer === null || given === undefined || given === '') return undefined;
+    // What is refused without the tenant is refused without a look-up of it, and so also while Postgres is away.
+    if (refusalBeforeTenant(key, undefined, this.#deps.nowMs()) !== null) return 'unknown';
     return (await this.#deps.keys.findTenant(key.issuer.id, String(given))) ?? 'unknown';
   }
 }

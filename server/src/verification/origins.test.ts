@@ -94,6 +94,36 @@ describe('a key', () => {
     },
   );
 
+  // Attack: a page on another origin tries keys that it has found, and reads from the refusals which of them lived.
+  test('hides every refusal from pages that it keeps out, not only the refusal of their origin', async () => {
+    const [revoked, disabled, alive, closed] = [
+      await withOrigins(['https://myapp.com']),
+      await withOrigins(['https://myapp.com']),
+      await withOrigins(['https://myapp.com']),
+      await withOrigins([], { browsers: 'deny' }),
+    ];
+    succeeded(await api.post(`${revoked.path}/revoke`));
+    succeeded(await api.post(`${disabled.path}/disable`));
+    const allowedOrigins = (key: TestKey, origin: string) =>
+      Promise.all(
+        ['/v1/me', '/v1/issuers', `/v1/authorize/${issuer.id}?environment=sandbox`].map(async (path) => {
+          const headers = path.includes('authorize')
+            ? { 'X-OTP-API-Key': key.secret }
+            : { Authorization: `Bearer ${key.secret}` };
+          const answer = await send(server.url + path, { headers: { ...headers, Origin: origin } });
+          return answer.headers['access-control-allow-origin'] ?? null;
+        }),
+      );
+    const none = [null, null, null];
+    for (const key of [revoked, disabled, alive, closed]) {
+      expect(await allowedOrigins(key, 'https://evil.example')).toEqual(none);
+    }
+    expect(await allowedOrigins(closed, 'https://myapp.com')).toEqual(none);
+    for (const key of [revoked, disabled, alive]) {
+      expect(await allowedOrigins(key, 'https://myapp.com')).toEqual(none.map(() => 'https://myapp.com'));
+    }
+  });
+
   test('takes a change of its origins with the next request', async () => {
     const key = await withOrigins(['https://old.example']);
     expect(await outcome(key, 'https://old.example')).toBe(200);

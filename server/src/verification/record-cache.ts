@@ -1,5 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { LRUCache } from 'lru-cache';
+import { RecentChanges } from './recent-changes.ts';
+import { weightOfIssuer, weightOfKey } from './record-weight.ts';
 import type { AccountRecord, IssuerRecord, KeyRecord, OrganizationRecord } from './records.ts';
 import { TwoGenerationMap } from './two-generation-map.ts';
 
@@ -7,6 +9,15 @@ import { TwoGenerationMap } from './two-generation-map.ts';
 export type RecordChange =
   | { kind: 'api-key'; digest: string }
   | { kind: 'organization' | 'issuer' | 'account'; id: string };
+
+/** A read lasts 700 ms at the most, and no node commits as many changes in that time. */
+const rememberedChanges = 10_000;
+
+/** What a key may take on average; a node holds fewer keys where they take more. */
+const bytesPerKey = 1024;
+
+/** A key as it is held, with what it takes of the memory there is for keys. */
+type HeldKey = KeyRecord & { readonly weight: number };
 
 type Shared = AccountRecord | IssuerRecord | OrganizationRecord;
 
@@ -16,30 +27,49 @@ type Shared = AccountRecord | IssuerRecord | OrganizationRecord;
  * A shared record that has changed is marked stale and dropped; a key that still points at it counts as not held, so
  * one suspension reaches a million keys without touching them.
  *
- * The epoch guards fills: a fill notes it before its read and keeps nothing if it has moved since, because what it
- * read may be from before the change. Bounded: the least recently used records go, and a shared record that goes is
- * marked stale too, since no later change could find it.
+ * The epoch guards fills: a fill notes it before its read and keeps nothing if the key it read, or anything above it,
+ * has changed since, because what it read may be from before the change. What changes elsewhere is no reason: one
+ * customer's writes must not keep another's keys out of memory.
+ *
+ * Bounded by number and by weight: the least recently used records go, and a shared record that goes is marked stale too, since no later
+ * change could find it.
  */
 export class RecordCache {
-  #epoch = 0;
-  readonly #keys: TwoGenerationMap<KeyRecord>;
+  readonly #changes = new RecentChanges(rememberedChanges);
+  readonly #keys: TwoGenerationMap<HeldKey>;
   readonly #accounts: LRUCache<string, AccountRecord>;
   readonly #issuers: LRUCache<string, IssuerRecord>;
   readonly #organizations: LRUCache<string, OrganizationRecord>;
   /** Tenants by issuer and the name that a request used for them: `issuerId organizationId-or-externalId`. */
   readonly #tenants: LRUCache<string, OrganizationRecord>;
 
+  /** @param maxKeys how many keys there are at the most, of 1 KiB each on average */
   constructor(maxKeys: number) {
-    this.#keys = new TwoGenerationMap(maxKeys);
+    const maxBytes = maxKeys * bytesPerKey;
+    this.#keys = new TwoGenerationMap(maxKeys, { max: maxBytes, of: ({ weight }) => weight });
     this.#accounts = sharedCache(maxKeys);
-    this.#issuers = sharedCache(maxKeys);
+    const maxIssuerBytes = Math.ceil(maxBytes / 4);
+    this.#issuers = sharedCache(maxKeys, {
+      maxSize: maxIssuerBytes,
+      // One too heavy to be held would be used on unheld, where no change would find it.
+      sizeCalculation: (issuer) => Math.min(weightOfIssuer(issuer), maxIssuerBytes),
+    });
     this.#organizations = sharedCache(maxKeys);
     this.#tenants = new LRUCache({ max: maxKeys });
   }
 
   /** Moves with every change and flush. */
   get epoch(): number {
-    return this.#epoch;
+    return this.#changes.epoch;
+  }
+
+  /**
+   * Whether what a read that began at `epoch` found may be from before a change.
+   *
+   * @param names every id that the read's answer tells of, and the digest of a key
+   */
+  hasChangedSince(epoch: number, names: readonly (string | undefined)[]): boolean {
+    return this.#changes.hasChangedSince(epoch, names);
   }
 
   get size(): number {
@@ -65,32 +95,35 @@ export class RecordCache {
     return record === undefined || record.isStale ? undefined : record;
   }
 
-  /** Keeps a key that was read at `epoch`, unless something has changed since. Answers the record to use. */
+  /** Keeps a key that was read at `epoch`, unless it or what is above it has changed since. Answers the record to use. */
   keepKey(digest: string, read: KeyRecord, epoch: number): KeyRecord {
-    if (epoch !== this.#epoch) return read;
+    if (this.hasChangedSince(epoch, namesOfKey(digest, read))) return read;
     const account = this.#share(this.#accounts, read.account);
+    const heldIssuer = read.issuer && this.#issuers.peek(read.issuer.id);
     const issuer = read.issuer && this.#shareIssuer(read.issuer, account);
+    // Who brings an issuer along pays for it too: a key holds on to an issuer that has had to go.
+    const weight = weightOfKey(read) + (issuer && issuer !== heldIssuer ? weightOfIssuer(issuer) : 0);
     const organization = read.organization && this.#share(this.#organizations, read.organization);
-    const record: KeyRecord = { ...read, account, issuer, organization };
+    const record: HeldKey = { ...read, account, issuer, organization, weight };
     this.#keys.set(digest, record);
     return record;
   }
 
   keepIssuer(read: IssuerRecord, epoch: number): IssuerRecord {
-    if (epoch !== this.#epoch) return read;
+    if (this.hasChangedSince(epoch, namesOfIssuer(read))) return read;
     return this.#shareIssuer(read, this.#share(this.#accounts, read.account));
   }
 
   keepTenant(issuerId: string, name: string, read: OrganizationRecord, epoch: number): OrganizationRecord {
-    if (epoch !== this.#epoch) return read;
+    if (this.hasChangedSince(epoch, namesOfTenant(read))) return read;
     const record = this.#share(this.#organizations, read);
     this.#tenants.set(`${issuerId} ${name}`, record);
     return record;
   }
 
-  /** Forgets what has changed; from here on no fill that began earlier is kept. */
+  /** Forgets what has changed; from here on no fill of it that began earlier is kept. */
   forget(change: RecordChange): void {
-    this.#epoch++;
+    this.#changes.note(change.kind === 'api-key' ? change.digest : change.id);
     if (change.kind === 'api-key') this.#keys.delete(change.digest);
     else if (change.kind === 'organization') this.#organizations.delete(change.id);
     else if (change.kind === 'issuer') this.#issuers.delete(change.id);
@@ -104,7 +137,8 @@ export class RecordCache {
    */
   supersedeKey(digest: string, read: KeyRecord | null): void {
     const held = this.#keys.peek(digest);
-    if (held !== undefined && !isDeepStrictEqual(held, read)) this.forget({ kind: 'api-key', digest });
+    if (held !== undefined && !isDeepStrictEqual(asRead(held), read))
+      this.forget({ kind: 'api-key', digest });
     if (read === null) return;
     if (read.issuer !== null) this.supersedeIssuer(read.issuer.id, read.issuer);
     else this.#supersedeAccount(read.account);
@@ -122,6 +156,8 @@ export class RecordCache {
     if (held !== undefined && !isDeepStrictEqual(held, read))
       this.forget({ kind: 'organization', id: held.id });
     if (read !== null) this.#supersedeOrganization(read);
+    // Asked for by its id and gone: keys of it may be held though nobody has called it by that name before.
+    else if (this.#organizations.peek(name) !== undefined) this.forget({ kind: 'organization', id: name });
   }
 
   #supersedeAccount(read: AccountRecord): void {
@@ -137,7 +173,7 @@ export class RecordCache {
 
   /** Forgets everything: the node can't know what it has missed. */
   flush(): void {
-    this.#epoch++;
+    this.#changes.noteAll();
     this.#keys.clear();
     this.#accounts.clear();
     this.#issuers.clear();
@@ -161,10 +197,32 @@ export class RecordCache {
   }
 }
 
+/** What a key's record tells of. None of it ever moves under another parent, so this is also what the row told of. */
+export function namesOfKey(digest: string, { account, issuer, organization }: KeyRecord) {
+  return [digest, account.id, issuer?.id, organization?.id];
+}
+
+export function namesOfIssuer({ id, account }: IssuerRecord) {
+  return [id, account.id];
+}
+
+/** A name leads from one organization to another only by a change of the first. */
+export function namesOfTenant({ id, issuerId }: OrganizationRecord) {
+  return [id, issuerId];
+}
+
+function asRead({ weight, ...record }: HeldKey): KeyRecord {
+  return record;
+}
+
 /** Whatever leaves it (deleted, evicted, replaced, cleared) is stale from then on. */
-function sharedCache<T extends Shared>(max: number): LRUCache<string, T> {
+function sharedCache<T extends Shared>(
+  max: number,
+  bySize: { maxSize?: number; sizeCalculation?: (record: T) => number } = {},
+): LRUCache<string, T> {
   return new LRUCache<string, T>({
     max,
+    ...bySize,
     dispose: (record) => {
       record.isStale = true;
     },

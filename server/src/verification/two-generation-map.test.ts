@@ -26,6 +26,27 @@ describe('TwoGenerationMap', () => {
     expect([96, 97, 98, 99].map((index) => map.peek(String(index)))).toEqual([96, 97, 98, 99]);
   });
 
+  // Attack: a customer fills the memory of a node with a few keys that are as heavy as a key can be.
+  it('holds fewer of what is heavy, and never more weight than its maximum and the two that went beyond', () => {
+    const weighing = { max: 1000, of: (weight: number) => weight };
+    const map = new TwoGenerationMap<number>(100, weighing);
+    const held = new Map<string, number>();
+    const weightHeld = () => [...held.keys()].reduce((sum, key) => sum + (map.peek(key) ?? 0), 0);
+    fc.assert(
+      fc.property(fc.array(fc.nat(300), { maxLength: 100 }), (weights) => {
+        for (const [index, weight] of weights.entries()) {
+          held.set(String(index % 40), weight + 1);
+          map.set(String(index % 40), weight + 1);
+          if (index % 7 === 0) map.delete(String((index * 3) % 40));
+          map.get(String((index * 5) % 40));
+          expect(weightHeld()).toBeLessThanOrEqual(1000 + 2 * 301);
+        }
+      }),
+    );
+    for (let index = 0; index < 10; index++) map.set(String(index), 5000);
+    expect(map.size).toBeLessThanOrEqual(2);
+  });
+
   it('answers what a plain map does, or nothing', () => {
     const command = fc.record({ kind: fc.constantFrom('set', 'get', 'delete', 'clear'), key: fc.nat(20) });
     fc.assert(

@@ -8,8 +8,14 @@ let server: TestServer;
 let proxy: PostgresProxy;
 /** A node on the same database that has lost Postgres. */
 let cutOff: TestServer;
-const held: { issuer: TestIssuer; known: TestKey; unknown: TestKey; body: string; contentType: string }[] =
-  [];
+const held: {
+  issuer: TestIssuer;
+  known: TestKey;
+  revoked: TestKey;
+  unknown: TestKey;
+  body: string;
+  contentType: string;
+}[] = [];
 
 const dialects = {
   nested: '{"error":{"code":"unavailable","message":"Try again shortly","type":"api_error"}}',
@@ -33,10 +39,13 @@ beforeAll(async () => {
         error_format: dialect,
       })
     ).at(cutOff);
-    const [known, unknown] = [await issuer.createKey(), await issuer.createKey()];
+    const known = await issuer.createKey({ restrictions: { origins: ['https://a.example'] } });
+    const [revoked, unknown] = [await issuer.createKey(), await issuer.createKey()];
+    expect((await server.operator.api.post(`${revoked.path}/revoke`)).status).toBe(200);
     expect((await issuer.authorize({ 'X-API-Key': known.secret })).status).toBe(200);
+    expect((await issuer.authorize({ 'X-API-Key': revoked.secret })).status).toBe(401);
     const contentType = dialect === 'problem' ? 'application/problem+json' : 'application/json';
-    held.push({ issuer, known, unknown, body, contentType });
+    held.push({ issuer, known, revoked, unknown, body, contentType });
   }
   expect((await verify(held[0]!.known)).body.code).toBe('VALID');
   await proxy.refuse();
@@ -102,6 +111,28 @@ describe('while Postgres is away', () => {
         expectNoHeaderTwice(answer);
       }
     }
+  });
+
+  // Attack: whoever holds a revoked key names tenants that nobody has heard of, each of them a look-up, and is told
+  // "try again shortly" while Postgres is away.
+  test('a dead key that memory holds is refused as such, whatever tenant it names', async () => {
+    for (const { issuer, revoked } of held) {
+      const headers = { 'X-API-Key': revoked.secret, 'X-Tenant': 'nobody-yet' };
+      expect((await issuer.authorize(headers)).status).toBe(401);
+      const me = await send(`${cutOff.url}/v1/me`, { headers });
+      expect([me.status, me.body.code]).toEqual([401, 'revoked_key']);
+      expect((await verify(revoked, { tenant: 'nobody-yet' })).body.code).toBe('REVOKED');
+    }
+    const other = await verify(held[0]!.known, { tenant: 'nobody-yet', environment: 'sandbox' });
+    expect(other.body.code).toBe('WRONG_ENVIRONMENT');
+  });
+
+  // Attack: a page on an origin that the key's list keeps out reads from the 503 that the key lives.
+  test('a page that the key keeps out may not read the 503', async () => {
+    const { issuer, known } = held[0]!;
+    const headers = { 'X-API-Key': known.secret, 'X-Tenant': 'nobody-yet', Origin: 'https://evil.example' };
+    const answer = await issuer.authorize(headers);
+    expect([answer.status, answer.headers['access-control-allow-origin']]).toEqual([503, undefined]);
   });
 
   test('made-up keys are refused as ever, and missing ones', async () => {

@@ -68,6 +68,17 @@ describe('422: tells each member that is wrong', () => {
     }
   });
 
+  test('50 at most, and of a member’s name no more than one can read', async () => {
+    // Attack: a body of 256 KiB that is answered with megabytes, again and again.
+    const members = Object.fromEntries(Array.from({ length: 5000 }, (_, index) => [`m${index}`, 1]));
+    const many = await server.operator.api.post(path, members);
+    expect([many.status, many.body.errors.length]).toEqual([422, 50]);
+    const name = `${'x'.repeat(99)}😀${'y'.repeat(200_000)}`;
+    const long = await server.operator.api.post(path, { key: 'x', [name]: 1 });
+    expect(long.body.errors).toMatchObject([{ path: `${'x'.repeat(99)}\ufffd`, code: 'unknown_member' }]);
+    expect(long.text.length).toBeLessThan(2000);
+  });
+
   test('a body that is no object', async () => {
     for (const rawBody of ['null', '[]', '"x"', '1', 'true', '[{"key":"x"}]']) {
       const { status, body } = await server.operator.api.request('POST', path, { rawBody });

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { type FieldError, invalidFields } from '../errors.ts';
 import { isStorableText } from '../http/fields.ts';
+import { echoedName, maxErrors } from '../http/validation.ts';
 import type { Environment } from '../key-profiles/key-profile.ts';
 import { parseScope } from '../scopes/scope.ts';
 
@@ -22,7 +23,7 @@ const maxScopes = 100;
  * Checks the body of a verification. By hand rather than by schema, since this stands on the hot path; its contract
  * is declared beside it, and a test holds the two together.
  *
- * @throws invalid_request (422) with one entry for each member that is wrong
+ * @throws invalid_request (422) with one entry for each member that is wrong, at most 50
  */
 export function parseVerifyRequest(body: unknown): VerifyRequest {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
@@ -82,14 +83,14 @@ export function parseVerifyRequest(body: unknown): VerifyRequest {
         break;
       default:
         errors.push({
-          path: member,
+          path: echoedName(member),
           message: 'is not a member of this request; remove it',
           code: 'unknown_member',
         });
     }
   }
   if (!hasKey) errors.push({ path: 'key', message: 'is required', code: 'required' });
-  if (errors.length > 0) throw invalidFields(errors);
+  if (errors.length > 0) throw invalidFields(errors.slice(0, maxErrors));
   return request;
 }
 

@@ -5,7 +5,7 @@ import { readJsonBody } from '../edge/read-body.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import { presets } from '../key-profiles/presets.ts';
-import { type Decision, decide } from './decide.ts';
+import { type Decision, decide, refusalBeforeTenant } from './decide.ts';
 import type { DecisionCounters } from './decision-counters.ts';
 import { environmentHeader, environmentOfUnknownKey } from './environment-header.ts';
 import type { Freshness } from './freshness.ts';
@@ -70,6 +70,10 @@ export class VerifyEndpoint {
 
   #decide(subject: KeyRecord, asked: VerifyRequest): Decision | Promise<Decision> {
     if (asked.tenant === undefined || subject.issuer === null) return this.#decideFor(subject, asked, null);
+    // What is refused without the tenant is refused without a look-up of it, and so also while Postgres is away.
+    if (refusalBeforeTenant(subject, asked.environment, this.#deps.nowMs()) !== null) {
+      return this.#decideFor(subject, asked, null);
+    }
     const found = this.#deps.keys.findTenant(subject.issuer.id, asked.tenant);
     if (found instanceof Promise) return found.then((tenant) => this.#decideFor(subject, asked, tenant));
     return this.#decideFor(subject, asked, found);

@@ -37,29 +37,42 @@ async function endListeningConnections(): Promise<void> {
 // Attack: a key is stolen, its owner revokes it (or its tenant, issuer or account is suspended or deleted) on one node,
 // and the thief goes on at another one, whose way to Postgres is broken in one way or another.
 describe('a change made on one node holds on the other within a second', () => {
-  const faults: [string, () => unknown][] = [
-    ['nothing is wrong', () => {}],
-    ['Postgres ends the connections on which nodes listen', endListeningConnections],
-    ['the connection on which it listens hangs half-open', () => proxy.freezePresent('gatelodge changes')],
-    ['all of its connections hang half-open', () => proxy.freezePresent()],
-    ['it can listen no more', () => proxy.refuseOnly('gatelodge changes')],
+  const faults: [string, () => unknown, boolean][] = [
+    ['nothing is wrong', () => {}, false],
+    ['Postgres ends the connections on which nodes listen', endListeningConnections, false],
+    [
+      'the connection on which it listens hangs half-open',
+      () => proxy.freezePresent('gatelodge changes'),
+      false,
+    ],
+    ['all of its connections hang half-open', () => proxy.freezePresent(), true],
+    ['it can listen no more', () => proxy.refuseOnly('gatelodge changes'), false],
   ];
-  it.each(Array.from({ length: scaled(1, 10) }, () => faults).flat())('when %s', async (_name, breakIt) => {
-    const changes = await prepareChanges({ one: one.operator.api, other: other.operator.api });
-    const found = await makeAndWatch(changes, breakIt);
-    proxy.thaw();
-    outcomes.push(...found);
-    for (const outcome of found) {
-      expect(outcome).toMatchObject({ name: outcome.name, late: [] });
-      expect([200, 202, 204], outcome.name).toContain(outcome.status);
-      expect(outcome.asked, outcome.name).toBeGreaterThan(0);
-    }
-  });
+  it.each(Array.from({ length: scaled(1, 10) }, () => faults).flat())(
+    'when %s',
+    async (_name, breakIt, canBeCutOff) => {
+      const changes = await prepareChanges({ one: one.operator.api, other: other.operator.api });
+      const found = await makeAndWatch(changes, breakIt);
+      proxy.thaw();
+      outcomes.push(...found);
+      for (const outcome of found) {
+        const { name, late, stale } = outcome;
+        // Where a machine is so busy that not even a new connection answers in time, the node does not reach Postgres;
+        // then, and only then, it may go on with what it knew, and says so.
+        expect({ name, late: canBeCutOff ? late.slice(stale) : late }).toEqual({ name, late: [] });
+        expect([200, 202, 204], outcome.name).toContain(outcome.status);
+      }
+    },
+  );
 
   it('was tried with every kind of change', () => {
     expect(new Set(outcomes.map(({ name }) => name)).size).toBe(14);
     if (!isSoak) return;
     const slowest = Math.max(...outcomes.map(({ heldAfterMs }) => heldAfterMs));
-    console.log(`SOAK two nodes: ${outcomes.length} changes, slowest held after ${Math.round(slowest)} ms`);
+    const stale = outcomes.filter((outcome) => outcome.stale > 0).length;
+    console.log(
+      `SOAK two nodes: ${outcomes.length} changes, slowest held after ${Math.round(slowest)} ms, ` +
+        `${stale} by a node that said it did not reach Postgres`,
+    );
   });
 });

@@ -91,11 +91,18 @@ async function ask(
   }
   if (answer === null) return { answer, problems: request.mayBeCut ? [] : ['the connection was closed'] };
   if (answer.status >= 500) return { answer, problems: [`status ${answer.status}`] };
-  const asked = request.method === 'HEAD' ? { ...operation, method: 'HEAD' } : operation;
-  const problems = contract.problemsOf(asked, answer);
+  const problems = contract.problemsOf(operationAsked(operation, request), answer);
   if (problems.length > 0 && request.isElsewhere && isAnsweredElsewhere(request, answer))
     return { answer, problems: [] };
   return { answer, problems };
+}
+
+/** With another method the request may be for another operation of the same path; HEAD is GET without the content. */
+function operationAsked(operation: Operation, { method }: FuzzRequest): Operation {
+  const ofPath = (wanted: string) =>
+    contract.operations.find((other) => other.path === operation.path && other.method === wanted);
+  if (method === 'HEAD') return { ...(ofPath('GET') ?? operation), method };
+  return ofPath(method) ?? operation;
 }
 
 /** Where path or method are no longer the operation's, what no operation is answers in one of these ways. */
@@ -120,8 +127,9 @@ function isAnsweredElsewhere({ method }: FuzzRequest, { status, headers, text }:
   );
 }
 
-function endsSomething({ method, path }: Operation): boolean {
-  return method === 'DELETE' || /suspend|revoke|disable|key-profile/.test(path);
+/** Of what is suspended, disabled or revoked there is still something to be said. */
+function endsSomething({ method }: Operation): boolean {
+  return method === 'DELETE';
 }
 
 function describeFinding(

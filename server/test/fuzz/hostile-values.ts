@@ -47,7 +47,7 @@ export const hostileTexts: readonly string[] = [
     '{{7*7}}',
   ],
   ...[
-    '${jndi:ldap://x}',
+    `$${'{jndi:ldap://x}'}`,
     '<script>alert(1)</script>',
     '../../etc/passwd',
     'file:///etc/passwd',

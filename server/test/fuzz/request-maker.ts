@@ -369,8 +369,8 @@ function encodeQuery(text: string): string {
 
 /** Bytes of a header: UTF-8 for what is beyond latin1, and no line break, which would begin another header. */
 function wire(value: string): string {
-  const text = /[^\u0000-\u00ff]/.test(value) ? Buffer.from(value).toString('latin1') : value;
-  return text.replaceAll(/[\r\n]/g, ' ');
+  const isLatin1 = [...value].every((character) => character.charCodeAt(0) < 256);
+  return (isLatin1 ? value : Buffer.from(value).toString('latin1')).replaceAll(/[\r\n]/g, ' ');
 }
 
 function inChunks(body: Buffer): Buffer[] {

@@ -8,7 +8,7 @@ export interface Lookup {
 }
 
 /** What the background jobs of a server run, whatever its requests do. */
-const ofJobs = /lookup_deleting_accounts|expire_idempotency_records/;
+const ofJobs = /lookup_deleting_accounts|lookup_deleting_issuers|expire_idempotency_records/;
 
 /**
  * Writes down what a server sends to Postgres: the statements of its transactions, and its look-ups (of keys by
@@ -17,23 +17,13 @@ const ofJobs = /lookup_deleting_accounts|expire_idempotency_records/;
 export class SqlLog {
   readonly #server: TestServer;
   readonly #lookups: Lookup[] = [];
-  readonly #pool: pg.Pool;
-  readonly #query: pg.Pool['query'];
+  readonly #unwrap: (() => void)[];
   #statementsFrom = 0;
 
   constructor(server: TestServer) {
     this.#server = server;
-    this.#pool = server.running.services.pool;
-    this.#query = this.#pool.query;
-    this.#pool.query = ((...args: unknown[]) => {
-      const query = args[0] as string | { text: string; values?: unknown[] };
-      this.#lookups.push(
-        typeof query === 'string'
-          ? { text: query, values: [] }
-          : { text: query.text, values: query.values ?? [] },
-      );
-      return Reflect.apply(this.#query, this.#pool, args);
-    }) as pg.Pool['query'];
+    const { pool, lookupPool } = server.running.services;
+    this.#unwrap = [pool, lookupPool].map((each) => this.#listenTo(each));
     this.clear();
   }
 
@@ -55,6 +45,22 @@ export class SqlLog {
 
   /** Lets the server go on without. */
   close(): void {
-    this.#pool.query = this.#query;
+    for (const unwrap of this.#unwrap) unwrap();
+  }
+
+  #listenTo(pool: pg.Pool): () => void {
+    const ask = pool.query;
+    pool.query = ((...args: unknown[]) => {
+      const query = args[0] as string | { text: string; values?: unknown[] };
+      this.#lookups.push(
+        typeof query === 'string'
+          ? { text: query, values: [] }
+          : { text: query.text, values: query.values ?? [] },
+      );
+      return Reflect.apply(ask, pool, args);
+    }) as pg.Pool['query'];
+    return () => {
+      pool.query = ask;
+    };
   }
 }

@@ -1,0 +1,22 @@
+import { canonicalIp } from '../api-keys/ip-ranges.ts';
+import type { Principal } from '../authentication/principal.ts';
+import type { RequestInfo } from '../edge/request-info.ts';
+import { scrub } from '../logs/scrub.ts';
+import type { Actor } from './event.ts';
+
+const maxUserAgent = 512;
+
+/**
+ * The caller of an operation as its events name it. Address and User-Agent are what the client and the proxies wrote:
+ * what is no address is left out, and what looks like a secret (a key pasted into the wrong setting) is taken out.
+ */
+export function actorOf(principal: Pick<Principal, 'keyId'>, info: RequestInfo): Actor {
+  return {
+    type: 'api_key',
+    id: principal.keyId,
+    ip: canonicalIp(info.ip),
+    // Cut only then: half a secret would not look like one. The first cut keeps a hostile header from costing time.
+    user_agent:
+      info.userAgent === null ? null : scrub(info.userAgent.slice(0, 2 * maxUserAgent)).slice(0, maxUserAgent),
+  };
+}

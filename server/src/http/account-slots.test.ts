@@ -1,0 +1,29 @@
+import { expect, test } from 'vitest';
+import { AccountSlots } from './account-slots.ts';
+
+test('an account that takes all of its slots leaves the others theirs', async () => {
+  // The attack: one account sends slow searches until every connection of the pool waits for them.
+  const slots = new AccountSlots(10);
+  let running = 0;
+  let end = () => {};
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const flood = Array.from({ length: 50 }, () =>
+    slots.run('acc_greedy', () => {
+      running++;
+      return ended;
+    }),
+  );
+  expect(running).toBe(4);
+  expect(await slots.run('acc_other', () => Promise.resolve('served'))).toBe('served');
+  end();
+  await Promise.all(flood);
+  expect(running).toBe(50);
+});
+
+test('the smallest pool serves everybody still', async () => {
+  const slots = new AccountSlots(2);
+  const answers = [1, 2, 3].map((answer) => slots.run('acc_one', () => Promise.resolve(answer)));
+  expect(await Promise.all(answers)).toEqual([1, 2, 3]);
+});

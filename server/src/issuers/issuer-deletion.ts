@@ -1,0 +1,60 @@
+import { sql } from 'kysely';
+import { Periodic } from '../jobs/periodic.ts';
+import type { Log } from '../logs/log.ts';
+import type { Database } from '../postgres/database.ts';
+import { deleteRows, deleteSilently } from '../postgres/delete-rows.ts';
+
+const everyMs = 5000;
+const rowsAtOnce = 1000;
+
+interface DoomedIssuer {
+  id: string;
+  account_id: string;
+}
+
+/**
+ * The job that takes away what a deleted issuer has left: its keys, its organizations, and itself. What there is to do
+ * stands in the issuers, so it goes on after a crash and on whichever node gets there first.
+ *
+ * @param atOnce rows that one step deletes at most
+ */
+export function createIssuerDeletion(database: Database, log: Log, atOnce = rowsAtOnce): Periodic {
+  return new Periodic({
+    name: 'issuer deletion',
+    everyMs,
+    log,
+    async work() {
+      const { rows } = await sql<DoomedIssuer>`select id, account_id from lookup_deleting_issuers()`.execute(
+        database.lookups,
+      );
+      let hasMore = false;
+      for (const issuer of rows) hasMore = (await deleteSome(database, issuer, atOnce)) || hasMore;
+      return hasMore;
+    },
+  });
+}
+
+/** One step of bounded length. Answers whether this issuer needs another. */
+function deleteSome(database: Database, issuer: DoomedIssuer, atOnce: number): Promise<boolean> {
+  return database.withAccount(issuer.account_id, async (tx) => {
+    // Two nodes at the same rows would wait for each other.
+    const { rows } = await sql<{ ours: boolean }>`
+      select pg_try_advisory_xact_lock(hashtextextended('delete issuer ' || ${issuer.id}, 0)) as ours`.execute(
+      tx,
+    );
+    if (rows[0]?.ours !== true) return false;
+    await deleteSilently(tx);
+    const below = sql`account_id = ${issuer.account_id} and issuer_id = ${issuer.id}`;
+    const keys = await deleteRows(tx, 'api_keys', below, atOnce);
+    if (keys === atOnce) return true;
+    const organizations = await deleteRows(tx, 'organizations', below, atOnce - keys);
+    if (keys + organizations === atOnce) return true;
+    await tx
+      .deleteFrom('issuers')
+      .where('account_id', '=', issuer.account_id)
+      .where('id', '=', issuer.id)
+      .where('deleting', '=', true)
+      .execute();
+    return false;
+  });
+}
