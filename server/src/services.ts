@@ -27,7 +27,7 @@ import { VerifyEndpoint } from './verification/verify.ts';
  * Connections for the look-ups of verification alone, on top of the pool for requests of the management API: however
  * busy that one is, keys are verified and readiness is told.
  */
-const lookupConnections = 4;
+const lookupConnections = 6;
 
 /** Wall-clock time, so that tests can set it. */
 export interface Clock {

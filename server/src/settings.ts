@@ -220,14 +220,16 @@ export const settingsTable = [
     variable: 'GATELODGE_CACHE_KEYS',
     property: 'cacheKeys',
     default: '100000',
-    description: 'API keys that a node keeps in memory, about 400 bytes each (100 to 50000000).',
+    description:
+      'API keys that a node keeps in memory, about 400 bytes each; fewer where they take more than 1 KiB on average (100 to 50000000).',
     parser: parsers.wholeNumber(100, 50_000_000),
   },
   {
     variable: 'GATELODGE_DATABASE_POOL',
     property: 'databasePool',
     default: '10',
-    description: 'Postgres connections of one node for the management API (2 to 500); verifying keys takes up to 6 more.',
+    description:
+      'Postgres connections of one node for the management API (2 to 500); verifying keys takes up to 8 more.',
     parser: parsers.wholeNumber(2, 500),
   },
   {

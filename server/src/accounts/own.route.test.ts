@@ -42,7 +42,10 @@ test('403: the account is live data, which a sandbox key neither reads nor chang
   const { api } = await createCustomer(server);
   const sandbox = api.as(await createKey(api, '/v1/api-keys', { environment: 'sandbox' }));
   const before = await rows.snapshot();
-  for (const answer of [await sandbox.get('/v1/account'), await sandbox.patch('/v1/account', { name: 'x' })]) {
+  for (const answer of [
+    await sandbox.get('/v1/account'),
+    await sandbox.patch('/v1/account', { name: 'x' }),
+  ]) {
     expect([answer.status, answer.body.code]).toEqual([403, 'wrong_environment']);
     expect(answer.text).not.toContain('@');
   }

@@ -195,7 +195,7 @@ describe('a publishable key', () => {
 describe('the size of restrictions', () => {
   const manyOf = (count: number, entry: (number: number) => string) =>
     Array.from({ length: count }, (_, index) => entry(index + 1000));
-  const scopesOf = (length: number) => manyOf(length / 128, (n) => `${'s'.repeat(60)}:${'a'.repeat(62)}${n}`);
+  const scopesOf = (length: number) => manyOf(length / 128, (n) => `${'s'.repeat(62)}:${'a'.repeat(60)}${n}`);
 
   test('is at most 3 KiB of scopes', async () => {
     const [error, ...others] = await refused({ scopes: scopesOf(4096) });

@@ -17,6 +17,8 @@ export function actorOf(principal: Pick<Principal, 'keyId'>, info: RequestInfo):
     ip: canonicalIp(info.ip),
     // Cut only then: half a secret would not look like one. The first cut keeps a hostile header from costing time.
     user_agent:
-      info.userAgent === null ? null : scrub(info.userAgent.slice(0, 2 * maxUserAgent)).slice(0, maxUserAgent),
+      info.userAgent === null
+        ? null
+        : scrub(info.userAgent.slice(0, 2 * maxUserAgent)).slice(0, maxUserAgent),
   };
 }

@@ -53,9 +53,12 @@ describe('metadata', () => {
     },
   );
 
-  test.each([0, -1, 999_999_999_999_999, 0.000001, 123456789.123456, 1e2])('the number %d is taken', (number) => {
-    expect(metadataField.parse({ a: [number] })).toEqual({ a: [number] });
-  });
+  test.each([0, -1, 999_999_999_999_999, 0.000001, 123456789.123456, 1e2])(
+    'the number %d is taken',
+    (number) => {
+      expect(metadataField.parse({ a: [number] })).toEqual({ a: [number] });
+    },
+  );
 
   test('a number that JSON cannot hold is refused', () => {
     expect(takes(metadataField, JSON.parse('{"a":1e400}'))).toBe(false);

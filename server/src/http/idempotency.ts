@@ -108,7 +108,9 @@ function isOutdated(error: unknown): boolean {
   if (!(error instanceof AppError)) return false;
   if (error.code === 'external_id_taken') return true;
   const { code, errors = [] } = error;
-  return code === 'invalid_request' && errors.length > 0 && errors.every((each) => each.code === 'in_the_past');
+  return (
+    code === 'invalid_request' && errors.length > 0 && errors.every((each) => each.code === 'in_the_past')
+  );
 }
 
 /** An advisory lock rather than the row: the row of a request in flight is not visible to anyone yet. */

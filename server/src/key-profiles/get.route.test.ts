@@ -2,11 +2,12 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { createCustomer, withScopes } from '../../test/harness/customer.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { createKey, succeeded } from '../../test/harness/test-issuer.ts';
+import { findKeyProfile } from './key-profile-store.ts';
 import { presets } from './presets.ts';
 
 const server = await startTestServer();
 afterAll(() => server.close());
-const { api } = await createCustomer(server);
+const { api, id: accountId } = await createCustomer(server);
 const { id } = await api.create('/v1/issuers', { name: 'x' });
 const path = `/v1/issuers/${id}/key-profile`;
 
@@ -28,6 +29,14 @@ describe('200', () => {
 });
 
 describe('404', () => {
+  test('where the issuer is deleted between the look at it and the look at its profile', async () => {
+    const gone = 'i_0000000000000000000000000';
+    const { database } = server.running.services;
+    await expect(
+      database.withAccount(accountId, (tx) => findKeyProfile(tx, accountId, gone)),
+    ).rejects.toThrow(expect.objectContaining({ code: 'not_found' }));
+  });
+
   test('under a live issuer for a sandbox key', async () => {
     const sandbox = api.as(await createKey(api, '/v1/api-keys', { environment: 'sandbox' }));
     expect((await sandbox.get(path)).status).toBe(404);

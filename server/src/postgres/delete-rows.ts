@@ -12,7 +12,7 @@ export async function deleteSilently(tx: Transaction): Promise<void> {
 /**
  * Deletes rows that match, at most so many, so that a statement stays far from its timeout.
  *
- * @returns how many; fewer than `most` when none are left
+ * @returns how many it found; fewer than `most` when none are left
  */
 export async function deleteRows(
   tx: Transaction,
@@ -20,11 +20,15 @@ export async function deleteRows(
   matches: RawBuilder<unknown>,
   most: number,
 ): Promise<number> {
-  const from = sql.table(table);
-  const { rows } = await sql<{ deleted: number }>`
-    with gone as (
-      delete from ${from} where ${matches} and ctid = any (array(select ctid from ${from} where ${matches} limit ${most}))
-      returning 1
-    ) select count(*)::int as deleted from gone`.execute(tx);
-  return rows[0]?.deleted ?? 0;
+  // Two statements: with the rows' places as a value, Postgres goes to them straight. Were they a subquery, it might
+  // look for each of them among all rows of the account, as it did where its statistics were behind.
+  const found = await sql<{ place: string }>`
+    select ctid::text as place from ${sql.table(table)} where ${matches} limit ${most}`.execute(tx);
+  const places = found.rows.map(({ place }) => place);
+  if (places.length === 0) return 0;
+  // A place may hold another row by now, so the condition is asked again. A row that has moved meanwhile counts too:
+  // fewer than `most` has to mean that none were left to find.
+  await sql`
+    delete from ${sql.table(table)} where ctid = any (${places}::tid[]) and ${matches}`.execute(tx);
+  return places.length;
 }

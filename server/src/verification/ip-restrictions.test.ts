@@ -126,6 +126,9 @@ describe('behind trusted proxies', () => {
     ['0:0:0:0:0:ffff:203.0.113.7'],
     ['0:0:0:0:0:ffff:cb00:7107'],
     ['0000:0000:0000:0000:0000:ffff:cb00:7107'],
+    // Some proxies, such as Azure's, write the client's port as well.
+    ['203.0.113.7:4711'],
+    ['[::ffff:203.0.113.7]:4711'],
   ])('IPv4 written %s is one address', async (spelling) => {
     expect(await statusAt(proxied, await forAddresses('203.0.113.7'), spelling)).toBe(200);
     expect(await statusAt(proxied, await forAddresses('203.0.113.0/24'), spelling)).toBe(200);
@@ -145,6 +148,8 @@ describe('behind trusted proxies', () => {
     ['2001:db8::0:a:1'],
     ['2001:db8::0.10.0.1'],
     ['2001:db8:0:0::a:1'],
+    ['[2001:db8::a:1]'],
+    ['[2001:db8::a:1]:4711'],
   ])('IPv6 written %s is one address', async (spelling) => {
     expect(await statusAt(proxied, await forAddresses('2001:db8::a:1'), spelling)).toBe(200);
     expect(await statusAt(proxied, await forAddresses('2001:db8::/64'), spelling)).toBe(200);
@@ -153,7 +158,7 @@ describe('behind trusted proxies', () => {
 
   test('what is no address is in no range, however much it looks like one', async () => {
     const key = await forAddresses('0.0.0.0/0', '::/0');
-    for (const forwarded of ['unknown', '203.0.113', '3405803783', '0xcb007107', '203.0.113.7:4711', '_x']) {
+    for (const forwarded of ['unknown', '203.0.113', '3405803783', '0xcb007107', '203.0.113.7:x', '_x']) {
       expect([forwarded, await statusAt(proxied, key, forwarded)]).toEqual([forwarded, 403]);
     }
     expect(await statusAt(proxied, key, '203.0.113.7')).toBe(200);

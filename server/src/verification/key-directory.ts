@@ -22,8 +22,8 @@ import type { IssuerRecord, KeyRecord, OrganizationRecord } from './records.ts';
 const rememberedUnknowns = 10_000;
 
 /**
- * What callers without a key may ask of Postgres: whether an issuer exists, and whether it has keys for an origin. Half
- * of the look-ups' connections, so that a flood of made-up ids leaves the other half to those who have a key.
+ * What callers without a key may ask of Postgres: whether an issuer exists, and whether it has keys for an origin. Two
+ * of the look-ups' connections, so that a flood of made-up ids leaves the others to those who have a key.
  */
 const limitsOfStrangers = { concurrent: 2, waiting: 200, waitMs: 500 };
 

@@ -1,18 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { routes } from '../src/app.ts';
-import { migrateDatabase } from '../src/postgres/migrate.ts';
-import { secretPurposes } from '../src/secrets/secret-purpose.ts';
-import { silentLog } from '../src/supervisor/log.ts';
-import { ApiClient } from './harness/api-client.ts';
-import { startTestCluster, type TestCluster } from './harness/cluster.ts';
-import type { TestDatabase } from './harness/database.ts';
-import { type Find, Needles } from './harness/needles.ts';
-import { ApiContract, type Operation } from './harness/openapi.ts';
-import { type RawAnswer, type RawRequest, send } from './harness/raw-http.ts';
-import { startTestServer, type TestServer } from './harness/server.ts';
-import { createTenant, type Tenant } from './harness/tenant.ts';
+import { routes } from '../../src/app.ts';
+import { migrateDatabase } from '../../src/postgres/migrate.ts';
+import { secretPurposes } from '../../src/secrets/secret-purpose.ts';
+import { silentLog } from '../../src/supervisor/log.ts';
+import { ApiClient } from '../harness/api-client.ts';
+import { startTestCluster, type TestCluster } from '../harness/cluster.ts';
+import type { TestDatabase } from '../harness/database.ts';
+import { type Find, Needles } from '../harness/needles.ts';
+import { ApiContract, type Operation } from '../harness/openapi.ts';
+import { type RawAnswer, type RawRequest, send } from '../harness/raw-http.ts';
+import { startTestServer, type TestServer } from '../harness/server.ts';
+import { createTenant, type Tenant } from '../harness/tenant.ts';
+import { basic, leakyRequests, takes } from './leaky-requests.ts';
 
 /*
  * Attack: read the logs, the trail, the metrics, the answers of errors, a dump of the database or the disk of its
@@ -77,7 +78,8 @@ function collectSecrets(): void {
 test('no secret is anywhere but in the one answer that shows it', async () => {
   for (const route of routes) {
     const operation = contract.operation(route.operationId);
-    for (const [about, request] of failures(operation)) await failing(operation, about, request);
+    for (const [about, request] of leakyRequests(operation, leaky(operation)))
+      await failing(operation, about, request);
   }
   // Those that end something last, and the trail of the account before the account ends.
   const ordered = [...routes].sort((a, b) => endsWhat(a) - endsWhat(b));
@@ -134,66 +136,13 @@ test('no secret is anywhere but in the one answer that shows it', async () => {
   expect(metrics).toContain('gatelodge_decisions_total');
 }, 120_000);
 
-/** Ways to fail, with secrets in all the places in which a caller might put one. */
-function failures(
-  operation: Operation,
-): (readonly [about: string, request: RawRequest & { path: string }])[] {
-  const { secret } = tenant.issuer.key;
-  const path = pathOf(operation);
-  const stranger = path.replaceAll(/(acc|i|org|key|sup)_[0-9a-z]{25}/g, (id) => `${id.slice(0, -3)}zzz`);
-  const authorized = { ...credentialsFor(operation), 'Content-Type': 'application/json' };
-  const body = JSON.stringify(operation.body?.example ?? {});
-  const withSecrets = JSON.stringify({ ...secretsIn(operation.body?.example, secret), unknown: secret });
-  const json = (more: object, text = body) => ({
-    path,
-    headers: { ...authorized, ...more },
-    ...sent(operation, text),
-  });
-  return [
-    ['no credential', { path, ...sent(operation, body) }],
-    ['a secret without a scheme', { path, headers: { Authorization: secret } }],
-    ['a secret as the id', { path, headers: basic({ id: secret, secret: tenant.key.id }) }],
-    ['a secret under another id', { path, headers: basic({ id: tenant.key.id, secret }) }],
-    ['a deleted key', { path, headers: basic(tenant.deletedKey) }],
-    ['a made-up key', { path, headers: { Authorization: `Bearer ${secret}x`, 'X-API-Key': secret } }],
-    ['two keys', { path, headers: { 'X-API-Key': [secret, tenant.key.secret] } }],
-    ['a publishable key', { path, headers: basic(tenant.issuer.publishableKey) }],
-    ['a key without permissions', { path, headers: basic(server.demo.key) }],
-    ['a foreign object', { ...json({}), path: stranger }],
-    ['a secret as an id', { ...json({}), path: path.replace(/(i|org|key|acc|sup)_[0-9a-z]{25}/, secret) }],
-    ['a secret as a route', { ...json({}), path: `/v1/${secret}` }],
-    ['a bad escape after a secret', { ...json({}), path: `${path}/${secret}%zz` }],
-    ['a method it does not take', { ...json({}), method: 'PROPFIND' }],
-    [
-      'a secret in the query',
-      { ...json({}), path: `${path}?api_key=${secret}&cursor=${secret}&limit=${secret}` },
-    ],
-    ['malformed JSON with a secret', json({}, `{"key":"${secret}","name":"${secret}`)],
-    ['JSON that is no object', json({}, JSON.stringify(secret))],
-    ['members full of secrets', json({}, withSecrets)],
-    ['another content type', json({ 'Content-Type': `text/${secret}` }, secret)],
-    ['too large a body', json({}, JSON.stringify({ name: secret.repeat(6_000) }))],
-    ['a header full of secrets', json({ 'X-Canary': `${secret} `.repeat(400) })],
-    [
-      'a JWT',
-      {
-        path,
-        headers: {
-          Authorization: `Bearer eyJhbGciOiJub25lIn0.${Buffer.from(secret).toString('base64url')}.`,
-        },
-      },
-    ],
-    ...(takes(operation, 'Idempotency-Key')
-      ? ([['an Idempotency-Key that is none', json({ 'Idempotency-Key': `${secret} ${secret}` })]] as const)
-      : []),
-    ...(takes(operation, 'If-Match')
-      ? ([['an If-Match that is a secret', json({ 'If-Match': secret })]] as const)
-      : []),
-    // Elsewhere this would be no failure, and end what the others need.
-    ...(operation.method === 'GET'
-      ? ([['a tenant that is a secret', json({ 'x-tn': secret, Origin: 'https://evil.example' })]] as const)
-      : []),
-  ];
+function leaky(operation: Operation) {
+  return {
+    tenant,
+    powerless: server.demo.key,
+    path: pathOf(operation),
+    credentials: credentialsFor(operation),
+  };
 }
 
 async function failing(
@@ -243,10 +192,6 @@ async function succeeding(operation: Operation): Promise<void> {
     if (secret !== undefined && answer.headers['idempotent-replayed'] === undefined)
       needles.addKey(`the secret that ${operation.operationId} has made`, secret);
   }
-}
-
-function takes({ parameters }: Operation, header: string): boolean {
-  return parameters.some(({ name }) => name === header);
 }
 
 function credentialsFor({ operationId, path }: Operation): Record<string, string> {
@@ -350,25 +295,6 @@ function endsWhat({ path, method }: { path: string; method: string }): number {
     : 100 - path.split('/').length;
 }
 
-function basic({ id, secret }: { id: string; secret: string }): Record<string, string> {
-  return { Authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}` };
-}
-
-function sent({ method }: Operation, body: string): { body?: string } {
-  return method === 'GET' ? {} : { body };
-}
-
 function bodyOf(operation: Operation): { body?: string } {
   return operation.body === null ? {} : { body: JSON.stringify(operation.body.example) };
-}
-
-/** A body in which every text is the secret. */
-function secretsIn(value: unknown, secret: string): Record<string, unknown> {
-  const replaced = (inner: unknown): unknown => {
-    if (typeof inner === 'string') return secret;
-    if (Array.isArray(inner)) return inner.map(replaced);
-    if (typeof inner !== 'object' || inner === null) return inner;
-    return Object.fromEntries(Object.entries(inner).map(([name, each]) => [name, replaced(each)]));
-  };
-  return replaced(value ?? {}) as Record<string, unknown>;
 }

@@ -170,8 +170,6 @@ function verify({ other }: Nodes, key: Key, members: object = {}): () => Promise
 /** What the other node said of one change, and how long it took to know of it. */
 export interface Outcome {
   name: string;
-  /** Whether the change was made at all. */
-  status: number;
   /** Milliseconds from the commit until the first request was sent that was answered by the new state. */
   heldAfterMs: number;
   /** Answers to requests sent later than the bound that are not of the new state; 503 aside, which lets nobody in. */
@@ -195,10 +193,9 @@ export async function makeAndWatch(changes: readonly Change[], breakIt: () => un
 async function watch(change: Change): Promise<Outcome> {
   let committedAt = Number.POSITIVE_INFINITY;
   const asking: Promise<{ sentAt: number; said: string }>[] = [];
-  const making = change.make().then((answer) => {
+  const making = makeAtLast(change).then(() => {
     // It was committed before this moment, so the bound is measured from slightly later than the commit.
     committedAt = performance.now();
-    return answer.status;
   });
   for (let afterBound = 0; afterBound < 5; ) {
     const sentAt = performance.now();
@@ -213,17 +210,28 @@ async function watch(change: Change): Promise<Outcome> {
     await sleep(40);
   }
   const asked = await Promise.all(asking);
+  await making;
   await becomes(change, change.after);
   const afterBound = asked.filter(({ sentAt }) => sentAt >= committedAt + boundMs).map(({ said }) => said);
   const late = afterBound.filter((said) => !/^(503|unavailable)$/.test(said) && !isSaid(said, change.after));
   const lastWrong = asked.findLastIndex(({ said }) => said === change.before);
   return {
     name: change.name,
-    status: await making,
     heldAfterMs: Math.max(0, (asked[lastWrong + 1]?.sentAt ?? Number.POSITIVE_INFINITY) - committedAt),
     late,
     stale: late.filter((said) => said === `${change.before} stale`).length,
   };
+}
+
+/** A node that is busy may answer 503, and the change is made again then: each may be made any number of times. */
+async function makeAtLast(change: Change): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const { status, text } = await change.make();
+    // Deleted by an attempt whose answer was 503.
+    if (status < 300 || (attempt > 1 && status === 404)) return;
+    if (status !== 503 || attempt === 20) throw new Error(`${change.name}: answered ${status} ${text}`);
+    await sleep(100);
+  }
 }
 
 function isSaid(said: string, expected: string | RegExp): boolean {

@@ -60,7 +60,6 @@ describe('a change made on one node holds on the other within a second', () => {
         // Where a machine is so busy that not even a new connection answers in time, the node does not reach Postgres;
         // then, and only then, it may go on with what it knew, and says so.
         expect({ name, late: canBeCutOff ? late.slice(stale) : late }).toEqual({ name, late: [] });
-        expect([200, 202, 204], outcome.name).toContain(outcome.status);
       }
     },
   );
