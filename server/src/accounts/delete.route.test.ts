@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { atOnce } from '../../test/harness/at-once.ts';
 import { type Customer, createCustomer } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
@@ -83,7 +84,7 @@ describe('202', () => {
   test('asked for twice it is one deletion', async () => {
     const customer = await createCustomer(server);
     const { events } = await rows.eventsOf(async () => {
-      const answers = await Promise.all(Array.from({ length: 10 }, () => remove(customer)));
+      const answers = await atOnce(10, () => remove(customer));
       for (const { status } of answers) expect([202, 404]).toContain(status);
       await isGone(customer);
     });

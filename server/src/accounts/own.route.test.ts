@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer, withScopes } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
@@ -97,11 +98,7 @@ describe('PATCH /v1/account', () => {
     const { api } = await createCustomer(server);
     const etag = (await api.get('/v1/account')).headers.get('ETag')!;
     const { result: answers, events } = await rows.eventsOf(() =>
-      Promise.all(
-        Array.from({ length: 50 }, (_, index) =>
-          api.patch('/v1/account', { name: `name ${index}` }, { 'If-Match': etag }),
-        ),
-      ),
+      atOnce(50, (index) => api.patch('/v1/account', { name: `name ${index}` }, { 'If-Match': etag })),
     );
     const won = answers.filter(({ status }) => status === 200);
     expect(won.length).toBe(1);

@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
@@ -48,9 +49,7 @@ describe.each(levels)('a key of the $level', ({ path, issuerId, organizationId }
 
   test('204: of 10 at once one deletes it and the others find nothing', async () => {
     const key = await createKey(api, path);
-    const { result: answers, events } = await rows.eventsOf(() =>
-      Promise.all(Array.from({ length: 10 }, () => api.delete(key.path))),
-    );
+    const { result: answers, events } = await rows.eventsOf(() => atOnce(10, () => api.delete(key.path)));
     expect(answers.filter(({ status }) => status === 204).length).toBe(1);
     expect(answers.filter(({ status }) => status === 404).length).toBe(9);
     expect(events.length).toBe(1);

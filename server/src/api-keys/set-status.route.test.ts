@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer, TestClock } from '../../test/harness/server.ts';
@@ -78,7 +79,7 @@ describe.each(levels)('a key of the $level', ({ path }) => {
 test('50 at once revoke it once', async () => {
   const key = await createKey(api, '/v1/api-keys');
   const { result: answers, events } = await rows.eventsOf(() =>
-    Promise.all(Array.from({ length: 50 }, () => api.post(`${key.path}/revoke`))),
+    atOnce(50, () => api.post(`${key.path}/revoke`)),
   );
   expect(new Set(answers.map(({ status, text }) => `${status} ${text}`)).size).toBe(1);
   expect(events.length).toBe(1);

@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer, TestClock } from '../../test/harness/server.ts';
@@ -117,11 +118,7 @@ describe.each(levels)('a key of the $level', ({ path, scopes }) => {
     const key = await createKey(api, path);
     const etag = (await api.get(key.path)).headers.get('ETag')!;
     const { result: answers, events } = await rows.eventsOf(() =>
-      Promise.all(
-        Array.from({ length: 50 }, (_, index) =>
-          api.patch(key.path, { name: `name ${index}` }, { 'If-Match': etag }),
-        ),
-      ),
+      atOnce(50, (index) => api.patch(key.path, { name: `name ${index}` }, { 'If-Match': etag })),
     );
     const won = answers.filter(({ status }) => status === 200);
     expect(won.length).toBe(1);

@@ -85,7 +85,7 @@ describe('an error', () => {
 });
 
 describe('X-Request-Id', () => {
-  test.each(['a', 'req_1', '9f:8.7-x', 'x'.repeat(128)])('%s is taken from the caller', async (id) => {
+  test.each(['a', 'req_1', '9f:8.7-x', 'a.'.repeat(64)])('%s is taken from the caller', async (id) => {
     expect((await api.get('/v1/account', { 'X-Request-Id': id })).headers.get('X-Request-Id')).toBe(id);
   });
 

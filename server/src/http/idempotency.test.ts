@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer, withScopes } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { scaled } from '../../test/harness/scale.ts';
@@ -119,7 +120,7 @@ describe('409', () => {
       const headers = under(freshKey());
       const keysBefore = await rows.count('api_keys');
       const { result: answers, events } = await rows.eventsOf(() =>
-        Promise.all(Array.from({ length: 50 }, () => api.post('/v1/api-keys', { name: 'one' }, headers))),
+        atOnce(50, () => api.post('/v1/api-keys', { name: 'one' }, headers)),
       );
       const created = answers.filter(({ status }) => status === 201);
       const refused = answers.filter(({ status }) => status !== 201);

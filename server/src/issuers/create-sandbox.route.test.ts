@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
@@ -64,9 +65,7 @@ describe('201', () => {
 
   test('50 at once make one twin, and all are told the same', async () => {
     const live = await api.create('/v1/issuers', { name: 'x' });
-    const { result: answers, events } = await rows.eventsOf(() =>
-      Promise.all(Array.from({ length: 50 }, () => twinOf(live.id))),
-    );
+    const { result: answers, events } = await rows.eventsOf(() => atOnce(50, () => twinOf(live.id)));
     expect(answers.filter(({ status }) => status === 201).length).toBe(1);
     expect(answers.filter(({ status }) => status === 200).length).toBe(49);
     expect(new Set(answers.map(({ text }) => text)).size).toBe(1);

@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
@@ -90,7 +91,7 @@ describe('204', () => {
   test('of 10 at once one deletes it and the others find nothing', async () => {
     const { id } = await api.create('/v1/issuers', { name: 'x' });
     const { result: answers, events } = await rows.eventsOf(() =>
-      Promise.all(Array.from({ length: 10 }, () => api.delete(`/v1/issuers/${id}`))),
+      atOnce(10, () => api.delete(`/v1/issuers/${id}`)),
     );
     expect(answers.filter(({ status }) => status === 204).length).toBe(1);
     expect(answers.filter(({ status }) => status === 404).length).toBe(9);

@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
@@ -58,7 +59,7 @@ describe('200', () => {
   test('50 at once suspend it once', async () => {
     const { id } = await api.create('/v1/issuers', { name: 'x' });
     const { result: answers, events } = await rows.eventsOf(() =>
-      Promise.all(Array.from({ length: 50 }, () => api.post(`/v1/issuers/${id}/suspend`))),
+      atOnce(50, () => api.post(`/v1/issuers/${id}/suspend`)),
     );
     expect(new Set(answers.map(({ status, text }) => `${status} ${text}`)).size).toBe(1);
     expect(events.length).toBe(1);

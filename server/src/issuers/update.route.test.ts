@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
@@ -78,11 +79,7 @@ describe('412', () => {
     const { id } = await create();
     const etag = (await api.get(`/v1/issuers/${id}`)).headers.get('ETag')!;
     const { result: answers, events } = await rows.eventsOf(() =>
-      Promise.all(
-        Array.from({ length: 50 }, (_, index) =>
-          api.patch(`/v1/issuers/${id}`, { name: `name ${index}` }, { 'If-Match': etag }),
-        ),
-      ),
+      atOnce(50, (index) => api.patch(`/v1/issuers/${id}`, { name: `name ${index}` }, { 'If-Match': etag })),
     );
     const won = answers.filter(({ status }) => status === 200);
     expect(won.length).toBe(1);
@@ -93,9 +90,7 @@ describe('412', () => {
 
   test('without a version 50 changes at once are all made, one after the other', async () => {
     const { id } = await create();
-    const answers = await Promise.all(
-      Array.from({ length: 50 }, (_, index) => api.patch(`/v1/issuers/${id}`, { name: `name ${index}` })),
-    );
+    const answers = await atOnce(50, (index) => api.patch(`/v1/issuers/${id}`, { name: `name ${index}` }));
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
     expect(new Set(answers.map(({ headers }) => headers.get('ETag'))).size).toBe(50);
   });

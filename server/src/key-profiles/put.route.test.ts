@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
@@ -100,10 +101,8 @@ describe('412', () => {
   test('of 50 at once that name the same version exactly one is made', async () => {
     const etag = (await api.get(path)).headers.get('ETag')!;
     const { result: answers, events } = await rows.eventsOf(() =>
-      Promise.all(
-        Array.from({ length: 50 }, (_, index) =>
-          api.put(path, { prefix_template: `k${index}_{environment}_` }, { 'If-Match': etag }),
-        ),
+      atOnce(50, (index) =>
+        api.put(path, { prefix_template: `k${index}_{environment}_` }, { 'If-Match': etag }),
       ),
     );
     const won = answers.filter(({ status }) => status === 200);

@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer, withScopes } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { scaled } from '../../test/harness/scale.ts';
@@ -99,7 +100,7 @@ describe('409', () => {
     for (let round = 0; round < scaled(1, 20); round++) {
       const external_id = `raced-${round}`;
       const { result: answers, events } = await rows.eventsOf(() =>
-        Promise.all(Array.from({ length: 50 }, () => api.post(path, { name: 'x', external_id }))),
+        atOnce(50, () => api.post(path, { name: 'x', external_id })),
       );
       expect(answers.filter(({ status }) => status === 201).length).toBe(1);
       expect(answers.filter(({ body }) => body.code === 'external_id_taken').length).toBe(49);

@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
@@ -72,7 +73,7 @@ describe('200', () => {
   test('50 at once suspend it once', async () => {
     const { path } = await create();
     const { result: answers, events } = await rows.eventsOf(() =>
-      Promise.all(Array.from({ length: 50 }, () => api.post(`${path}/suspend`))),
+      atOnce(50, () => api.post(`${path}/suspend`)),
     );
     expect(new Set(answers.map(({ status, text }) => `${status} ${text}`)).size).toBe(1);
     expect(events.length).toBe(1);

@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
@@ -120,11 +121,7 @@ describe('412', () => {
     const { path } = await create();
     const etag = (await api.get(path)).headers.get('ETag')!;
     const { result: answers, events } = await rows.eventsOf(() =>
-      Promise.all(
-        Array.from({ length: 50 }, (_, index) =>
-          api.patch(path, { metadata: { [`m${index}`]: index } }, { 'If-Match': etag }),
-        ),
-      ),
+      atOnce(50, (index) => api.patch(path, { metadata: { [`m${index}`]: index } }, { 'If-Match': etag })),
     );
     const won = answers.filter(({ status }) => status === 200);
     expect(won.length).toBe(1);
@@ -135,9 +132,7 @@ describe('412', () => {
 
   test('without a version 40 changes at once of different members are all there in the end', async () => {
     const { path } = await create({ metadata: {} });
-    await Promise.all(
-      Array.from({ length: 40 }, (_, index) => api.patch(path, { metadata: { [`m${index}`]: index } })),
-    );
+    await atOnce(40, (index) => api.patch(path, { metadata: { [`m${index}`]: index } }));
     expect(Object.keys((await api.get(path)).body.data.metadata).length).toBe(40);
   });
 });

@@ -39,11 +39,6 @@ async function keyChanges(nodes: Nodes): Promise<Change[]> {
       'INSUFFICIENT_SCOPE',
       (path) => one.patch(path, { restrictions: { scopes: [] } }),
     ],
-    [
-      'a key’s expiry is moved forward',
-      'EXPIRED',
-      (path) => one.patch(path, { expires_at: new Date(Date.now() + 300).toISOString() }),
-    ],
   ];
   const changes = kinds.map(async ([name, after, make]) => {
     const { path, key } = await makeIssuer(nodes);
@@ -197,7 +192,11 @@ async function watch(change: Change): Promise<Outcome> {
     // It was committed before this moment, so the bound is measured from slightly later than the commit.
     committedAt = performance.now();
   });
-  for (let afterBound = 0; afterBound < 5; ) {
+  let hasFailed = false;
+  making.catch(() => {
+    hasFailed = true;
+  });
+  for (let afterBound = 0; afterBound < 5 && !hasFailed; ) {
     const sentAt = performance.now();
     if (sentAt >= committedAt + boundMs) afterBound++;
     // Not one after the other: over connections that hang, each would take its time.

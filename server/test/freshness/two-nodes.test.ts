@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PostgresProxy } from '../harness/postgres-proxy.ts';
 import { isSoak, scaled } from '../harness/scale.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
-import { makeAndWatch, type Outcome, prepareChanges } from './changes.ts';
+import { makeAndWatch, makeKey, type Outcome, prepareChanges } from './changes.ts';
 
 let one: TestServer;
 let other: TestServer;
@@ -64,8 +64,22 @@ describe('a change made on one node holds on the other within a second', () => {
     },
   );
 
+  it('when a key expires, of which no node tells another', async () => {
+    const path = `/v1/issuers/${one.demo.issuerId}`;
+    const expiresAt = Date.now() + 1_500;
+    const key = await makeKey(one.operator.api, path, { expires_at: new Date(expiresAt).toISOString() });
+    const asked: { sentAt: number; code: string }[] = [];
+    while (asked.at(-1)?.code !== 'EXPIRED') {
+      const sentAt = Date.now();
+      const answer = await other.operator.api.post('/v1/keys/verify', { key: key.secret });
+      asked.push({ sentAt, code: answer.body.code });
+    }
+    expect(asked[0]?.code).toBe('VALID');
+    expect(asked.filter(({ sentAt, code }) => sentAt >= expiresAt && code === 'VALID')).toEqual([]);
+  });
+
   it('was tried with every kind of change', () => {
-    expect(new Set(outcomes.map(({ name }) => name)).size).toBe(14);
+    expect(new Set(outcomes.map(({ name }) => name)).size).toBe(13);
     if (!isSoak) return;
     const slowest = Math.max(...outcomes.map(({ heldAfterMs }) => heldAfterMs));
     const stale = outcomes.filter((outcome) => outcome.stale > 0).length;
