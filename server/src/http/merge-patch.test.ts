@@ -40,6 +40,15 @@ describe('whatever is patched with whatever', () => {
     );
   });
 
+  test.each(['__proto__', 'constructor', 'toString'])('%s is a member like others', (name) => {
+    const own = (value: unknown) => JSON.parse(`{${JSON.stringify(name)}:${JSON.stringify(value)}}`);
+    const merged = mergePatch(own({ a: 1 }), own({ b: 2 })) as Record<string, Json>;
+    expect(JSON.stringify(merged)).toBe(JSON.stringify(own({ a: 1, b: 2 })));
+    expect(JSON.stringify(mergePatch({}, own({ b: 2 })))).toBe(JSON.stringify(own({ b: 2 })));
+    expect(JSON.stringify(mergePatch(own(1), own(null)))).toBe('{}');
+    expect(Object.getPrototypeOf(merged)).toBe(Object.prototype);
+  });
+
   test('members that it sets to null are gone', () => {
     fc.assert(
       fc.property(object, object, (target, patch) => {

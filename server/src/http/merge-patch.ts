@@ -6,12 +6,13 @@ import type { Json, JsonObject } from '../postgres/schema.ts';
  */
 export function mergePatch(target: Json | undefined, patch: Json): Json {
   if (!isObject(patch)) return patch;
-  const merged: JsonObject = isObject(target) ? { ...target } : {};
+  // A Map, in which no name is special; on an object `__proto__` and the inherited ones would be.
+  const merged = new Map(isObject(target) ? Object.entries(target) : []);
   for (const [member, value] of Object.entries(patch)) {
-    if (value === null) delete merged[member];
-    else merged[member] = mergePatch(merged[member], value);
+    if (value === null) merged.delete(member);
+    else merged.set(member, mergePatch(merged.get(member), value));
   }
-  return merged;
+  return Object.fromEntries(merged);
 }
 
 function isObject(value: Json | undefined): value is JsonObject {

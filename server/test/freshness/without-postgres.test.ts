@@ -90,7 +90,12 @@ describe('with GATELODGE_STALE_SECONDS=2', () => {
       .get(`/v1/authorize/${server.demo.issuerId}`, { 'X-API-Key': known.secret });
     expect(authorized.status).toBe(200);
     expect(authorized.headers.get('X-Gatelodge-Warnings')).toBe('stale');
-    expect(await mode()).toEqual({ database: 'unreachable', freshness: 'stale', stopping: false });
+    expect(await mode()).toEqual({
+      database: 'unreachable',
+      migrations: 'ok',
+      freshness: 'stale',
+      stopping: false,
+    });
 
     const untilOver = await verifyUntil(known, ({ status }) => status === 503);
     expect(untilOver.at(-1)).toMatchObject(isUnavailable);
