@@ -61,6 +61,14 @@ export function createEdge(deps: Dependencies, fastify: RequestListener): Reques
       writeProblem(response, new AppError('bad_request', { detail: hostFault }), info.id, deps.docsBaseUrl);
       return;
     }
+    const encoding = request.headers['transfer-encoding'];
+    if (encoding !== undefined && encoding.toLowerCase() !== 'chunked') {
+      // Where such a body ends nobody can tell (RFC 9112 §6.1). The parser finds that out as well, but only once the
+      // request is on its way, and would hang up on one that is being carried out.
+      const error = new AppError('bad_request', { detail: 'A Transfer-Encoding can only be chunked.' });
+      writeProblem(response, error, info.id, deps.docsBaseUrl, ['Connection', 'close']);
+      return;
+    }
     const url = originForm(request);
     const queryAt = url.indexOf('?');
     const path = queryAt === -1 ? url : url.slice(0, queryAt);

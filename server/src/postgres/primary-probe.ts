@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
+import { attentiveDelay } from './attentive-delay.ts';
 
 /** How long the pool may keep quiet before a connection of the probe's own is tried as well. */
 const hedgeMs = 100;
@@ -12,6 +12,9 @@ const ownIdleMs = 5_000;
  * whose connections have died without a word, says nothing about Postgres. That connection is kept for some seconds,
  * so that it also tells where making one takes longer than a probe may.
  *
+ * Silence counts only while this process is there to hear (`attentiveDelay`): somebody who keeps it busy must not make
+ * it believe that Postgres is away, and go on with records that are out of date.
+ *
  * A standby does not count, for it may lag behind. Neither does a server that turns us away (starting, stopping).
  */
 export class PrimaryProbe {
@@ -23,14 +26,12 @@ export class PrimaryProbe {
     this.#pool = pool;
   }
 
-  /** Whether the primary answers within `timeoutMs`. Never rejects. */
+  /** Whether the primary answers within `timeoutMs` of a process that runs freely. Never rejects. */
   async reaches(timeoutMs: number): Promise<boolean> {
     const overPool = this.#askPool(timeoutMs);
-    const isQuick = await Promise.race([overPool, delay(hedgeMs, false, { ref: false })]);
-    if (isQuick) return true;
+    if (await isTrueWithin(hedgeMs, overPool)) return true;
     const overOwn = this.#askDirectly(timeoutMs - hedgeMs);
-    const inTime = delay(timeoutMs - hedgeMs, false, { ref: false });
-    return Promise.race([firstTrue([overPool, overOwn]), inTime]);
+    return isTrueWithin(timeoutMs - hedgeMs, firstTrue([overPool, overOwn]));
   }
 
   /** Ends the probe's own connection; the pool stays. */
@@ -43,7 +44,14 @@ export class PrimaryProbe {
   async #askPool(timeoutMs: number): Promise<boolean> {
     // A pool with room would connect anew, which is the other way of asking.
     if (this.#pool.idleCount === 0 && this.#pool.totalCount < this.#pool.options.max) return false;
-    return this.#pool.query(question(timeoutMs)).then(isPrimary, () => false);
+    try {
+      const client = await this.#pool.connect();
+      const answer = await ask(client, timeoutMs);
+      client.release(answer === 'none');
+      return answer === 'primary';
+    } catch {
+      return false;
+    }
   }
 
   async #askDirectly(timeoutMs: number): Promise<boolean> {
@@ -51,14 +59,15 @@ export class PrimaryProbe {
     clearTimeout(this.#idleTimer);
     this.#idleTimer = setTimeout(() => this.close(), ownIdleMs).unref();
     const own = this.#own;
-    try {
-      const client = await own;
-      return isPrimary(await client.query(question(timeoutMs)));
-    } catch {
+    const answer = await own.then(
+      (client) => ask(client, timeoutMs),
+      () => 'none' as const,
+    );
+    if (answer === 'none') {
       own.then(destroy, () => {});
       if (this.#own === own) this.#own = undefined;
-      return false;
     }
+    return answer === 'primary';
   }
 
   async #connect(): Promise<pg.Client> {
@@ -70,12 +79,17 @@ export class PrimaryProbe {
   }
 }
 
-function question(timeoutMs: number): pg.QueryConfig & { query_timeout: number } {
-  return { text: 'select pg_is_in_recovery() as is_standby', query_timeout: timeoutMs };
+/** The connection is of no use after `none`. The driver's own time limit would count the time that we were held up. */
+async function ask(client: pg.ClientBase, timeoutMs: number): Promise<'primary' | 'standby' | 'none'> {
+  const answer = client.query<{ is_standby: boolean }>('select pg_is_in_recovery() as is_standby').then(
+    ({ rows }) => (rows[0]?.is_standby === false ? ('primary' as const) : ('standby' as const)),
+    () => 'none' as const,
+  );
+  return Promise.race([answer, attentiveDelay(timeoutMs).then(() => 'none' as const)]);
 }
 
-function isPrimary(answer: pg.QueryResult<{ is_standby: boolean }>): boolean {
-  return answer.rows[0]?.is_standby === false;
+async function isTrueWithin(ms: number, answer: Promise<boolean>): Promise<boolean> {
+  return Promise.race([answer, attentiveDelay(ms).then(() => false)]);
 }
 
 /** Without a goodbye, which a connection that hangs would never finish. */

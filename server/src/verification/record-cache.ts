@@ -211,7 +211,7 @@ export function namesOfTenant({ id, issuerId }: OrganizationRecord) {
   return [id, issuerId];
 }
 
-function asRead({ weight, ...record }: HeldKey): KeyRecord {
+function asRead({ weight: _weight, ...record }: HeldKey): KeyRecord {
   return record;
 }
 

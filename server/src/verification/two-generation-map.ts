@@ -2,7 +2,7 @@ interface Weighing<Value> {
   /** What the values may weigh together. */
   max: number;
   /** The same for a value as long as it is held. */
-  of(value: Value): number;
+  of: (value: Value) => number;
 }
 
 /**
