@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { expect, it } from 'vitest';
-import { attentiveDelay } from './attentive-delay.ts';
+import { answerWithin } from './attentive-delay.ts';
 
-it('ends only after what had come while the process was held up has been read', async () => {
+it('an answer that came while the process was held up is no silence', async () => {
   const server = createServer((socket) => socket.on('data', () => socket.write('answer'))).listen(
     0,
     '127.0.0.1',
@@ -11,15 +11,17 @@ it('ends only after what had come while the process was held up has been read', 
   await once(server, 'listening');
   const socket = connect((server.address() as { port: number }).port, '127.0.0.1');
   await once(socket, 'connect');
-  const waiting = attentiveDelay(100);
-  let isAnswered = false;
-  socket.on('data', () => {
-    isAnswered = true;
-  });
+  const answer = once(socket, 'data').then(([bytes]) => String(bytes));
   socket.write('question');
+  const waiting = answerWithin(100, answer, 'silence');
   for (const end = performance.now() + 400; performance.now() < end; );
-  await waiting;
-  expect(isAnswered).toBe(true);
+  expect(await waiting).toBe('answer');
   socket.destroy();
   server.close();
+});
+
+it('silence is silence, also of somebody who would have answered later', async () => {
+  const late = new Promise<string>((resolve) => setTimeout(resolve, 200, 'late'));
+  expect(await answerWithin(50, late, 'silence')).toBe('silence');
+  expect(await answerWithin(400, late, 'silence')).toBe('late');
 });

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { attentiveDelay } from './attentive-delay.ts';
+import { answerWithin } from './attentive-delay.ts';
 
 /** How long the pool may keep quiet before a connection of the probe's own is tried as well. */
 const hedgeMs = 100;
@@ -12,7 +12,7 @@ const ownIdleMs = 5_000;
  * whose connections have died without a word, says nothing about Postgres. That connection is kept for some seconds,
  * so that it also tells where making one takes longer than a probe may.
  *
- * Silence counts only while this process is there to hear (`attentiveDelay`): somebody who keeps it busy must not make
+ * Silence counts only while this process is there to hear (`answerWithin`): somebody who keeps it busy must not make
  * it believe that Postgres is away, and go on with records that are out of date.
  *
  * A standby does not count, for it may lag behind. Neither does a server that turns us away (starting, stopping).
@@ -29,9 +29,9 @@ export class PrimaryProbe {
   /** Whether the primary answers within `timeoutMs` of a process that runs freely. Never rejects. */
   async reaches(timeoutMs: number): Promise<boolean> {
     const overPool = this.#askPool(timeoutMs);
-    if (await isTrueWithin(hedgeMs, overPool)) return true;
+    if (await answerWithin(hedgeMs, overPool, false)) return true;
     const overOwn = this.#askDirectly(timeoutMs - hedgeMs);
-    return isTrueWithin(timeoutMs - hedgeMs, firstTrue([overPool, overOwn]));
+    return answerWithin(timeoutMs - hedgeMs, firstTrue([overPool, overOwn]), false);
   }
 
   /** Ends the probe's own connection; the pool stays. */
@@ -79,17 +79,15 @@ export class PrimaryProbe {
   }
 }
 
-/** The connection is of no use after `none`. The driver's own time limit would count the time that we were held up. */
-async function ask(client: pg.ClientBase, timeoutMs: number): Promise<'primary' | 'standby' | 'none'> {
-  const answer = client.query<{ is_standby: boolean }>('select pg_is_in_recovery() as is_standby').then(
-    ({ rows }) => (rows[0]?.is_standby === false ? ('primary' as const) : ('standby' as const)),
-    () => 'none' as const,
-  );
-  return Promise.race([answer, attentiveDelay(timeoutMs).then(() => 'none' as const)]);
-}
+type Answer = 'primary' | 'standby' | 'none';
 
-async function isTrueWithin(ms: number, answer: Promise<boolean>): Promise<boolean> {
-  return Promise.race([answer, attentiveDelay(ms).then(() => false)]);
+/** The connection is of no use after `none`. The driver's own time limit would count the time that we were held up. */
+async function ask(client: pg.ClientBase, timeoutMs: number): Promise<Answer> {
+  const answer = client
+    .query<{ is_standby: boolean }>('select pg_is_in_recovery() as is_standby')
+    .then(({ rows }): Answer => (rows[0]?.is_standby === false ? 'primary' : 'standby'))
+    .catch((): Answer => 'none');
+  return answerWithin(timeoutMs, answer, 'none');
 }
 
 /** Without a goodbye, which a connection that hangs would never finish. */
