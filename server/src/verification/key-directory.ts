@@ -45,7 +45,7 @@ export class KeyDirectory {
   readonly #deps: Dependencies;
   readonly #digestKeyOf: (generation: number) => string | undefined;
   readonly #checkKeyOf: (generation: number) => Buffer | undefined;
-  readonly #inFlight = new Map<string, { epoch: number; promise: Promise<unknown> }>();
+  readonly #inFlight = new Map<string, Begun<unknown>>();
   /**
    * How many reads have gone past memory. A slow fill that began while memory was trusted and ends after such a read
    * may be the older of the two: kept, it would bring back what that read has shown to be revoked.
@@ -173,7 +173,8 @@ export class KeyDirectory {
         const read = this.#loadOnce(ask, state === 'fresh');
         const found = await read.promise;
         // The second time round at the latest: what is under way then began after the request came.
-        if (this.#mayAnswer(ask, read.epoch, found, arrivedAt)) return found;
+        const isOutdone = arrivedAt > read.epoch && read.readsPastMemory !== this.#readsPastMemory;
+        if (!isOutdone && this.#mayAnswer(ask, read.epoch, found, arrivedAt)) return found;
       }
     } catch (cause) {
       if (!isUnavailable(cause)) throw cause;
@@ -200,12 +201,14 @@ export class KeyDirectory {
    * One read for all who ask at the same time, whatever else changes meanwhile: whoever writes a lot would otherwise
    * multiply the reads for everybody's keys. Who joins asks `#mayAnswer` whether the answer is recent enough for it.
    */
-  #loadOnce<Row, T>(ask: Ask<Row, T>, keepsResult: boolean): { epoch: number; promise: Promise<T | null> } {
+  #loadOnce<Row, T>(ask: Ask<Row, T>, keepsResult: boolean): Begun<T> {
     const { epoch } = this.#deps.cache;
     const readsPastMemory = this.#readsPastMemory;
     const name = `${keepsResult} ${ask.name}`;
     const running = this.#inFlight.get(name);
-    if (running !== undefined) return running as { epoch: number; promise: Promise<T | null> };
+    // Nor does anyone join a read that began before one past memory ended: that one may have shown more.
+    if (keepsResult && running !== undefined && running.readsPastMemory === readsPastMemory)
+      return running as Begun<T>;
     const promise = ask
       .load()
       .then((row) => {
@@ -222,10 +225,10 @@ export class KeyDirectory {
         return readsPastMemory === this.#readsPastMemory ? ask.keep(record, epoch) : record;
       })
       .finally(() => {
-        this.#inFlight.delete(name);
+        if (this.#inFlight.get(name) === begun) this.#inFlight.delete(name);
       });
-    const begun = { epoch, promise };
-    this.#inFlight.set(name, begun);
+    const begun: Begun<T> = { epoch, readsPastMemory, promise };
+    if (keepsResult) this.#inFlight.set(name, begun);
     return begun;
   }
 
@@ -241,6 +244,13 @@ export class KeyDirectory {
     const rows = await callLookup<Row>(this.#deps.pool, lookup, values);
     return rows[0];
   }
+}
+
+/** A read under way, and how far things had come when it began. */
+interface Begun<T> {
+  epoch: number;
+  readsPastMemory: number;
+  promise: Promise<T | null>;
 }
 
 /** One thing to be found: how memory holds it, how Postgres is asked, and what is made of the answer. */
