@@ -73,10 +73,13 @@ export class Freshness {
 
   /**
    * Whether Postgres is reached, as a probe of the last 250 ms has found. However many ask and however busy the pools
-   * are, that is at most four questions a second, and at most 300 ms to wait.
+   * are, that is at most four questions a second, and at most 300 ms to wait. Only a failure that fresh memory
+   * contradicts is not believed for that long: the feed has heard from Postgres since.
    */
   async reachesPostgres(): Promise<boolean> {
-    if (performance.now() - this.#probedAtMs >= probeIntervalMs) await this.#probeOnce();
+    const isRecent = performance.now() - this.#probedAtMs < probeIntervalMs;
+    const isContradicted = !this.#isReached && this.isFresh();
+    if (!isRecent || isContradicted) await this.#probeOnce();
     return this.#isReached;
   }
 

@@ -109,7 +109,8 @@ describe('with GATELODGE_STALE_SECONDS=2', () => {
     const backAt = performance.now();
     await verifyUntil(unknown, ({ code, warnings }) => code === 'VALID' && warnings?.length === 0);
     await expect.poll(async () => (await mode()).freshness, { interval: 10, timeout: 20_000 }).toBe('fresh');
-    expect((await server.operator.api.get('/readyz')).status).toBe(200);
+    const readiness = async () => (await server.operator.api.get('/readyz')).status;
+    await expect.poll(readiness, { interval: 10, timeout: 20_000 }).toBe(200);
     expect(await verify(known)).toMatchObject({ code: 'VALID', warnings: [] });
     await server.operator.api.create('/v1/issuers', { name: 'after' });
     expect(performance.now() - backAt).toBeLessThanOrEqual(recoveryMs);
