@@ -106,7 +106,10 @@ export async function createServices(settings: Settings, options: ServiceOptions
       connectionString: databaseUrl,
       nodeId,
       log,
-      onChange: (change) => (change.kind === 'secrets' ? reloadSecrets() : cache.forget(change)),
+      onChange: (change) => {
+        if (change.kind === 'secrets') reloadSecrets();
+        else if (change.kind !== 'import') cache.forget(change);
+      },
       onReconnect: () => {
         cache.flush();
         reloadSecrets();

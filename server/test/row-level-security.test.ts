@@ -14,16 +14,20 @@ import { createTenant, type Tenant } from './harness/tenant.ts';
  */
 
 /** Tables that belong to the installation and to no account. Each new one has to be put here on purpose. */
-const tablesOfNobody = ['installation', 'installation_secrets', 'schema_migrations'];
+const tablesOfNobody = ['installation', 'installation_secrets', 'leak_reports', 'schema_migrations'];
 
 /** Everything that may see across accounts: SECURITY DEFINER functions, by name and arguments. */
 const lookups = [
   'expire_idempotency_records(most integer)',
   'forget_events(deleting_account text, most integer)',
   'lookup_accounts(operator_account text)',
+  'lookup_accounts_with_notices(moment timestamp with time zone, most integer)',
   'lookup_api_key(wanted bytea)',
+  'lookup_api_key_v2(wanted bytea)',
   'lookup_deleting_accounts()',
   'lookup_deleting_issuers()',
+  'lookup_import_batch(batch text)',
+  'lookup_imported_digests(after bytea, most integer)',
   'lookup_issuer(wanted text)',
   'lookup_keys_of_generation(wanted_purpose text, wanted_generation integer)',
   'lookup_operator_account()',

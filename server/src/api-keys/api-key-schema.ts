@@ -158,6 +158,17 @@ const apiKeyShape = {
   last_used_at: timestampField.nullable().describe('Written once usage is metered; null until then.'),
   rotation_due_at: timestampField.nullable(),
   revoked_at: timestampField.nullable(),
+  imported: z.boolean().describe('Known by a hash that another system made; for verify and authorize only.'),
+  lineage_id: z
+    .string()
+    .describe(
+      'The first key of the line of rotations, whose limits its keys share; its own id for that one.',
+    ),
+  predecessor_id: z.string().nullable().describe('The key that it took over from.'),
+  successor_id: z.string().nullable().describe('The key that takes over from it.'),
+  rotated_at: timestampField.nullable(),
+  retires_at: timestampField.nullable().describe('The end of the grace in which a rotated key still works.'),
+  retire: z.enum(['after-grace', 'when-quiet']).nullable(),
 };
 
 export const apiKeyResource = z.object(apiKeyShape).meta({ id: 'ApiKey' });

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { Principal } from '../authentication/principal.ts';
 import { AppError } from '../errors.ts';
 import { requireMatch } from '../http/etag.ts';
@@ -98,12 +99,14 @@ export function listApiKeys(
   if (filter.kind) query = query.where('api_keys.kind', '=', filter.kind);
   if (filter.environment) query = query.where('api_keys.environment', '=', filter.environment);
   if (filter.search) query = query.where(nameContains('api_keys', filter.search));
+  // As `endOf` has it; least() passes over nulls.
+  const end = sql<Date>`least(api_keys.expires_at, api_keys.retires_at)`;
   if (filter.status === 'expired') {
-    query = query.where('api_keys.status', '=', 'active').where('api_keys.expires_at', '<=', now);
+    query = query.where('api_keys.status', '=', 'active').where(end, '<=', now);
   } else if (filter.status === 'active') {
     query = query
       .where('api_keys.status', '=', 'active')
-      .where((eb) => eb.or([eb('api_keys.expires_at', 'is', null), eb('api_keys.expires_at', '>', now)]));
+      .where((eb) => eb.or([eb(end, 'is', null), eb(end, '>', now)]));
   } else if (filter.status) query = query.where('api_keys.status', '=', filter.status);
   return paged(query, 'api_keys', filter, cursors).execute();
 }

@@ -6,9 +6,19 @@ export type ApiKeyRow = Selectable<ApiKeysTable>;
 export type ApiKeyStatus = 'active' | 'disabled' | 'revoked' | 'expired';
 
 /** Disabling and revoking are what somebody did, so they outrank the passing of time. */
-export function statusOf(row: Pick<ApiKeyRow, 'status' | 'expires_at'>, now: Date): ApiKeyStatus {
-  const hasExpired = row.expires_at !== null && row.expires_at <= now;
+export function statusOf(
+  row: Pick<ApiKeyRow, 'status' | 'expires_at' | 'retires_at'>,
+  now: Date,
+): ApiKeyStatus {
+  const endsAt = endOf(row);
+  const hasExpired = endsAt !== null && endsAt <= now;
   return row.status === 'active' && hasExpired ? 'expired' : row.status;
+}
+
+/** When the key stops working by itself: its expiry, or the end of the grace after its rotation; null for never. */
+export function endOf({ expires_at, retires_at }: Pick<ApiKeyRow, 'expires_at' | 'retires_at'>): Date | null {
+  if (expires_at === null || retires_at === null) return expires_at ?? retires_at;
+  return expires_at < retires_at ? expires_at : retires_at;
 }
 
 /** A key as it is answered: everything but the secret, which nobody has any more. */
@@ -34,6 +44,13 @@ export function toApiKeyResource(row: ApiKeyRow, now: Date) {
     last_used_at: row.last_used_at?.toISOString() ?? null,
     rotation_due_at: row.rotation_due_at?.toISOString() ?? null,
     revoked_at: row.revoked_at?.toISOString() ?? null,
+    imported: row.import_batch !== null,
+    lineage_id: row.lineage_id ?? row.id,
+    predecessor_id: row.predecessor_id,
+    successor_id: row.successor_id,
+    rotated_at: row.rotated_at?.toISOString() ?? null,
+    retires_at: row.retires_at?.toISOString() ?? null,
+    retire: row.retire,
   };
 }
 

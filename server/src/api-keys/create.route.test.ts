@@ -42,6 +42,13 @@ describe.each(levels)('a key of the $level', ({ path, issuerId, organizationId, 
       last_used_at: null,
       rotation_due_at: '2027-02-19T12:00:00.000Z',
       revoked_at: null,
+      imported: false,
+      lineage_id: key.id,
+      predecessor_id: null,
+      successor_id: null,
+      rotated_at: null,
+      retires_at: null,
+      retire: null,
     });
     // 32 characters of 62 are 190 bits; then two generations and the check part.
     expect(secret).toMatch(/^gl_live_sk_[0-9A-Za-z]{44}$/);

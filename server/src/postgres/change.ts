@@ -9,6 +9,8 @@ export type Change =
   /** `digest` is the key's digest in hex, the name under which nodes hold it. */
   | { kind: 'api-key'; id: string; digest: string }
   | { kind: 'account' | 'issuer' | 'organization'; id: string }
+  /** Keys were imported; `id` is the call's batch. */
+  | { kind: 'import'; id: string }
   /** Installation secrets: a generation was added, rewrapped or retired. */
   | { kind: 'secrets' };
 
@@ -38,6 +40,7 @@ export function parseChange(payload: string): Change | null {
   switch (kind) {
     case 'secrets':
       return { kind };
+    case 'import':
     case 'account':
     case 'issuer':
     case 'organization':

@@ -14,6 +14,7 @@ export interface Schema {
   api_keys: ApiKeysTable;
   events: EventsTable;
   idempotency_records: IdempotencyRecordsTable;
+  leak_reports: LeakReportsTable;
 }
 
 /** A value as `jsonb` holds it. */
@@ -47,6 +48,7 @@ export interface AccountsTable {
   status: Generated<'active' | 'suspended' | 'deleting'>;
   is_operator: Generated<boolean>;
   deletion: ColumnType<AccountDeletion | null, string | null | undefined, string | null>;
+  leak_revocation_delay_seconds: Generated<number>;
   version: Generated<number>;
   created_at: Timestamp;
   updated_at: Timestamp;
@@ -115,6 +117,9 @@ export interface OrganizationsTable {
   updated_at: Timestamp;
 }
 
+/** When a rotated key stops: at the end of its grace, or earlier once nobody uses it. */
+export type Retirement = 'after-grace' | 'when-quiet';
+
 export interface ApiKeysTable {
   id: string;
   account_id: string;
@@ -140,6 +145,16 @@ export interface ApiKeysTable {
   rotation_due_at: NullableTimestamp;
   revoked_at: NullableTimestamp;
   last_used_at: NullableTimestamp;
+  lineage_id: ColumnType<string | null, string | null | undefined, never>;
+  predecessor_id: ColumnType<string | null, string | null | undefined, never>;
+  successor_id: ColumnType<string | null, string | null | undefined, string | null>;
+  rotated_at: NullableTimestamp;
+  retires_at: NullableTimestamp;
+  retire: ColumnType<Retirement | null, Retirement | null | undefined, Retirement | null>;
+  import_batch: ColumnType<string | null, string | null | undefined, never>;
+  exposure_told_on: ColumnType<Date | null, never, Date | null>;
+  leak_told_on: ColumnType<Date | null, never, Date | null>;
+  next_notice_at: NullableTimestamp;
   version: Generated<number>;
   created_at: Timestamp;
   updated_at: Timestamp;
@@ -167,4 +182,13 @@ interface IdempotencyRecordsTable {
   response: Buffer;
   created_at: Timestamp;
   expires_at: Date;
+}
+
+/** What anybody has reported as leaked and nobody has looked at yet. No account owns it. */
+interface LeakReportsTable {
+  id: string;
+  digest: Buffer;
+  reported_url: string | null;
+  received_at: Timestamp;
+  due_at: Timestamp;
 }

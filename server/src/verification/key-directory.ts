@@ -88,7 +88,7 @@ export class KeyDirectory {
     return this.#read({
       name: `key ${digest}`,
       held: () => this.#deps.cache.key(digest),
-      load: () => this.#select<KeyRow & pg.QueryResultRow>('lookup_api_key', [Buffer.from(digest, 'hex')]),
+      load: () => this.#select<KeyRow & pg.QueryResultRow>('lookup_api_key_v2', [Buffer.from(digest, 'hex')]),
       build: toKeyRecord,
       namesOf: (record) => namesOfKey(digest, record),
       keep: (record, epoch) => this.#deps.cache.keepKey(digest, record, epoch),

@@ -29,7 +29,7 @@ export interface OrganizationRow {
   status: OrganizationRecord['status'];
 }
 
-/** A row of `lookup_api_key`: the key with everything above it. */
+/** A row of `lookup_api_key_v2`: the key with everything above it. */
 export interface KeyRow extends AccountColumns {
   id: string;
   name: string;
@@ -45,6 +45,9 @@ export interface KeyRow extends AccountColumns {
   ips: string[];
   metadata: JsonObject;
   expires_at: Date | null;
+  lineage_id: string;
+  rotated_at: Date | null;
+  is_imported: boolean;
   issuer_status: IssuerRecord['status'] | null;
   issuer_environment: Environment | null;
   issuer_publishable_scopes: string[] | null;
@@ -106,6 +109,9 @@ export function toKeyRecord(row: KeyRow): KeyRecord {
     requireOrigin: row.require_origin,
     ips: row.ips.length === 0 ? null : compileIpRanges(row.ips),
     metadata: Object.keys(row.metadata).length === 0 ? noMetadata : row.metadata,
+    lineageId: row.lineage_id,
+    rotatedAtMs: row.rotated_at?.getTime() ?? null,
+    isImported: row.is_imported,
     account,
     issuer: issuerOf(row, account),
     organization: organizationOf(row),

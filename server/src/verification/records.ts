@@ -39,6 +39,7 @@ export interface KeyRecord {
   readonly kind: KeyKind;
   readonly environment: Environment;
   readonly status: 'active' | 'disabled' | 'revoked';
+  /** When it stops working: its expiry or, where that is earlier, the end of the grace after its rotation. */
   readonly expiresAtMs: number | null;
   /** null: every permission of the account. */
   readonly scopes: readonly string[] | null;
@@ -47,6 +48,12 @@ export interface KeyRecord {
   readonly requireOrigin: boolean;
   readonly ips: CompiledIpRanges | null;
   readonly metadata: JsonObject;
+  /** The first key of its line of rotations: its own id, if it is the first. Limits belong to the line. */
+  readonly lineageId: string;
+  /** When it was rotated: from then on its answers are marked as deprecated. */
+  readonly rotatedAtMs: number | null;
+  /** Found by a hash that another system made. Only verify and authorize take it. */
+  readonly isImported: boolean;
   readonly account: AccountRecord;
   readonly issuer: IssuerRecord | null;
   readonly organization: OrganizationRecord | null;
