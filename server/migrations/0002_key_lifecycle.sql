@@ -173,11 +173,10 @@ create function lookup_accounts_with_notices(moment timestamptz, most integer) r
 begin atomic
   select distinct due.account_id from (
     select k.account_id from gatelodge.api_keys k
-    where k.next_notice_at <= moment and k.status = 'active'
+    join gatelodge.accounts a on a.id = k.account_id
+    where k.next_notice_at <= moment and k.status = 'active' and a.status <> 'deleting'
     order by k.next_notice_at limit most
-  ) due
-  join gatelodge.accounts a on a.id = due.account_id
-  where a.status <> 'deleting';
+  ) due;
 end;
 
 create or replace function lookup_origin_of_issuer(wanted_issuer text, wanted text[]) returns boolean

@@ -9,6 +9,7 @@ import { createApiKeyRoutes } from './api-keys/create.route.ts';
 import { deleteApiKeyRoutes } from './api-keys/delete.route.ts';
 import { getApiKeyRoutes } from './api-keys/get.route.ts';
 import { listApiKeyRoutes } from './api-keys/list.route.ts';
+import { rotateApiKeyRoutes } from './api-keys/rotate.route.ts';
 import { setApiKeyStatusRoutes } from './api-keys/set-status.route.ts';
 import { updateApiKeyRoutes } from './api-keys/update.route.ts';
 import { listEventsRoute } from './events/list.route.ts';
@@ -74,6 +75,7 @@ export const routes: readonly Route[] = [
   ...getApiKeyRoutes,
   ...updateApiKeyRoutes,
   ...setApiKeyStatusRoutes,
+  ...rotateApiKeyRoutes,
   ...deleteApiKeyRoutes,
   listEventsRoute,
   ...healthContracts,

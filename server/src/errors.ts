@@ -32,6 +32,11 @@ const ownErrors = {
   },
   request_timeout: { status: 408, title: 'Request timeout', detail: 'The request did not arrive in time.' },
   conflict: { status: 409, title: 'Conflict', detail: 'The object is not in a state that allows this.' },
+  already_rotated: {
+    status: 409,
+    title: 'Already rotated',
+    detail: 'The key has been rotated already; rotate its successor instead.',
+  },
   external_id_taken: {
     status: 409,
     title: 'External id taken',

@@ -1,12 +1,13 @@
 import type pg from 'pg';
 import { createAccountDeletion } from './accounts/account-deletion.ts';
+import { createKeyNotices } from './api-keys/notice-job.ts';
 import { Authenticator } from './authentication/authenticator.ts';
 import { Metrics } from './health/metrics.ts';
-import { AccountSlots } from './http/account-slots.ts';
 import { createIdempotencyExpiry } from './http/idempotency-expiry.ts';
 import { idPrefixes, newId } from './ids/ids.ts';
 import { createIssuerDeletion } from './issuers/issuer-deletion.ts';
 import type { Periodic } from './jobs/periodic.ts';
+import { AccountSlots } from './limits/account-slots.ts';
 import type { Log } from './logs/log.ts';
 import { type ChangeFeed, startChangeFeed } from './postgres/change-feed.ts';
 import { Database } from './postgres/database.ts';
@@ -18,16 +19,10 @@ import type { Settings } from './settings.ts';
 import { AuthorizeEndpoint } from './verification/authorize.ts';
 import { DecisionCounters } from './verification/decision-counters.ts';
 import { Freshness } from './verification/freshness.ts';
-import { KeyDirectory } from './verification/key-directory.ts';
+import { KeyDirectory, lookupConnections } from './verification/key-directory.ts';
 import { MeEndpoint } from './verification/me.ts';
 import { RecordCache } from './verification/record-cache.ts';
 import { VerifyEndpoint } from './verification/verify.ts';
-
-/**
- * Connections for the look-ups of verification alone, on top of the pool for requests of the management API: however
- * busy that one is, keys are verified and readiness is told.
- */
-const lookupConnections = 6;
 
 /** Wall-clock time, so that tests can set it. */
 export interface Clock {
@@ -124,6 +119,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       createAccountDeletion(database, log),
       createIssuerDeletion(database, log),
       createIdempotencyExpiry(database, log),
+      createKeyNotices(database, log, () => clock.now()),
     ] as const;
     for (const job of jobs) job.start();
     const authenticator = new Authenticator(keys, nowMs);

@@ -26,7 +26,14 @@ export function createAccountDeletion(database: Database, log: Log, atOnce = row
         database.lookups,
       );
       let hasMore = false;
-      for (const { id } of rows) hasMore = (await deleteSome(database, id, atOnce)) || hasMore;
+      for (const { id } of rows) {
+        // One that can't be deleted now must not keep the others.
+        const more = await deleteSome(database, id, atOnce).catch((error: unknown) => {
+          log.warn({ err: error, account_id: id }, 'A step of an account’s deletion failed');
+          return false;
+        });
+        hasMore = more || hasMore;
+      }
       return hasMore;
     },
   });

@@ -6,7 +6,14 @@ import { deleteRows } from '../postgres/delete-rows.ts';
 const mostCounted = 500_000;
 
 /** What an account can have many of, those that hang below others first. */
-const tables = ['api_keys', 'organizations', 'events', 'idempotency_records', 'issuers'] as const;
+const tables = [
+  'api_keys',
+  'organizations',
+  'events',
+  'idempotency_records',
+  'support_grants',
+  'issuers',
+] as const;
 
 /** How many rows the deletion of this transaction's account has to delete one by one, counting at most 500,000 a table. */
 export async function countRowsBelow(tx: Transaction, accountId: string): Promise<number> {

@@ -129,6 +129,24 @@ export const patchApiKeyBody = z
     ],
   });
 
+/** The longest grace: 30 days. */
+const maxGraceSeconds = 2_592_000;
+
+/** Body of `POST …/api-keys/{key_id}/rotate`. */
+export const rotateApiKeyBody = z
+  .strictObject({
+    grace_seconds: z
+      .int()
+      .min(0)
+      .max(maxGraceSeconds)
+      .default(86_400)
+      .describe('How long the old key still works; 0 ends it at once. A day unless given.'),
+    retire: z
+      .literal('after-grace', 'must be "after-grace"; retiring a key once it is quiet comes with metering')
+      .default('after-grace'),
+  })
+  .meta({ id: 'RotateApiKeyRequest', examples: [{ grace_seconds: 604_800 }] });
+
 export const apiKeyStatusField = z.enum(['active', 'disabled', 'revoked', 'expired']);
 
 const apiKeyShape = {

@@ -190,3 +190,56 @@ test('whoever may only read keys makes none', async () => {
   await refused(() => reader.patch(key.path, { name: 'x' }));
   await refused(() => reader.delete(key.path));
 });
+
+// The attack: a key that works for an hour, or from one network only, is stolen; the thief has it make one that works
+// for ever and from anywhere.
+describe('a key that is bound in time or place', () => {
+  const scopes = ['gatelodge.api-keys:write'];
+  const inAnHour = new Date(Date.now() + 3_600_000).toISOString();
+  const atHome = ['127.0.0.0/8', '::1/128'];
+
+  test('passes on no permission beyond its own end', async () => {
+    const bound = api.as(
+      await createKey(api, '/v1/api-keys', { restrictions: { scopes }, expires_at: inAnHour }),
+    );
+    const detail = await refused(() => bound.post('/v1/api-keys', { restrictions: { scopes } }));
+    expect(detail).toContain(inAnHour);
+    const later = new Date(Date.now() + 7_200_000).toISOString();
+    await refused(() => bound.post('/v1/api-keys', { restrictions: { scopes }, expires_at: later }));
+    const within = await bound.post('/v1/api-keys', { restrictions: { scopes }, expires_at: inAnHour });
+    expect(within.status).toBe(201);
+    await refused(() => bound.patch(`/v1/api-keys/${within.body.data.id}`, { expires_at: null }));
+  });
+
+  test('passes on no permission to other addresses than its own', async () => {
+    const bound = api.as(await createKey(api, '/v1/api-keys', { restrictions: { scopes, ips: atHome } }));
+    await refused(() => bound.post('/v1/api-keys', { restrictions: { scopes } }));
+    await refused(() => bound.post('/v1/api-keys', { restrictions: { scopes, ips: ['0.0.0.0/0'] } }));
+    const within = await bound.post('/v1/api-keys', { restrictions: { scopes, ips: ['127.0.0.1'] } });
+    expect(within.status).toBe(201);
+  });
+
+  test('neither rotates nor revives one that may act beyond', async () => {
+    const free = await createKey(api, '/v1/api-keys', { restrictions: { scopes } });
+    const bound = api.as(await createKey(api, '/v1/api-keys', { restrictions: { scopes, ips: atHome } }));
+    await refused(() => bound.post(`${free.path}/rotate`, {}));
+    expect((await api.post(`${free.path}/disable`)).status).toBe(200);
+    await refused(() => bound.post(`${free.path}/enable`));
+  });
+
+  test('makes keys for tenants as ever: the account’s own words are not bound', async () => {
+    const restrictions = { scopes, ips: atHome };
+    const bound = api.as(await createKey(api, '/v1/api-keys', { restrictions, expires_at: inAnHour }));
+    const { path } = levels.find(({ level }) => level === 'organization')!;
+    const made = await bound.post(path, { restrictions: { scopes: ['invoices:read'] } });
+    expect(made.status).toBe(201);
+  });
+
+  test('rotates itself', async () => {
+    const own = await createKey(api, '/v1/api-keys', {
+      restrictions: { scopes, ips: atHome },
+      expires_at: inAnHour,
+    });
+    expect((await api.as(own).post(`${own.path}/rotate`, {})).status).toBe(201);
+  });
+});

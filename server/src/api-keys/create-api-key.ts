@@ -9,6 +9,7 @@ import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 import type { ApiKeyRow } from './api-key.ts';
 import type { KeyFacts, KeyPlace } from './key-rules.ts';
 import { mintKeySecret } from './key-secret.ts';
+import { nextNoticeAt } from './notices.ts';
 
 const rotationDueDays = 90;
 const dayMs = 86_400_000;
@@ -29,6 +30,8 @@ export interface NewApiKey extends KeyFacts {
   ips?: readonly string[];
   metadata?: JsonObject;
   createdBy: { type: 'api_key' | 'system'; id: string };
+  /** The key that it takes over from, by rotation. */
+  succeeds?: { id: string; lineageId: string };
 }
 
 /** Mints a secret and inserts the key. The secret is in what it returns and nowhere else; the event is the caller's. */
@@ -45,6 +48,7 @@ export async function insertApiKey(
     digest: { generation: digestSecret.generation, key: digestSecret.key.toString('hex') },
     check: { generation: checkSecret.generation, key: checkSecret.key },
   });
+  const rotationDueAt = new Date(now.getTime() + rotationDueDays * dayMs);
   const row = await tx
     .insertInto('api_keys')
     .values({
@@ -68,7 +72,12 @@ export async function insertApiKey(
       metadata: JSON.stringify(key.metadata ?? {}),
       expires_at: key.expiresAt,
       created_by: JSON.stringify(key.createdBy),
-      rotation_due_at: new Date(now.getTime() + rotationDueDays * dayMs),
+      rotation_due_at: rotationDueAt,
+      next_notice_at: nextNoticeAt(
+        { expires_at: key.expiresAt, rotation_due_at: rotationDueAt, rotated_at: null },
+        now,
+      ),
+      ...(key.succeeds && { predecessor_id: key.succeeds.id, lineage_id: key.succeeds.lineageId }),
       created_at: now,
       updated_at: now,
     })

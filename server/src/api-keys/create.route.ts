@@ -5,8 +5,8 @@ import { toApiKeyResource } from './api-key.ts';
 import { type CreateApiKeyInput, createApiKeyBody, createdApiKeyResource } from './api-key-schema.ts';
 import { requirePlace } from './api-key-store.ts';
 import { createdBy, insertApiKey } from './create-api-key.ts';
-import { checkCeiling, checkKey, type KeyFacts, type KeyPlace } from './key-rules.ts';
-import { keyLevels } from './levels.ts';
+import { checkGrant, checkKey, type KeyFacts, type KeyPlace } from './key-rules.ts';
+import { collectionPath, keyLevels } from './levels.ts';
 
 export const createApiKeyRoutes = keyLevels.map((level) =>
   defineRoute({
@@ -29,7 +29,11 @@ export const createApiKeyRoutes = keyLevels.map((level) =>
       if (principal.environment === 'sandbox' && key.environment === 'live')
         throw new AppError('wrong_environment');
       // Before the rules that time can break, so that a replay (http/idempotency.ts) always gets this far.
-      checkCeiling(principal, key.scopes);
+      checkGrant(principal, {
+        scopes: key.scopes === null ? null : [...key.scopes],
+        expires_at: key.expiresAt,
+        ips: body.restrictions?.ips ?? [],
+      });
       checkKey(place, key, now);
       const { restrictions } = body;
       const { row, secret } = await insertApiKey(
@@ -63,7 +67,7 @@ export const createApiKeyRoutes = keyLevels.map((level) =>
         status: 201,
         body: { data: { ...toApiKeyResource(row, now), secret_plain: secret } },
         version: row.version,
-        headers: { Location: `${locationOf(place)}/api-keys/${row.id}` },
+        headers: { Location: `${collectionPath(place)}/${row.id}` },
       };
     },
   }),
@@ -81,9 +85,4 @@ function toFacts(
     scopes: body.restrictions?.scopes ?? (place.issuer === null ? null : []),
     expiresAt: body.expires_at == null ? null : new Date(body.expires_at),
   };
-}
-
-function locationOf(place: KeyPlace): string {
-  const issuer = place.issuer === null ? '' : `/issuers/${place.issuer.id}`;
-  return `/v1${issuer}${place.organizationId === null ? '' : `/organizations/${place.organizationId}`}`;
 }

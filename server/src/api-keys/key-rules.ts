@@ -3,6 +3,7 @@ import { AppError, type FieldError, invalidFields } from '../errors.ts';
 import type { Environment, KeyKind } from '../key-profiles/key-profile.ts';
 import { ceilingViolations, isReservedScope, permissionsOfAccount } from '../scopes/scope.ts';
 import type { ApiKeyRow } from './api-key.ts';
+import { areRangesWithin } from './ip-ranges.ts';
 import { isLoosened, type KeyPower } from './loosening.ts';
 
 /** Where a key stands: its issuer's side of the rules, or the account's where there is no issuer. */
@@ -88,11 +89,39 @@ export function checkChange(
   { isRevived }: { isRevived: boolean },
 ): void {
   if (!isRevived && !isLoosened(before, after)) return;
-  checkCeiling(principal, after.scopes);
+  checkGrant(principal, after);
   if (principal.keyId !== before.id) return;
   throw new AppError('permission_denied', {
     detail: 'A key can’t loosen its own restrictions, scopes or expiry; use another key to do it.',
   });
+}
+
+/**
+ * What `checkCeiling` says, and that power over Gatelodge itself stays within the bounds of who passes it on: a key
+ * that works for a day, or from one network, must not make one that works for ever or from anywhere. Keys that hold
+ * product scopes alone are the account's own affair: a backend that is bound to its network makes keys for tenants.
+ *
+ * @param power what the key is about to be able to do
+ * @throws permission_denied (403) that names the scopes, or the bound and how to stay within it
+ */
+export function checkGrant(
+  principal: Principal,
+  { scopes, expires_at, ips }: Pick<KeyPower, 'scopes' | 'expires_at' | 'ips'>,
+): void {
+  checkCeiling(principal, scopes);
+  if (scopes !== null && !scopes.some(isReservedScope)) return;
+  const { bounds } = principal;
+  if (bounds.expiresAt !== null && (expires_at === null || expires_at > bounds.expiresAt)) {
+    throw new AppError('permission_denied', {
+      detail: `A key with permissions in Gatelodge can't outlive the key that gives them; set expires_at to ${bounds.expiresAt.toISOString()} or earlier.`,
+    });
+  }
+  if (!areRangesWithin(bounds.ips, ips)) {
+    throw new AppError('permission_denied', {
+      detail:
+        'A key with permissions in Gatelodge can’t be used from more addresses than the key that gives them; set restrictions.ips to a part of yours.',
+    });
+  }
 }
 
 /**

@@ -33,3 +33,15 @@ export interface KeyItemParams extends KeyPathParams {
 export function itemParams(level: (typeof keyLevels)[number]) {
   return level.params.extend({ key_id: z.string() });
 }
+
+/** The path of the keys at this place. */
+export function collectionPath({
+  issuer,
+  organizationId,
+}: {
+  issuer: { id: string } | null;
+  organizationId: string | null;
+}): string {
+  const ofIssuer = issuer === null ? '' : `/issuers/${issuer.id}`;
+  return `/v1${ofIssuer}${organizationId === null ? '' : `/organizations/${organizationId}`}/api-keys`;
+}

@@ -12,6 +12,7 @@ import { lockApiKey, requirePlace } from './api-key-store.ts';
 import { forgetKey } from './forget-key.ts';
 import { checkChange, checkKey, type KeyPlace } from './key-rules.ts';
 import { itemParams, keyLevels } from './levels.ts';
+import { nextNoticeAt } from './notices.ts';
 
 export const updateApiKeyRoutes = keyLevels.map((level) =>
   defineRoute({
@@ -43,7 +44,12 @@ export const updateApiKeyRoutes = keyLevels.map((level) =>
         return { body: { data: toApiKeyResource(current, now) }, version: current.version };
       const row = await tx
         .updateTable('api_keys')
-        .set({ ...changed, version: sql`version + 1`, updated_at: now })
+        .set({
+          ...changed,
+          next_notice_at: nextNoticeAt({ ...current, expires_at: changed.expires_at }, now),
+          version: sql`version + 1`,
+          updated_at: now,
+        })
         .where('account_id', '=', principal.accountId)
         .where('id', '=', current.id)
         .returningAll()

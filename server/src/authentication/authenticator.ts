@@ -5,6 +5,7 @@ import { requestInfoOf } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import { presets } from '../key-profiles/presets.ts';
 import { decide } from '../verification/decide.ts';
+import { deprecationHeaders } from '../verification/deprecation.ts';
 import { environmentHeader, environmentOfUnknownKey } from '../verification/environment-header.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import { queryPresentsKey } from '../verification/key-in-query.ts';
@@ -104,6 +105,7 @@ export class Authenticator {
     const refusal = decision.valid ? null : decision.refusal;
     const environmentName = record.issuer?.profile.environment_header;
     headers.push(...corsHeaders(origin, mayPageRead(record, origin), environmentName));
+    if (record.rotatedAtMs !== null) headers.push(...deprecationHeaders(record));
     if (refusal === null && record.kind === 'secret') return { record, secret: presented.secret };
     headers.push(...environmentHeader(record.issuer?.profile ?? presets.standard, record.environment));
     if (refusal !== null) throw new AppError(refusal);

@@ -14,6 +14,8 @@ export interface Principal {
   /** What the key may do; `all` is every permission of its account. */
   readonly permissions: ReadonlySet<string> | 'all';
   readonly isOperator: boolean;
+  /** Until when and from where the key itself works: what it may do in Gatelodge it can't pass on beyond them. */
+  readonly bounds: { readonly expiresAt: Date | null; readonly ips: readonly string[] };
   /** The grant by which the operator's key reads in this account; null for a key that is in its own. */
   readonly supportGrantId: string | null;
   /** What the caller showed; answers kept for replays are encrypted under it. Never logged. */
@@ -28,12 +30,24 @@ export function toPrincipal(record: KeyRecord, presentedSecret: string): Princip
     issuerId: record.issuer?.id ?? null,
     organizationId: record.organization?.id ?? null,
     environment: record.environment,
-    permissions: record.scopes === null && record.issuer === null ? 'all' : new Set(record.scopes ?? []),
+    permissions: permissionsOf(record.scopes, record.issuer?.id ?? null),
+    bounds: nothingYet,
     // Accounts are live data, which a sandbox key never touches.
     isOperator: record.account.isOperator && record.issuer === null && record.environment === 'live',
     supportGrantId: null,
     presentedSecret,
   };
+}
+
+/** Before `confirmCaller` has read the key's row nobody may pass anything on. */
+const nothingYet: Principal['bounds'] = Object.freeze({ expiresAt: new Date(0), ips: ['127.0.0.255/32'] });
+
+/** What a key may do: its scopes, or everything for an account's key without a list. */
+export function permissionsOf(
+  scopes: readonly string[] | null,
+  issuerId: string | null,
+): Principal['permissions'] {
+  return scopes === null && issuerId === null ? 'all' : new Set(scopes ?? []);
 }
 
 /** Deny by default: only what is granted by name, or everything for an account key without a list. */

@@ -18,6 +18,14 @@ describe('a name', () => {
 });
 
 describe('metadata', () => {
+  // Joined to each other they would look like one character; apart, Postgres takes neither.
+  test.each([{ '\ud83d': '\ude00' }, { a: ['\ud83d', '\ude00'] }, { a: '\ud83d', '\ude00': 1 }])(
+    'halves of a character in two texts are refused: %j',
+    (value) => {
+      expect(takes(metadataField, value)).toBe(false);
+    },
+  );
+
   test('has at most 50 members', () => {
     const members = (count: number) =>
       Object.fromEntries(Array.from({ length: count }, (_, index) => [`m${index}`, index]));

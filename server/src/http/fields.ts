@@ -69,14 +69,17 @@ export function isStorableText(value: string): boolean {
   return value.isWellFormed() && !value.includes('\u0000');
 }
 
-/** Every string of a JSON value, member names too, run together: JSON.stringify would hide them behind escapes. */
+/**
+ * Every string of a JSON value, member names too: JSON.stringify would hide them behind escapes. Apart from each other,
+ * or half a character at the end of one would make a whole with half a one at the beginning of the next.
+ */
 function jsonTexts(value: unknown): string {
   if (typeof value === 'string') return value;
-  if (Array.isArray(value)) return value.map(jsonTexts).join('');
+  if (Array.isArray(value)) return value.map(jsonTexts).join(' ');
   if (typeof value === 'object' && value !== null) {
     return Object.entries(value)
-      .map(([member, inner]) => member + jsonTexts(inner))
-      .join('');
+      .map(([member, inner]) => `${member} ${jsonTexts(inner)}`)
+      .join(' ');
   }
   return '';
 }

@@ -106,7 +106,7 @@ async function authorizeAnew(tx: Transaction, { create, undo }: Creation): Promi
  */
 function isOutdated(error: unknown): boolean {
   if (!(error instanceof AppError)) return false;
-  if (error.code === 'external_id_taken') return true;
+  if (error.code === 'external_id_taken' || error.code === 'already_rotated') return true;
   const { code, errors = [] } = error;
   return (
     code === 'invalid_request' && errors.length > 0 && errors.every((each) => each.code === 'in_the_past')

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { confirmCaller } from '../authentication/confirm-caller.ts';
 import { mayDo, type Principal, toPrincipal } from '../authentication/principal.ts';
 import { requestInfoOf } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
@@ -148,8 +149,8 @@ function requireMediaType(route: AnyRoute, request: FastifyRequest): void {
 }
 
 async function handle(route: AnyRoute, services: Services, request: FastifyRequest, reply: FastifyReply) {
-  const principal = request.principal;
-  if (principal === null)
+  const presented = request.principal;
+  if (presented === null)
     throw new AppError('internal_error', { cause: new Error('a route ran without a principal') });
   const query = parseInput(route.query ?? emptyQuery, request.query, 'query');
   const body = parseBody(route, request);
@@ -159,6 +160,8 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
 
   const work = async (tx: Transaction) => {
     effects.length = 0;
+    const principal = presented.supportGrantId === null ? await confirmCaller(tx, presented, now) : presented;
+    authorize(route, principal, request.params as Record<string, string>);
     const context: RouteContext<unknown, unknown, unknown> = {
       services,
       principal,
@@ -205,8 +208,8 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
       },
     );
   };
-  const answer = await services.accountSlots.run(principal.accountId, () =>
-    carryOut(services.database, principal.accountId, work, statementLimits(route)),
+  const answer = await services.accountSlots.run(presented.accountId, () =>
+    carryOut(services.database, presented.accountId, work, statementLimits(route)),
   );
   for (const effect of effects) effect();
   return send(reply, answer);

@@ -28,7 +28,14 @@ export function createIssuerDeletion(database: Database, log: Log, atOnce = rows
         database.lookups,
       );
       let hasMore = false;
-      for (const issuer of rows) hasMore = (await deleteSome(database, issuer, atOnce)) || hasMore;
+      for (const issuer of rows) {
+        // One that can't be deleted now must not keep the others.
+        const more = await deleteSome(database, issuer, atOnce).catch((error: unknown) => {
+          log.warn({ err: error, issuer_id: issuer.id }, 'A step of an issuer’s deletion failed');
+          return false;
+        });
+        hasMore = more || hasMore;
+      }
       return hasMore;
     },
   });

@@ -9,6 +9,7 @@ import { environmentLabel, type KeyProfile } from '../key-profiles/key-profile.t
 import { type AuthorizeDemands, type BadDemand, parseDemands } from './authorize-demands.ts';
 import { decide, refusalBeforeTenant } from './decide.ts';
 import type { DecisionCounters } from './decision-counters.ts';
+import { deprecationHeaders } from './deprecation.ts';
 import { environmentHeader, environmentOfUnknownKey } from './environment-header.ts';
 import type { Freshness } from './freshness.ts';
 import type { KeyDirectory } from './key-directory.ts';
@@ -178,6 +179,7 @@ export class AuthorizeEndpoint {
       'X-Gatelodge-Scopes',
       scopes.join(' '),
       ...environmentHeader(issuer.profile, key.environment),
+      ...deprecationHeaders(key),
     );
     const isStale = !this.#deps.freshness.isFresh() && this.#deps.freshness.mode === 'stale';
     const told = isStale ? [...warnings, 'stale'] : warnings;

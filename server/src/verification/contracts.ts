@@ -86,7 +86,7 @@ export const verifyResult = z
     warnings: z
       .array(z.string())
       .describe(
-        '`stale`: decided from memory while Postgres is out of reach. `secret_key_in_browser`: a secret key came from a page.',
+        '`stale`: decided from memory while Postgres is out of reach. `secret_key_in_browser`: a secret key came from a page. `rotated`: the key has a successor and ends with its grace.',
       ),
   })
   .meta({ id: 'VerifyResult' });

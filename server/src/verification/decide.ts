@@ -26,7 +26,7 @@ export interface DecisionRequest {
   readonly scopes: readonly string[];
 }
 
-export type DecisionWarning = 'secret_key_in_browser';
+export type DecisionWarning = 'secret_key_in_browser' | 'rotated';
 
 export type DecisionRefusal = Extract<
   RefusalCode,
@@ -63,6 +63,8 @@ export type Decision =
 
 const noWarnings: readonly DecisionWarning[] = Object.freeze([]);
 const exposureWarning: readonly DecisionWarning[] = Object.freeze(['secret_key_in_browser'] as const);
+const rotationWarning: readonly DecisionWarning[] = Object.freeze(['rotated'] as const);
+const bothWarnings: readonly DecisionWarning[] = Object.freeze(['secret_key_in_browser', 'rotated'] as const);
 const noScopes: readonly string[] = Object.freeze([]);
 const allOfCustomer: readonly string[] = Object.freeze([...permissionsOfAccount({ isOperator: false })]);
 const allOfOperator: readonly string[] = Object.freeze([...permissionsOfAccount({ isOperator: true })]);
@@ -90,7 +92,7 @@ export function decide(record: KeyRecord, request: DecisionRequest, nowMs: numbe
   const scopes = effectiveScopes(record);
   if (!holdsAll(scopes, request.scopes)) return refuse('insufficient_scope', organization);
   // Limits come here, last, so that a request refused by any check above consumes nothing.
-  return { valid: true, organization, scopes, warnings: policy === 'warn' ? exposureWarning : noWarnings };
+  return { valid: true, organization, scopes, warnings: warningsOf(record, policy === 'warn') };
 }
 
 /**
@@ -111,6 +113,12 @@ export function effectiveScopes(record: KeyRecord): readonly string[] {
 /** Accounts are live data: a sandbox key has nothing to do with them, whoever holds it (as `toPrincipal` has it). */
 function allPermissions({ account, environment }: KeyRecord): readonly string[] {
   return account.isOperator && environment === 'live' ? allOfOperator : allOfCustomer;
+}
+
+/** Shared lists: a decision that has nothing to warn of allocates none. */
+function warningsOf(record: KeyRecord, isExposed: boolean): readonly DecisionWarning[] {
+  if (record.rotatedAtMs === null) return isExposed ? exposureWarning : noWarnings;
+  return isExposed ? bothWarnings : rotationWarning;
 }
 
 function refuse(refusal: DecisionRefusal, organization: OrganizationRecord | null): Decision {

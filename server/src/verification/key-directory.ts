@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type pg from 'pg';
 import { digestKeySecret, hasValidCheck } from '../api-keys/key-secret.ts';
 import { AppError } from '../errors.ts';
+import { AccountSlots } from '../limits/account-slots.ts';
 import { ConcurrencyLimit } from '../limits/concurrency-limit.ts';
 import { callLookup } from '../postgres/lookup.ts';
 import { isUnavailable } from '../postgres/unavailable.ts';
@@ -22,10 +23,18 @@ import type { IssuerRecord, KeyRecord, OrganizationRecord } from './records.ts';
 const rememberedUnknowns = 10_000;
 
 /**
+ * Connections for the look-ups of verification alone, on top of the pool for requests of the management API: however
+ * busy that one is, keys are verified and readiness is told.
+ */
+export const lookupConnections = 6;
+
+/**
  * What callers without a key may ask of Postgres: whether an issuer exists, and whether it has keys for an origin. Two
  * of the look-ups' connections, so that a flood of made-up ids leaves the others to those who have a key.
  */
 const limitsOfStrangers = { concurrent: 2, waiting: 200, waitMs: 500 };
+/** Preflights apart from issuers: who floods one must not keep the other waiting. */
+const limitsOfPreflights = { concurrent: 1, waiting: 200, waitMs: 500 };
 
 interface Dependencies {
   pool: pg.Pool;
@@ -51,11 +60,16 @@ export class KeyDirectory {
    * may be the older of the two: kept, it would bring back what that read has shown to be revoked.
    */
   #readsPastMemory = 0;
+  /** How many reads have begun. */
+  #readsBegun = 0;
   /** Digests and issuer ids that Postgres does not know. Both are random, so nobody can name one before it exists. */
   readonly #unknown = new LRUCache<string, true>({ max: rememberedUnknowns });
   readonly #strangers = new ConcurrencyLimit(limitsOfStrangers);
+  readonly #preflights = new ConcurrencyLimit(limitsOfPreflights);
+  /** Any holder of a key may name tenants that there are none of, each a read: no account gets all connections. */
+  readonly #tenantSlots = new AccountSlots(lookupConnections);
   readonly #originHints = new OriginHints((issuerId, candidates) =>
-    this.#strangers.run(() => this.#selectOrigin(issuerId, candidates)),
+    this.#preflights.run(() => this.#selectOrigin(issuerId, candidates)),
   );
   #epochOfHints = 0;
 
@@ -132,10 +146,14 @@ export class KeyDirectory {
       const record = this.#deps.cache.tenant(issuerId, name);
       if (record !== undefined) return record;
     }
+    const held = () => this.#deps.cache.tenant(issuerId, name);
+    const load = () =>
+      this.#select<OrganizationRow & pg.QueryResultRow>('lookup_organization', [issuerId, name]);
+    const accountId = () => this.#deps.cache.issuer(issuerId)?.account.id ?? issuerId;
     return this.#read({
       name: `tenant ${issuerId} ${name}`,
-      held: () => this.#deps.cache.tenant(issuerId, name),
-      load: () => this.#select<OrganizationRow & pg.QueryResultRow>('lookup_organization', [issuerId, name]),
+      held,
+      load: () => (held() === undefined ? this.#tenantSlots.run(accountId(), load) : load()),
       build: toOrganizationRecord,
       namesOf: namesOfTenant,
       keep: (record, epoch) => this.#deps.cache.keepTenant(issuerId, name, record, epoch),
@@ -165,15 +183,18 @@ export class KeyDirectory {
   async #read<Row, T>(ask: Ask<Row, T>): Promise<T | null> {
     const { freshness } = this.#deps;
     const arrivedAt = this.#deps.cache.epoch;
+    const arrivedAfterRead = this.#readsBegun;
     const state = freshness.isFresh() ? 'fresh' : await freshness.state();
     if (state === 'unavailable') throw unavailable();
     if (state === 'stale') return ask.held() ?? Promise.reject(unavailable());
     try {
       for (;;) {
-        const read = this.#loadOnce(ask, state === 'fresh');
+        const { read, isJoined } = this.#loadOnce(ask, state === 'fresh');
         const found = await read.promise;
         // The second time round at the latest: what is under way then began after the request came.
         const isOutdone = arrivedAt > read.epoch && read.readsPastMemory !== this.#readsPastMemory;
+        // No notice tells of what is made: a read that began before this request came may have been too early to find it.
+        if (found === null && isJoined && read.readId <= arrivedAfterRead) continue;
         if (!isOutdone && this.#mayAnswer(ask, read.epoch, found, arrivedAt)) return found;
       }
     } catch (cause) {
@@ -201,14 +222,14 @@ export class KeyDirectory {
    * One read for all who ask at the same time, whatever else changes meanwhile: whoever writes a lot would otherwise
    * multiply the reads for everybody's keys. Who joins asks `#mayAnswer` whether the answer is recent enough for it.
    */
-  #loadOnce<Row, T>(ask: Ask<Row, T>, keepsResult: boolean): Begun<T> {
+  #loadOnce<Row, T>(ask: Ask<Row, T>, keepsResult: boolean): { read: Begun<T>; isJoined: boolean } {
     const { epoch } = this.#deps.cache;
     const readsPastMemory = this.#readsPastMemory;
     const name = `${keepsResult} ${ask.name}`;
     const running = this.#inFlight.get(name);
     // Nor does anyone join a read that began before one past memory ended: that one may have shown more.
     if (keepsResult && running !== undefined && running.readsPastMemory === readsPastMemory)
-      return running as Begun<T>;
+      return { read: running as Begun<T>, isJoined: true };
     const promise = ask
       .load()
       .then((row) => {
@@ -227,9 +248,9 @@ export class KeyDirectory {
       .finally(() => {
         if (this.#inFlight.get(name) === begun) this.#inFlight.delete(name);
       });
-    const begun: Begun<T> = { epoch, readsPastMemory, promise };
+    const begun: Begun<T> = { readId: ++this.#readsBegun, epoch, readsPastMemory, promise };
     if (keepsResult) this.#inFlight.set(name, begun);
-    return begun;
+    return { read: begun, isJoined: false };
   }
 
   async #selectOrigin(issuerId: string, candidates: readonly string[]): Promise<boolean> {
@@ -248,6 +269,8 @@ export class KeyDirectory {
 
 /** A read under way, and how far things had come when it began. */
 interface Begun<T> {
+  /** Counts up. */
+  readId: number;
   epoch: number;
   readsPastMemory: number;
   promise: Promise<T | null>;

@@ -7,6 +7,7 @@ import { AppError } from '../errors.ts';
 import { allPresetKeyHeaders, presets } from '../key-profiles/presets.ts';
 import { decide, refusalBeforeTenant } from './decide.ts';
 import type { DecisionCounters } from './decision-counters.ts';
+import { deprecationHeaders } from './deprecation.ts';
 import { environmentHeader, environmentOfUnknownKey } from './environment-header.ts';
 import type { KeyDirectory } from './key-directory.ts';
 import { queryPresentsKey } from './key-in-query.ts';
@@ -72,7 +73,7 @@ export class MeEndpoint {
     );
     this.#deps.counters.count('me', decision.valid ? 'VALID' : refusals[decision.refusal].verifyCode);
     if (!decision.valid) throw new AppError(decision.refusal);
-    headers.push('X-Request-Id', info.id);
+    headers.push('X-Request-Id', info.id, ...deprecationHeaders(key));
     writeAnswer(response, 200, headers, renderIdentity(key, decision.organization, decision.scopes));
   }
 

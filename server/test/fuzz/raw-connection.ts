@@ -27,6 +27,13 @@ export class RawConnection {
    * @throws Error when nothing has come back in 20 seconds: something hangs
    */
   async exchange(request: Uint8Array, isHead: boolean): Promise<WireAnswer | null> {
+    const isReused = this.#socket !== undefined;
+    const answer = await this.#exchangeOnce(request, isHead);
+    // The server may have closed a connection that was kept open while the request was on its way (RFC 9112 §9.5).
+    return answer === null && isReused ? this.#exchangeOnce(request, isHead) : answer;
+  }
+
+  async #exchangeOnce(request: Uint8Array, isHead: boolean): Promise<WireAnswer | null> {
     const socket = this.#socket ?? (await this.#open());
     socket.write(request);
     const deadline = performance.now() + patienceMs;

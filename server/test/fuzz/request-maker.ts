@@ -95,7 +95,7 @@ const mutations: Record<string, Mutation> = {
     draft.body = Buffer.from(JSON.stringify(hostileValue(random)) ?? 'null');
   },
   'body: broken JSON': (draft, random) => {
-    draft.body = hostileJson(random, draft.body!.toString() || '{}');
+    draft.body = hostileJson(random, draft.body?.toString() || '{}');
   },
   'body: missing': (draft) => {
     draft.body = null;

@@ -1,4 +1,4 @@
-import { ConcurrencyLimit } from '../limits/concurrency-limit.ts';
+import { ConcurrencyLimit } from './concurrency-limit.ts';
 
 const waiting = 1_000;
 const waitMs = 2_000;

@@ -1,0 +1,145 @@
+import { sql } from 'kysely';
+import { z } from 'zod';
+import { AppError } from '../errors.ts';
+import { defineRoute } from '../http/route.ts';
+import type { Transaction } from '../postgres/database.ts';
+import { type ApiKeyRow, statusOf, toApiKeyResource } from './api-key.ts';
+import { createdApiKeyResource, rotateApiKeyBody } from './api-key-schema.ts';
+import { lockApiKey, requirePlace } from './api-key-store.ts';
+import { createdBy, insertApiKey } from './create-api-key.ts';
+import { forgetKey } from './forget-key.ts';
+import { checkGrant } from './key-rules.ts';
+import { collectionPath, itemParams, keyLevels } from './levels.ts';
+
+export const rotateApiKeyRoutes = keyLevels.map((level) =>
+  defineRoute({
+    method: 'POST',
+    path: `${level.path}/{key_id}/rotate`,
+    operationId: `${level.operations}.rotate`,
+    summary: `Replace an API key of ${level.owner} by a successor`,
+    description:
+      'The successor has the same name, restrictions, metadata and expiry, and another secret, which is on this answer only (and on its replay under the same Idempotency-Key). The old key works until the grace ends, never past its own expiry; its answers carry Deprecation and Sunset. Both count against the same limits. To end the grace early, revoke the old key.',
+    permission: 'gatelodge.api-keys:write',
+    creates: true,
+    params: itemParams(level),
+    body: rotateApiKeyBody,
+    responses: {
+      201: {
+        description: 'The successor and its secret.',
+        schema: z.object({ data: createdApiKeyResource }),
+      },
+    },
+    errors: ['already_rotated', 'conflict'],
+    async handler({ services, tx, principal, params, body, ifMatch, now, record, afterCommit }) {
+      const place = await requirePlace(tx, principal, params);
+      const current = await lockApiKey(tx, principal, place, params, ifMatch);
+      // Whoever rotates a key gets to hold all that it may do.
+      checkGrant(principal, current);
+      await requireRotatable(tx, current, now);
+      const { row: successor, secret } = await insertApiKey(
+        tx,
+        services.secrets,
+        {
+          place,
+          profile: place.profile,
+          kind: current.kind,
+          environment: current.environment,
+          scopes: current.scopes,
+          expiresAt: current.expires_at,
+          name: current.name,
+          description: current.description,
+          origins: current.origins,
+          browsers: current.browsers,
+          requireOrigin: current.require_origin,
+          ips: current.ips,
+          metadata: current.metadata,
+          createdBy: createdBy(principal),
+          succeeds: { id: current.id, lineageId: current.lineage_id ?? current.id },
+        },
+        now,
+      );
+      const retiresAt = endOfGrace(current.expires_at, body.grace_seconds, now);
+      const old = await tx
+        .updateTable('api_keys')
+        .set({
+          successor_id: successor.id,
+          rotated_at: now,
+          retires_at: retiresAt,
+          retire: body.retire,
+          rotation_due_at: null,
+          next_notice_at: null,
+          version: sql`version + 1`,
+          updated_at: now,
+        })
+        .where('account_id', '=', principal.accountId)
+        .where('id', '=', current.id)
+        .returningAll()
+        .executeTakeFirstOrThrow();
+      const standing = {
+        environment: old.environment,
+        issuerId: old.issuer_id,
+        organizationId: old.organization_id,
+      };
+      await record({
+        type: 'api-key.rotated',
+        subject: { type: 'api_key', id: old.id },
+        ...standing,
+        data: {
+          successor_id: successor.id,
+          grace_seconds: body.grace_seconds,
+          retire: body.retire,
+          retires_at: retiresAt.toISOString(),
+        },
+      });
+      await record({
+        type: 'api-key.created',
+        subject: { type: 'api_key', id: successor.id },
+        ...standing,
+        data: {
+          name: successor.name,
+          kind: successor.kind,
+          hint: successor.hint,
+          predecessor_id: old.id,
+        },
+      });
+      afterCommit(() => {
+        forgetKey(services, old);
+        services.keys.forgetOriginHints();
+      });
+      return {
+        status: 201,
+        body: { data: { ...toApiKeyResource(successor, now), secret_plain: secret } },
+        version: successor.version,
+        headers: { Location: `${collectionPath(place)}/${successor.id}` },
+      };
+    },
+  }),
+);
+
+/** @throws already_rotated or conflict (409) that says what to do instead */
+async function requireRotatable(tx: Transaction, key: ApiKeyRow, now: Date): Promise<void> {
+  const { successor_id } = key;
+  if (successor_id !== null) {
+    const successor = await tx
+      .selectFrom('api_keys')
+      .select('id')
+      .where('account_id', '=', key.account_id)
+      .where('id', '=', successor_id)
+      .executeTakeFirst();
+    // One whose successor was deleted gets another.
+    if (successor !== undefined)
+      throw new AppError('already_rotated', {
+        detail: `The key has been rotated already; rotate its successor ${successor_id} instead.`,
+      });
+  }
+  const status = statusOf(key, now);
+  if (status === 'active') return;
+  const instead = status === 'disabled' ? 'enable it first, or create a new key' : 'create a new key';
+  throw new AppError('conflict', { detail: `The key is ${status}; ${instead}.` });
+}
+
+/** Never past the key's own expiry. */
+function endOfGrace(expiresAt: Date | null, graceSeconds: number, now: Date): Date {
+  const end = new Date(now.getTime() + graceSeconds * 1000);
+  return expiresAt !== null && expiresAt < end ? expiresAt : end;
+}
