@@ -18,8 +18,9 @@ alter table api_keys
   -- Days (UTC) on which the owner was last told: at most one event a day.
   add column exposure_told_on date,
   add column leak_told_on    date,
-  -- When the next api-key.expiring or api-key.rotation_due falls due.
-  add column next_notice_at  timestamptz,
+  -- When the next api-key.expiring or api-key.rotation_due falls due. The default is for keys from before and for
+  -- those that an older node makes: the job looks at them once and writes what is right.
+  add column next_notice_at  timestamptz default now(),
   add constraint api_keys_rotation check ((rotated_at is null) = (retires_at is null)
     and (rotated_at is null) = (retire is null) and (rotated_at is null) = (successor_id is null));
 
@@ -48,6 +49,8 @@ create table leak_reports (
   due_at       timestamptz not null default now()
 );
 create index leak_reports_due on leak_reports (due_at);
+-- The one whose key is to be revoked once a delay is over: it is due later than it came.
+create unique index leak_reports_scheduled on leak_reports (digest) where due_at > received_at;
 
 grant select, insert, update, delete on leak_reports to gatelodge_app;
 

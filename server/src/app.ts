@@ -7,10 +7,13 @@ import { activateAccount, suspendAccount } from './accounts/set-status.route.ts'
 import { updateAccount } from './accounts/update.route.ts';
 import { createApiKeyRoutes } from './api-keys/create.route.ts';
 import { deleteApiKeyRoutes } from './api-keys/delete.route.ts';
+import { disableApiKeyRoutes } from './api-keys/disable.route.ts';
+import { enableApiKeyRoutes } from './api-keys/enable.route.ts';
 import { getApiKeyRoutes } from './api-keys/get.route.ts';
+import { importApiKeyRoutes } from './api-keys/import.route.ts';
 import { listApiKeyRoutes } from './api-keys/list.route.ts';
+import { revokeApiKeyRoutes } from './api-keys/revoke.route.ts';
 import { rotateApiKeyRoutes } from './api-keys/rotate.route.ts';
-import { setApiKeyStatusRoutes } from './api-keys/set-status.route.ts';
 import { updateApiKeyRoutes } from './api-keys/update.route.ts';
 import { listEventsRoute } from './events/list.route.ts';
 import { healthContracts } from './health/health.routes.ts';
@@ -24,6 +27,7 @@ import { activateIssuer, suspendIssuer } from './issuers/set-status.route.ts';
 import { updateIssuer } from './issuers/update.route.ts';
 import { getKeyProfile } from './key-profiles/get.route.ts';
 import { putKeyProfile } from './key-profiles/put.route.ts';
+import { leakReportContract } from './leaks/report-leak.ts';
 import { openApiContract } from './openapi/openapi.routes.ts';
 import { createOrganization } from './organizations/create.route.ts';
 import { deleteOrganization } from './organizations/delete.route.ts';
@@ -40,6 +44,7 @@ import { verificationContracts } from './verification/contracts.ts';
 /** Every route of the server, once. OpenAPI, the tenancy matrix and the fuzz suite are made from this list. */
 export const routes: readonly Route[] = [
   ...verificationContracts,
+  leakReportContract,
   getOwnAccount,
   updateOwnAccount,
   createSupportGrant,
@@ -71,10 +76,13 @@ export const routes: readonly Route[] = [
   activateOrganization,
   deleteOrganization,
   ...createApiKeyRoutes,
+  ...importApiKeyRoutes,
   ...listApiKeyRoutes,
   ...getApiKeyRoutes,
   ...updateApiKeyRoutes,
-  ...setApiKeyStatusRoutes,
+  ...disableApiKeyRoutes,
+  ...enableApiKeyRoutes,
+  ...revokeApiKeyRoutes,
   ...rotateApiKeyRoutes,
   ...deleteApiKeyRoutes,
   listEventsRoute,

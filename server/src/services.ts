@@ -2,11 +2,14 @@ import type pg from 'pg';
 import { createAccountDeletion } from './accounts/account-deletion.ts';
 import { createKeyNotices } from './api-keys/notice-job.ts';
 import { Authenticator } from './authentication/authenticator.ts';
+import { ExposureNotes } from './exposure/exposure-notes.ts';
 import { Metrics } from './health/metrics.ts';
 import { createIdempotencyExpiry } from './http/idempotency-expiry.ts';
 import { idPrefixes, newId } from './ids/ids.ts';
 import { createIssuerDeletion } from './issuers/issuer-deletion.ts';
 import type { Periodic } from './jobs/periodic.ts';
+import { createLeakReportJob } from './leaks/leak-report-job.ts';
+import { ReportLeakEndpoint } from './leaks/report-leak.ts';
 import { AccountSlots } from './limits/account-slots.ts';
 import type { Log } from './logs/log.ts';
 import { type ChangeFeed, startChangeFeed } from './postgres/change-feed.ts';
@@ -19,10 +22,13 @@ import type { Settings } from './settings.ts';
 import { AuthorizeEndpoint } from './verification/authorize.ts';
 import { DecisionCounters } from './verification/decision-counters.ts';
 import { Freshness } from './verification/freshness.ts';
+import { ImportedKeys } from './verification/imported-keys.ts';
 import { KeyDirectory, lookupConnections } from './verification/key-directory.ts';
 import { MeEndpoint } from './verification/me.ts';
 import { RecordCache } from './verification/record-cache.ts';
+import { Verifier } from './verification/verifier.ts';
 import { VerifyEndpoint } from './verification/verify.ts';
+import { VerifyBatchEndpoint } from './verification/verify-batch.ts';
 
 /** Wall-clock time, so that tests can set it. */
 export interface Clock {
@@ -61,13 +67,21 @@ export interface Services {
   changeFeed: ChangeFeed;
   freshness: Freshness;
   keys: KeyDirectory;
+  imported: ImportedKeys;
   counters: DecisionCounters;
   metrics: Metrics;
   metricsToken: string | undefined;
+  exposures: ExposureNotes;
   accountDeletion: Periodic;
   issuerDeletion: Periodic;
   authenticator: Authenticator;
-  endpoints: { verify: VerifyEndpoint; me: MeEndpoint; authorize: AuthorizeEndpoint };
+  endpoints: {
+    verify: VerifyEndpoint;
+    verifyBatch: VerifyBatchEndpoint;
+    me: MeEndpoint;
+    authorize: AuthorizeEndpoint;
+    reportLeak: ReportLeakEndpoint;
+  };
   close(): Promise<void>;
 }
 
@@ -97,32 +111,56 @@ export async function createServices(settings: Settings, options: ServiceOptions
           log.error({ err: error }, 'The installation secrets could not be read again'),
         );
     };
+    const imported = new ImportedKeys({ pool: lookupPool, log });
     const changeFeed = startChangeFeed({
       connectionString: databaseUrl,
       nodeId,
       log,
       onChange: (change) => {
         if (change.kind === 'secrets') reloadSecrets();
-        else if (change.kind !== 'import') cache.forget(change);
+        else if (change.kind === 'import') {
+          cache.noteCreation(change.id);
+          imported.onImport(change.id);
+        } else cache.forget(change);
       },
       onReconnect: () => {
         cache.flush();
+        imported.reload();
         reloadSecrets();
       },
     });
     const freshness = new Freshness({ pool: lookupPool, changeFeed, staleSeconds: settings.staleSeconds });
-    const keys = new KeyDirectory({ pool: lookupPool, cache, freshness, secrets });
+    const keys = new KeyDirectory({ pool: lookupPool, cache, freshness, secrets, imported });
     const counters = new DecisionCounters();
     const nowMs = () => clock.nowMs();
     const database = new Database({ pool, ...(options.onQuery && { onQuery: options.onQuery }) });
+    // Nobody's requests run its statements.
+    const background = new Database({ pool });
+    const exposures = new ExposureNotes({ database: background, log, nowMs });
+    exposures.start();
+    const leakReports = createLeakReportJob({
+      database: background,
+      lookupPool,
+      log,
+      now: () => clock.now(),
+      onRevoked: (digest) => cache.forget({ kind: 'api-key', digest: digest.toString('hex') }),
+    });
+    const reportLeak = new ReportLeakEndpoint({
+      database,
+      secrets,
+      nowMs,
+      onReport: () => leakReports.wake(),
+    });
     const jobs = [
       createAccountDeletion(database, log),
       createIssuerDeletion(database, log),
       createIdempotencyExpiry(database, log),
       createKeyNotices(database, log, () => clock.now()),
+      leakReports,
     ] as const;
     for (const job of jobs) job.start();
-    const authenticator = new Authenticator(keys, nowMs);
+    const authenticator = new Authenticator(keys, exposures, nowMs);
+    const verifier = new Verifier({ keys, freshness, counters, exposures, nowMs });
     return {
       settings,
       log,
@@ -137,26 +175,41 @@ export async function createServices(settings: Settings, options: ServiceOptions
       changeFeed,
       freshness,
       keys,
+      imported,
       counters,
-      metrics: new Metrics({ counters, freshness, cache, pools: [pool, lookupPool] }),
+      metrics: new Metrics({
+        counters,
+        freshness,
+        cache,
+        imported,
+        exposures,
+        reportLeak,
+        pools: [pool, lookupPool],
+      }),
       metricsToken: options.metricsToken,
+      exposures,
       accountDeletion: jobs[0],
       issuerDeletion: jobs[1],
       authenticator,
       endpoints: {
-        verify: new VerifyEndpoint({ authenticator, keys, freshness, counters, nowMs }),
-        me: new MeEndpoint({ keys, counters, nowMs }),
+        verify: new VerifyEndpoint({ authenticator, verifier }),
+        verifyBatch: new VerifyBatchEndpoint({ authenticator, verifier }),
+        me: new MeEndpoint({ keys, counters, exposures, nowMs }),
+        reportLeak,
         authorize: new AuthorizeEndpoint({
           keys,
           freshness,
           counters,
+          exposures,
           nowMs,
           docsBaseUrl: settings.publicUrl,
         }),
       },
       close: async () => {
         for (const job of jobs) await job.close();
+        await exposures.close();
         await changeFeed.close();
+        imported.close();
         freshness.close();
         await endPools();
       },

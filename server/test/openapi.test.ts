@@ -114,7 +114,9 @@ describe('what the server registers', () => {
     // The operations that the edge answers itself, and no other.
     expect(atTheEdge.map(({ operationId }) => operationId).sort()).toEqual([
       'authorize.check',
+      'keys.reportLeak',
       'keys.verify',
+      'keys.verifyBatch',
       'me.get',
     ]);
     for (const route of routes) {

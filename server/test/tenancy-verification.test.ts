@@ -73,67 +73,91 @@ const subjects: [string, () => TestKey][] = [
 /** A genuine secret that nobody knows any more: what was made up would be refused without any look-up. */
 const nobodysSecret = () => ours.deletedKey.secret;
 
-const comparisons: Record<string, Comparison[]> = {
-  'keys.verify': [
-    ...callers.map(([caller, key]) => ({
-      about: `${caller} verifies another account’s sandbox key`,
+const verifyComparisons: Comparison[] = [
+  ...callers.map(([caller, key]) => ({
+    about: `${caller} verifies another account’s sandbox key`,
+    ask: (secret: string) => verify(key(), { key: secret }),
+    theirs: () => theirs.sandboxKey.secret,
+    nobodys: () => ours.deletedSandboxKey.secret,
+  })),
+  ...callers.flatMap(([caller, key]) =>
+    subjects.map(([subject, their]) => ({
+      about: `${caller} verifies ${subject}`,
       ask: (secret: string) => verify(key(), { key: secret }),
-      theirs: () => theirs.sandboxKey.secret,
-      nobodys: () => ours.deletedSandboxKey.secret,
+      theirs: () => their().secret,
+      nobodys: nobodysSecret,
     })),
-    ...callers.flatMap(([caller, key]) =>
-      subjects.map(([subject, their]) => ({
-        about: `${caller} verifies ${subject}`,
-        ask: (secret: string) => verify(key(), { key: secret }),
-        theirs: () => their().secret,
-        nobodys: nobodysSecret,
-      })),
-    ),
+  ),
+  {
+    about: 'an issuer’s key verifies the key of another issuer',
+    ask: (secret) => verify(ours.issuer.key, { key: secret }),
+    theirs: () => ours.sibling.key.secret,
+    nobodys: nobodysSecret,
+  },
+  {
+    about: 'an issuer’s key verifies its account’s key',
+    ask: (secret) => verify(ours.issuer.key, { key: secret }),
+    theirs: () => ours.key.secret,
+    nobodys: nobodysSecret,
+  },
+  {
+    about: 'an organization’s key verifies its issuer’s key',
+    ask: (secret) => verify(ours.issuer.organizations[0].key, { key: secret }),
+    theirs: () => ours.issuer.key.secret,
+    nobodys: nobodysSecret,
+  },
+  {
+    about: 'an organization’s key verifies the key of another organization',
+    ask: (secret) => verify(ours.issuer.organizations[0].key, { key: secret }),
+    theirs: () => ours.issuer.organizations[1].key.secret,
+    nobodys: nobodysSecret,
+  },
+  {
+    about: 'a sandbox key verifies a live key',
+    ask: (secret) => verify(ours.sandboxKey, { key: secret }),
+    theirs: () => ours.issuer.key.secret,
+    nobodys: nobodysSecret,
+  },
+  ...(['id', 'externalId'] as const).flatMap((member) => [
     {
-      about: 'an issuer’s key verifies the key of another issuer',
-      ask: (secret) => verify(ours.issuer.key, { key: secret }),
-      theirs: () => ours.sibling.key.secret,
-      nobodys: nobodysSecret,
+      about: `a tenant of another account by its ${member}`,
+      ask: (tenant: string) => verify(ours.key, { key: ours.issuer.key.secret, tenant }),
+      theirs: () => theirs.issuer.organizations[0][member],
+      nobodys: () => (member === 'id' ? newId(idPrefixes.organization) : 'nobodys-external-id'),
     },
     {
-      about: 'an issuer’s key verifies its account’s key',
-      ask: (secret) => verify(ours.issuer.key, { key: secret }),
-      theirs: () => ours.key.secret,
-      nobodys: nobodysSecret,
+      about: `a tenant of another issuer by its ${member}`,
+      ask: (tenant: string) => verify(ours.key, { key: ours.issuer.key.secret, tenant }),
+      theirs: () => ours.sibling.organizations[0][member],
+      nobodys: () => (member === 'id' ? newId(idPrefixes.organization) : 'nobodys-external-id'),
     },
-    {
-      about: 'an organization’s key verifies its issuer’s key',
-      ask: (secret) => verify(ours.issuer.organizations[0].key, { key: secret }),
-      theirs: () => ours.issuer.key.secret,
-      nobodys: nobodysSecret,
+  ]),
+];
+
+/** Every one of them also with the checks told, */
+const explained = verifyComparisons.map(
+  ({ about, ask, ...rest }): Comparison => ({
+    about: `${about}, explained`,
+    ask: (named) => ({ ...ask(named), body: { ...(ask(named).body as object), explain: true } }),
+    ...rest,
+  }),
+);
+/** and among others in a batch. */
+const inBatch = [...verifyComparisons, ...explained].map(
+  ({ about, ask, ...rest }): Comparison => ({
+    about: `${about}, in a batch`,
+    ask: (named) => {
+      const asked = ask(named);
+      const known = { key: ours.issuer.organizations[0].key.secret };
+      return { ...asked, path: '/v1/keys/verify-batch', body: { requests: [known, asked.body, known] } };
     },
-    {
-      about: 'an organization’s key verifies the key of another organization',
-      ask: (secret) => verify(ours.issuer.organizations[0].key, { key: secret }),
-      theirs: () => ours.issuer.organizations[1].key.secret,
-      nobodys: nobodysSecret,
-    },
-    {
-      about: 'a sandbox key verifies a live key',
-      ask: (secret) => verify(ours.sandboxKey, { key: secret }),
-      theirs: () => ours.issuer.key.secret,
-      nobodys: nobodysSecret,
-    },
-    ...(['id', 'externalId'] as const).flatMap((member) => [
-      {
-        about: `a tenant of another account by its ${member}`,
-        ask: (tenant: string) => verify(ours.key, { key: ours.issuer.key.secret, tenant }),
-        theirs: () => theirs.issuer.organizations[0][member],
-        nobodys: () => (member === 'id' ? newId(idPrefixes.organization) : 'nobodys-external-id'),
-      },
-      {
-        about: `a tenant of another issuer by its ${member}`,
-        ask: (tenant: string) => verify(ours.key, { key: ours.issuer.key.secret, tenant }),
-        theirs: () => ours.sibling.organizations[0][member],
-        nobodys: () => (member === 'id' ? newId(idPrefixes.organization) : 'nobodys-external-id'),
-      },
-    ]),
-  ],
+    ...rest,
+  }),
+);
+
+const comparisons: Record<string, Comparison[]> = {
+  'keys.verify': [...verifyComparisons, ...explained],
+  'keys.verifyBatch': inBatch,
   'authorize.check': [
     {
       about: 'another account’s key at our issuer',
@@ -168,6 +192,8 @@ const comparisons: Record<string, Comparison[]> = {
       nobodys: nobodysSecret,
     },
   ],
+  // Beside the operation itself: it would end the keys that are compared here.
+  'keys.reportLeak': [],
   // These tell nothing of anybody; what they do answer is looked through below.
   'health.live': [],
   'health.ready': [],

@@ -6,6 +6,17 @@ export const builtInPlans = ['default', 'unlimited'] as const;
 
 const plan = z.enum(builtInPlans);
 
+const maxLeakDelaySeconds = 604_800;
+
+const leakDelay = z
+  .number()
+  .int()
+  .min(0)
+  .max(maxLeakDelaySeconds)
+  .describe(
+    'For how long a secret key lives on after somebody has reported that it leaked: 0, which revokes it at once, to 604800, which is a week.',
+  );
+
 /** Body of `POST /v1/accounts`. */
 export const createAccountBody = z
   .strictObject({
@@ -28,7 +39,7 @@ export const patchAccountBody = z
 
 /** Body of `PATCH /v1/account`, the caller's own. */
 export const patchOwnAccountBody = z
-  .strictObject({ name: nameField.optional() })
+  .strictObject({ name: nameField.optional(), leak_revocation_delay_seconds: leakDelay.optional() })
   .meta({ id: 'PatchOwnAccountRequest', examples: [{ name: 'Globex' }] });
 
 export const accountParams = z.object({ account_id: z.string() });
@@ -56,6 +67,7 @@ export const accountResource = z.object(accountShape).meta({ id: 'Account' });
 export const ownAccountResource = z
   .object({
     ...accountShape,
+    leak_revocation_delay_seconds: leakDelay,
     customer_id: z.string().describe('The account’s id, under the name that bills and support use.'),
     members: z.array(z.object({ email: z.string(), role: z.enum(['owner', 'admin', 'viewer']) })),
   })

@@ -87,6 +87,48 @@ describe('PATCH /v1/account', () => {
     }
   });
 
+  test('200: sets how long a leaked key lives on, in one event, and leaves the name alone', async () => {
+    const { id, api } = await createCustomer(server, { name: 'before' });
+    expect((await api.get('/v1/account')).body.data.leak_revocation_delay_seconds).toBe(0);
+    for (const delay of [604_800, 0]) {
+      const { result: answer, events } = await rows.eventsOf(() =>
+        api.patch('/v1/account', { name: 'before', leak_revocation_delay_seconds: delay }),
+      );
+      expect(answer.body.data).toMatchObject({ name: 'before', leak_revocation_delay_seconds: delay });
+      expect(events).toMatchObject([
+        {
+          type: 'account.updated',
+          account_id: id,
+          subject_id: id,
+          data: { changed: ['leak_revocation_delay_seconds'] },
+        },
+      ]);
+      expect((await api.get('/v1/account')).body).toEqual(answer.body);
+    }
+  });
+
+  test('422: nobody else sets it, and nobody at the creation of an account', async () => {
+    // The attack: the operator of an installation takes from an account the time to move to another key.
+    const { id } = await createCustomer(server);
+    const { api } = server.operator;
+    for (const answer of [
+      await api.patch(`/v1/accounts/${id}`, { leak_revocation_delay_seconds: 60 }),
+      await api.post('/v1/accounts', {
+        name: 'Acme',
+        owner_email: 'owner@acme.test',
+        leak_revocation_delay_seconds: 60,
+      }),
+    ]) {
+      expect([answer.status, answer.body.errors[0]]).toMatchObject([
+        422,
+        { path: 'leak_revocation_delay_seconds', code: 'unknown_member' },
+      ]);
+    }
+    expect((await api.get(`/v1/accounts/${id}`)).body.data).not.toHaveProperty(
+      'leak_revocation_delay_seconds',
+    );
+  });
+
   test('200: the operator renames its own here', async () => {
     expect((await server.operator.api.patch('/v1/account', { name: 'We' })).body.data).toMatchObject({
       name: 'We',
@@ -114,6 +156,11 @@ describe('PATCH /v1/account', () => {
     [{ status: 'active' }, 'status'],
     [{ members: [] }, 'members'],
     [{ name: null }, 'name'],
+    [{ leak_revocation_delay_seconds: -1 }, 'leak_revocation_delay_seconds'],
+    [{ leak_revocation_delay_seconds: 604_801 }, 'leak_revocation_delay_seconds'],
+    [{ leak_revocation_delay_seconds: 1.5 }, 'leak_revocation_delay_seconds'],
+    [{ leak_revocation_delay_seconds: '60' }, 'leak_revocation_delay_seconds'],
+    [{ leak_revocation_delay_seconds: null }, 'leak_revocation_delay_seconds'],
   ])('422: %j is refused at %s and changes nothing', async (body, path) => {
     const { api } = await createCustomer(server);
     const before = await rows.snapshot();

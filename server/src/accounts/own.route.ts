@@ -27,7 +27,7 @@ export const updateOwnAccount = defineRoute({
   method: 'PATCH',
   path: '/v1/account',
   operationId: 'account.update',
-  summary: 'Rename your own account',
+  summary: 'Change your own account',
   permission: 'gatelodge.account:write',
   body: patchOwnAccountBody,
   isMergePatch: true,
@@ -36,12 +36,13 @@ export const updateOwnAccount = defineRoute({
   async handler({ services, tx, principal, body, ifMatch, record, afterCommit }) {
     requireLive(principal);
     const current = await lockOwnAccount(tx, principal.accountId, ifMatch);
-    if (body.name === undefined || body.name === current.name)
+    const set = changesOf(current, body);
+    if (Object.keys(set).length === 0)
       return { body: { data: await withMembers(tx, current) }, version: current.version };
     const row = await tx
       .updateTable('accounts')
       .set({
-        name: body.name,
+        ...set,
         version: sql`version + 1`,
         updated_at: sql`now()`,
       })
@@ -52,12 +53,26 @@ export const updateOwnAccount = defineRoute({
       type: 'account.updated',
       subject: { type: 'account', id: row.id },
       environment: principal.environment,
-      data: { changed: Object.keys(body) },
+      data: { changed: Object.keys(set) },
     });
     afterCommit(() => services.cache.forget({ kind: 'account', id: row.id }));
     return { body: { data: await withMembers(tx, row) }, version: row.version };
   },
 });
+
+type OwnChange = Partial<Pick<AccountRow, 'name' | 'leak_revocation_delay_seconds'>>;
+
+/** What a patch says otherwise than it is. */
+function changesOf(current: AccountRow, patch: z.output<typeof patchOwnAccountBody>): OwnChange {
+  const { name, leak_revocation_delay_seconds } = patch;
+  const isOther = <T>(value: T | undefined, present: T) => value !== undefined && value !== present;
+  return {
+    ...(isOther(name, current.name) && { name: name! }),
+    ...(isOther(leak_revocation_delay_seconds, current.leak_revocation_delay_seconds) && {
+      leak_revocation_delay_seconds: leak_revocation_delay_seconds!,
+    }),
+  };
+}
 
 /** Its name is what live users see, and its members are people: none of it is for the key of a test bench. */
 function requireLive(principal: Principal): void {
@@ -71,5 +86,6 @@ async function withMembers(tx: Transaction, row: AccountRow) {
     .where('account_id', '=', row.id)
     .orderBy('created_at')
     .execute();
-  return { ...toAccountResource(row), customer_id: row.id, members };
+  const { leak_revocation_delay_seconds } = row;
+  return { ...toAccountResource(row), leak_revocation_delay_seconds, customer_id: row.id, members };
 }

@@ -7,6 +7,7 @@ import type { Transaction } from '../postgres/database.ts';
 import type { JsonObject } from '../postgres/schema.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 import type { ApiKeyRow } from './api-key.ts';
+import type { CreateApiKeyInput } from './api-key-schema.ts';
 import type { KeyFacts, KeyPlace } from './key-rules.ts';
 import { mintKeySecret } from './key-secret.ts';
 import { nextNoticeAt } from './notices.ts';
@@ -48,7 +49,7 @@ export async function insertApiKey(
     digest: { generation: digestSecret.generation, key: digestSecret.key.toString('hex') },
     check: { generation: checkSecret.generation, key: checkSecret.key },
   });
-  const rotationDueAt = new Date(now.getTime() + rotationDueDays * dayMs);
+  const rotationDueAt = rotationDueAtOf(now);
   const row = await tx
     .insertInto('api_keys')
     .values({
@@ -56,7 +57,7 @@ export async function insertApiKey(
       account_id: key.place.accountId,
       issuer_id: key.place.issuer?.id ?? null,
       organization_id: key.place.organizationId,
-      name: key.name ?? nameOf(key.description) ?? `${key.environment} key ${now.toISOString().slice(0, 10)}`,
+      name: keyNameOf(key, now),
       description: key.description ?? null,
       kind: key.kind,
       environment: key.environment,
@@ -87,6 +88,30 @@ export async function insertApiKey(
   return { row, secret: minted.secret };
 }
 
+/** What is asked for, with its defaults. Absent scopes are every permission for an account's key and none for any other. */
+export function factsOf(
+  place: KeyPlace,
+  callersEnvironment: KeyFacts['environment'],
+  body: CreateApiKeyInput,
+): KeyFacts {
+  return {
+    kind: body.kind,
+    environment: body.environment ?? place.issuer?.environment ?? callersEnvironment,
+    scopes: body.restrictions?.scopes ?? (place.issuer === null ? null : []),
+    expiresAt: body.expires_at == null ? null : new Date(body.expires_at),
+  };
+}
+
+/** When a key that is made now is due to be rotated. */
+export function rotationDueAtOf(now: Date): Date {
+  return new Date(now.getTime() + rotationDueDays * dayMs);
+}
+
+/** The name of a new key, which has one whether or not its maker has thought of any. */
+export function keyNameOf(key: Pick<NewApiKey, 'name' | 'description' | 'environment'>, now: Date): string {
+  return key.name ?? nameOf(key.description) ?? `${key.environment} key ${now.toISOString().slice(0, 10)}`;
+}
+
 /** As much of the description as a name can hold; null where that is nothing but white space. */
 function nameOf(description: string | null | undefined): string | null {
   const name = description?.trim().slice(0, maxNameLength).toWellFormed() ?? '';
@@ -97,7 +122,7 @@ function nameOf(description: string | null | undefined): string | null {
  * A generation of a secret was retired at this moment, and this node had not heard of it: it reads the secrets again,
  * and the same call works when it is repeated.
  */
-async function afterRetirement(secrets: InstallationSecrets, error: unknown): Promise<never> {
+export async function afterRetirement(secrets: InstallationSecrets, error: unknown): Promise<never> {
   const isRetired = error instanceof Error && 'code' in error && error.code === retiredGeneration;
   if (!isRetired) throw error;
   await secrets.reload();

@@ -2,10 +2,10 @@ import { z } from 'zod';
 import { AppError } from '../errors.ts';
 import { defineRoute } from '../http/route.ts';
 import { toApiKeyResource } from './api-key.ts';
-import { type CreateApiKeyInput, createApiKeyBody, createdApiKeyResource } from './api-key-schema.ts';
+import { createApiKeyBody, createdApiKeyResource } from './api-key-schema.ts';
 import { requirePlace } from './api-key-store.ts';
-import { createdBy, insertApiKey } from './create-api-key.ts';
-import { checkGrant, checkKey, type KeyFacts, type KeyPlace } from './key-rules.ts';
+import { createdBy, factsOf, insertApiKey } from './create-api-key.ts';
+import { checkGrant, checkKey } from './key-rules.ts';
 import { collectionPath, keyLevels } from './levels.ts';
 
 export const createApiKeyRoutes = keyLevels.map((level) =>
@@ -25,7 +25,7 @@ export const createApiKeyRoutes = keyLevels.map((level) =>
     errors: ['wrong_environment'],
     async handler({ services, tx, principal, params, body, now, record, afterCommit }) {
       const place = await requirePlace(tx, principal, params);
-      const key = toFacts(place, principal.environment, body);
+      const key = factsOf(place, principal.environment, body);
       if (principal.environment === 'sandbox' && key.environment === 'live')
         throw new AppError('wrong_environment');
       // Before the rules that time can break, so that a replay (http/idempotency.ts) always gets this far.
@@ -72,17 +72,3 @@ export const createApiKeyRoutes = keyLevels.map((level) =>
     },
   }),
 );
-
-/** Absent scopes are every permission for an account's key and none for any other. */
-function toFacts(
-  place: KeyPlace,
-  callersEnvironment: KeyFacts['environment'],
-  body: CreateApiKeyInput,
-): KeyFacts {
-  return {
-    kind: body.kind,
-    environment: body.environment ?? place.issuer?.environment ?? callersEnvironment,
-    scopes: body.restrictions?.scopes ?? (place.issuer === null ? null : []),
-    expiresAt: body.expires_at == null ? null : new Date(body.expires_at),
-  };
-}

@@ -1,5 +1,6 @@
-import { createHmac, createSecretKey, hash, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { renderedPrefixPattern } from '../key-profiles/key-profile.ts';
+import { hmacKeyOf } from '../secrets/hmac-key.ts';
 
 /**
  * The secret of an API key:
@@ -118,23 +119,11 @@ function keyedDigest(secret: string, key: string): string {
 
 /** 59 bits of the HMAC, three bytes to a character: the bias of the remainder is below 4 in a million. */
 function checkPart(unchecked: string, key: Uint8Array): string {
-  const mac = createHmac('sha256', keyObjectOf(key)).update(unchecked, 'latin1').digest();
+  const mac = createHmac('sha256', hmacKeyOf(key)).update(unchecked, 'latin1').digest();
   let text = '';
   for (let index = 0; index < checkLength; index++)
     text += alphabet[mac.readUIntBE(index * 3, 3) % alphabet.length];
   return text;
-}
-
-const keyObjects = new WeakMap<Uint8Array, KeyObject>();
-
-/** Given bytes, Node makes a key of them for each HMAC: 10 µs instead of 2, which a flood of forged keys would cost us. */
-function keyObjectOf(key: Uint8Array): KeyObject {
-  let object = keyObjects.get(key);
-  if (object === undefined) {
-    object = createSecretKey(key);
-    keyObjects.set(key, object);
-  }
-  return object;
 }
 
 /** Bytes of 248 and more are thrown away: 248 is the largest multiple of 62 a byte can reach, so no bias is left. */

@@ -1,5 +1,6 @@
 import { afterAll, expect, test } from 'vitest';
 import { createCustomer } from '../../test/harness/customer.ts';
+import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer, TestClock } from '../../test/harness/server.ts';
 import { succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
 import { giveDueNotices } from './notice-job.ts';
@@ -13,13 +14,16 @@ afterAll(async () => {
 });
 const customer = await createCustomer(server);
 const issuer = await TestIssuer.create(server, {}, {}, customer.api);
+const silent = server.running.services.log;
 const daySeconds = 86_400;
 
 /** As the jobs of both nodes do at the same moment, until nothing is left. */
 async function giveAll(): Promise<void> {
   const databases = [server.running.services.database, other.running.services.database];
   for (let round = 0; round < 20; round++) {
-    const more = await Promise.all(databases.map((database) => giveDueNotices(database, clock.now())));
+    const more = await Promise.all(
+      databases.map((database) => giveDueNotices(database, silent, clock.now())),
+    );
     if (!more.includes(true)) return;
   }
   throw new Error('the job finds something to do for ever');
@@ -60,6 +64,29 @@ test('each notice is written once, however many nodes look for it, and a PATCH o
   expect(Number(after.headers.get('ETag')!.replaceAll('"', ''))).toBe(
     Number(before.headers.get('ETag')!.replaceAll('"', '')) + 1,
   );
+});
+
+// The race: somebody changes the key after a notice has fallen due and before the job has come round.
+test('a notice that is due is given, whatever is changed of the key meanwhile', async () => {
+  const inDays = (days: number) => new Date(clock.nowMs() + days * daySeconds * 1000).toISOString();
+  const key = await issuer.createKey({ expires_at: inDays(8) });
+  clock.advance(daySeconds + 20);
+  succeeded(await customer.api.patch(key.path, { description: 'changed' }));
+  await giveAll();
+  expect(await noticesOf(key.id)).toEqual(['api-key.expiring 7']);
+});
+
+test('a key from before notices has its next one from the first round on', async () => {
+  const rows = await Rows.open(server.database);
+  const expiresAt = new Date(clock.nowMs() + 20 * daySeconds * 1000).toISOString();
+  const key = await issuer.createKey({ expires_at: expiresAt });
+  // As the migration leaves it.
+  await rows.query('update api_keys set next_notice_at = $2 where id = $1', [key.id, clock.now()]);
+  await giveAll();
+  expect(await noticesOf(key.id)).toEqual([]);
+  const [row] = await rows.query('select next_notice_at from api_keys where id = $1', [key.id]);
+  expect(row!.next_notice_at).toEqual(new Date(Date.parse(expiresAt) - 7 * daySeconds * 1000));
+  await rows.close();
 });
 
 test('a key is due to be rotated after 90 days, unless it has been or is out of use', async () => {

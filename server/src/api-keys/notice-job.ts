@@ -20,19 +20,26 @@ export function createKeyNotices(database: Database, log: Log, now: () => Date):
     name: 'key notices',
     everyMs,
     log,
-    work: () => giveDueNotices(database, now()),
+    work: () => giveDueNotices(database, log, now()),
   });
 }
 
 /** One round of bounded length. Answers whether there may be more to do at once. */
-export async function giveDueNotices(database: Database, now: Date): Promise<boolean> {
+export async function giveDueNotices(database: Database, log: Log, now: Date): Promise<boolean> {
   const { rows } = await sql<{ account_id: string }>`
     select account_id from lookup_accounts_with_notices(${now}, ${accountsAtOnce}) as due (account_id)`.execute(
     database.lookups,
   );
   let given = 0;
-  for (const { account_id } of rows)
-    given += await database.withAccount(account_id, (tx) => giveInAccount(tx, account_id, now));
+  for (const { account_id } of rows) {
+    // One account that fails must not keep the others waiting.
+    given += await database
+      .withAccount(account_id, (tx) => giveInAccount(tx, account_id, now))
+      .catch((error: unknown) => {
+        log.warn({ err: error, account_id }, 'The notices of an account’s keys failed');
+        return 0;
+      });
+  }
   return given > 0;
 }
 

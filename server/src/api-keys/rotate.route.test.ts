@@ -228,13 +228,41 @@ describe('a chain of rotations', () => {
     );
   });
 
-  test('a key whose successor was deleted may be rotated once more', async () => {
+  test('a key whose successor was deleted may be rotated once more, within the grace it has', async () => {
     const issuer = await TestIssuer.create(server, {}, {}, api);
     const key = await issuer.createKey();
     const lost = await api.create(`${key.path}/rotate`, { grace_seconds: 3600 });
+    const endsAt = later(3600);
     expect((await api.delete(`${issuer.path}/api-keys/${lost.id}`)).status).toBe(204);
-    const second = await api.create(`${key.path}/rotate`, { grace_seconds: 3600 });
+    clock.advance(60);
+    const second = await api.create(`${key.path}/rotate`, { grace_seconds: 2_592_000 });
     expect(second.predecessor_id).toBe(key.id);
+    expect((await api.get(key.path)).body.data.retires_at).toBe(endsAt);
+  });
+
+  // Attack: whoever has stolen a key that was rotated since deletes its successor with it and rotates it again, and
+  // again, and it never ends.
+  test('a key that was rotated can’t rotate itself again, whatever has become of its successor', async () => {
+    const issuer = await TestIssuer.create(server, {}, {}, api);
+    const key = await issuer.createKey({ restrictions: { scopes: ['gatelodge.api-keys:write'] } });
+    const successor = await api.create(`${key.path}/rotate`, { grace_seconds: 60 });
+    const endsAt = later(60);
+    const thief = api.as(key);
+    expect((await thief.delete(`${issuer.path}/api-keys/${successor.id}`)).status).toBe(204);
+    const answer = await thief.post(`${key.path}/rotate`, { grace_seconds: 2_592_000 });
+    expect([answer.status, answer.body.code]).toEqual([409, 'conflict']);
+    expect((await api.get(key.path)).body.data.retires_at).toBe(endsAt);
+  });
+
+  test('a key in its grace passes no permission on beyond the grace', async () => {
+    const issuer = await TestIssuer.create(server, {}, {}, api);
+    const restrictions = { scopes: ['gatelodge.api-keys:write'] };
+    const key = await issuer.createKey({ restrictions });
+    await api.create(`${key.path}/rotate`, { grace_seconds: 60 });
+    const old = api.as(key);
+    expect((await old.post(`${issuer.path}/api-keys`, { restrictions })).status).toBe(403);
+    const bounded = { restrictions, expires_at: later(60) };
+    expect((await old.post(`${issuer.path}/api-keys`, bounded)).status).toBe(201);
   });
 });
 
@@ -272,6 +300,16 @@ test('under load no valid key is refused in the whole grace and none passes afte
   await Promise.all(workers);
   expect({ refused, accepted }).toEqual({ refused: [], accepted: [] });
   expect(clock.nowMs()).toBeGreaterThanOrEqual(endsAt);
+});
+
+test('so does one that a key sends of itself, and one that was bound to a version', async () => {
+  const issuer = await TestIssuer.create(server, {}, {}, api);
+  const key = await issuer.createKey({ restrictions: { scopes: ['gatelodge.api-keys:write'] } });
+  const version = (await api.get(key.path)).headers.get('ETag')!;
+  const headers = { 'Idempotency-Key': 'r-2', 'If-Match': version };
+  const first = succeeded(await api.as(key).post(`${key.path}/rotate`, { grace_seconds: 60 }, headers));
+  const again = succeeded(await api.as(key).post(`${key.path}/rotate`, { grace_seconds: 60 }, headers));
+  expect(again.body).toEqual(first.body);
 });
 
 describe('403', () => {

@@ -1,14 +1,16 @@
 import { sql } from 'kysely';
 import { z } from 'zod';
+import type { Principal } from '../authentication/principal.ts';
 import { AppError } from '../errors.ts';
+import { requireMatch } from '../http/etag.ts';
 import { defineRoute } from '../http/route.ts';
 import type { Transaction } from '../postgres/database.ts';
-import { type ApiKeyRow, statusOf, toApiKeyResource } from './api-key.ts';
+import { type ApiKeyRow, endOf, statusOf, toApiKeyResource } from './api-key.ts';
 import { createdApiKeyResource, rotateApiKeyBody } from './api-key-schema.ts';
 import { lockApiKey, requirePlace } from './api-key-store.ts';
 import { createdBy, insertApiKey } from './create-api-key.ts';
 import { forgetKey } from './forget-key.ts';
-import { checkGrant } from './key-rules.ts';
+import { checkCeiling, checkGrant } from './key-rules.ts';
 import { collectionPath, itemParams, keyLevels } from './levels.ts';
 
 export const rotateApiKeyRoutes = keyLevels.map((level) =>
@@ -32,10 +34,13 @@ export const rotateApiKeyRoutes = keyLevels.map((level) =>
     errors: ['already_rotated', 'conflict'],
     async handler({ services, tx, principal, params, body, ifMatch, now, record, afterCommit }) {
       const place = await requirePlace(tx, principal, params);
-      const current = await lockApiKey(tx, principal, place, params, ifMatch);
-      // Whoever rotates a key gets to hold all that it may do.
-      checkGrant(principal, current);
-      await requireRotatable(tx, current, now);
+      const current = await lockApiKey(tx, principal, place, params, undefined);
+      // Whoever rotates a key gets to hold all that it may do; a key that rotates itself gets nothing new.
+      if (principal.keyId === current.id) checkCeiling(principal, current.scopes);
+      else checkGrant(principal, current);
+      await requireRotatable(tx, principal, current, now);
+      // Only now: the version has moved when a rotation is sent again under its Idempotency-Key.
+      requireMatch(ifMatch, current.version);
       const { row: successor, secret } = await insertApiKey(
         tx,
         services.secrets,
@@ -58,7 +63,7 @@ export const rotateApiKeyRoutes = keyLevels.map((level) =>
         },
         now,
       );
-      const retiresAt = endOfGrace(current.expires_at, body.grace_seconds, now);
+      const retiresAt = endOfGrace(endOf(current), body.grace_seconds, now);
       const old = await tx
         .updateTable('api_keys')
         .set({
@@ -117,7 +122,12 @@ export const rotateApiKeyRoutes = keyLevels.map((level) =>
 );
 
 /** @throws already_rotated or conflict (409) that says what to do instead */
-async function requireRotatable(tx: Transaction, key: ApiKeyRow, now: Date): Promise<void> {
+async function requireRotatable(
+  tx: Transaction,
+  principal: Principal,
+  key: ApiKeyRow,
+  now: Date,
+): Promise<void> {
   const { successor_id } = key;
   if (successor_id !== null) {
     const successor = await tx
@@ -126,11 +136,13 @@ async function requireRotatable(tx: Transaction, key: ApiKeyRow, now: Date): Pro
       .where('account_id', '=', key.account_id)
       .where('id', '=', successor_id)
       .executeTakeFirst();
-    // One whose successor was deleted gets another.
+    // One whose successor was deleted gets another, though not by its own hand: it could go on for ever.
     if (successor !== undefined)
       throw new AppError('already_rotated', {
         detail: `The key has been rotated already; rotate its successor ${successor_id} instead.`,
       });
+    if (principal.keyId === key.id)
+      throw new AppError('conflict', { detail: 'A key that was rotated can’t rotate itself again.' });
   }
   const status = statusOf(key, now);
   if (status === 'active') return;
@@ -138,8 +150,8 @@ async function requireRotatable(tx: Transaction, key: ApiKeyRow, now: Date): Pro
   throw new AppError('conflict', { detail: `The key is ${status}; ${instead}.` });
 }
 
-/** Never past the key's own expiry. */
-function endOfGrace(expiresAt: Date | null, graceSeconds: number, now: Date): Date {
+/** Never past the key's own expiry, nor past the end of the grace that an earlier rotation gave it. */
+function endOfGrace(endsAt: Date | null, graceSeconds: number, now: Date): Date {
   const end = new Date(now.getTime() + graceSeconds * 1000);
-  return expiresAt !== null && expiresAt < end ? expiresAt : end;
+  return endsAt !== null && endsAt < end ? endsAt : end;
 }

@@ -46,7 +46,7 @@ export const updateApiKeyRoutes = keyLevels.map((level) =>
         .updateTable('api_keys')
         .set({
           ...changed,
-          next_notice_at: nextNoticeAt({ ...current, expires_at: changed.expires_at }, now),
+          next_notice_at: noticeAfter(current, changed.expires_at, now),
           version: sql`version + 1`,
           updated_at: now,
         })
@@ -67,6 +67,14 @@ export const updateApiKeyRoutes = keyLevels.map((level) =>
     },
   }),
 );
+
+/** Another expiry has other notices. One that is due and has not been given yet stays due. */
+function noticeAfter(current: ApiKeyRow, expiresAt: Date | null, now: Date): Date | null {
+  const { next_notice_at: due } = current;
+  const isSame = current.expires_at?.getTime() === expiresAt?.getTime();
+  if (isSame || (due !== null && due <= now)) return due;
+  return nextNoticeAt({ ...current, expires_at: expiresAt }, now);
+}
 
 function changesNothing(
   current: ApiKeyRow,

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { corsHeaders, mayPageRead } from '../edge/cors.ts';
 import { requestInfoOf } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
+import type { ExposureNotes } from '../exposure/exposure-notes.ts';
 import { presets } from '../key-profiles/presets.ts';
 import { decide } from '../verification/decide.ts';
 import { deprecationHeaders } from '../verification/deprecation.ts';
@@ -33,10 +34,12 @@ export interface Caller {
 /** Authenticates the callers of the management API and of verification. */
 export class Authenticator {
   readonly #keys: KeyDirectory;
+  readonly #exposures: ExposureNotes;
   readonly #nowMs: () => number;
 
-  constructor(keys: KeyDirectory, nowMs: () => number) {
+  constructor(keys: KeyDirectory, exposures: ExposureNotes, nowMs: () => number) {
     this.#keys = keys;
+    this.#exposures = exposures;
     this.#nowMs = nowMs;
   }
 
@@ -89,11 +92,13 @@ export class Authenticator {
       if (environment !== null) headers.push(...environmentHeader(presets.standard, environment));
       throw new AppError('invalid_key');
     }
+    const hasBrowserHeaders = origin !== undefined || request.headers['sec-fetch-site'] !== undefined;
+    this.#exposures.note(record, { origin, hasBrowserHeaders }, 'management', presented.secret);
     const decision = decide(
       record,
       {
         origin,
-        hasBrowserHeaders: origin !== undefined || request.headers['sec-fetch-site'] !== undefined,
+        hasBrowserHeaders,
         ip: requestInfoOf(request).ip,
         tenant: null,
         tenantGiven: false,

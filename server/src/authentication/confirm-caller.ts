@@ -1,7 +1,16 @@
 import { endOf } from '../api-keys/api-key.ts';
+import { compileIpRanges } from '../api-keys/ip-ranges.ts';
 import { AppError } from '../errors.ts';
 import type { Transaction } from '../postgres/database.ts';
+import { refusalOfIp, refusalOfOrigin } from '../verification/checks.ts';
 import { type Principal, permissionsOf } from './principal.ts';
+
+/** Where a request comes from, as far as a key's restrictions look at it. */
+export interface Whence {
+  origin: string | undefined;
+  hasBrowserHeaders: boolean;
+  ip: string;
+}
 
 /**
  * The caller as it stands in the database now, in the transaction that is about to act for it.
@@ -11,13 +20,19 @@ import { type Principal, permissionsOf } from './principal.ts';
  *
  * @throws the refusal of a key that has died since, as `decide` has it
  */
-export async function confirmCaller(tx: Transaction, principal: Principal, now: Date): Promise<Principal> {
+export async function confirmCaller(
+  tx: Transaction,
+  principal: Principal,
+  whence: Whence,
+  now: Date,
+): Promise<Principal> {
   const row = await tx
     .selectFrom('api_keys as k')
     .innerJoin('accounts as a', 'a.id', 'k.account_id')
     .leftJoin('issuers as i', 'i.id', 'k.issuer_id')
     .leftJoin('organizations as o', 'o.id', 'k.organization_id')
-    .select(['k.status', 'k.scopes', 'k.ips', 'k.expires_at', 'k.retires_at'])
+    .select(['k.status', 'k.scopes', 'k.expires_at', 'k.retires_at'])
+    .select(['k.origins', 'k.browsers', 'k.require_origin', 'k.ips'])
     .select(['a.status as account_status', 'i.status as issuer_status', 'i.deleting as issuer_deleting'])
     .select('o.status as organization_status')
     .where('k.account_id', '=', principal.accountId)
@@ -30,9 +45,29 @@ export async function confirmCaller(tx: Transaction, principal: Principal, now: 
   if (row.account_status !== 'active') throw new AppError('account_suspended');
   if (row.issuer_status === 'suspended') throw new AppError('issuer_suspended');
   if (row.organization_status === 'suspended') throw new AppError('tenant_suspended');
+  const restricted =
+    refusalOfOrigin({ ...row, requireOrigin: row.require_origin }, whence) ??
+    refusalOfIp({ ips: row.ips.length === 0 ? null : compileIpRanges(row.ips) }, whence.ip);
+  if (restricted !== null) throw new AppError(restricted);
   return {
     ...principal,
     permissions: permissionsOf(row.scopes, principal.issuerId),
-    bounds: { expiresAt: row.expires_at, ips: row.ips },
+    bounds: { expiresAt, ips: row.ips },
   };
+}
+
+/**
+ * That the key still is one, for the end of a transaction that had to wait: for a row that somebody else held, say.
+ *
+ * @throws the refusal of a key that was put out of use meanwhile
+ */
+export async function confirmAlive(tx: Transaction, { accountId, keyId }: Principal): Promise<void> {
+  const row = await tx
+    .selectFrom('api_keys')
+    .select('status')
+    .where('account_id', '=', accountId)
+    .where('id', '=', keyId)
+    .executeTakeFirst();
+  if (row === undefined) throw new AppError('invalid_key');
+  if (row.status !== 'active') throw new AppError(row.status === 'disabled' ? 'disabled_key' : 'revoked_key');
 }

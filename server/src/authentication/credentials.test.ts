@@ -81,6 +81,28 @@ test('nothing, and nothing but empty headers, is missing', () => {
   });
 });
 
+// Keys of other systems, which are imported by their hashes, look like anything.
+test('a key header takes any printable ASCII for a key, a JWT too, but never white space', () => {
+  const printable = fc.string({
+    unit: fc.integer({ min: 0x21, max: 0x7e }).map((code) => String.fromCharCode(code)),
+    minLength: 1,
+  });
+  fc.assert(
+    fc.property(printable, (secret) => {
+      expect(findCredentials({ 'x-api-key': secret }, places)).toEqual({
+        outcome: 'one',
+        key: { secret, keyId: null },
+      });
+    }),
+  );
+  expect(findCredentials({ 'x-api-key': jwt }, places)).toMatchObject({
+    outcome: 'one',
+    key: { secret: jwt },
+  });
+  for (const value of ['a b', 'a\tb', 'Bearer s3cret', 'a ,b'])
+    expect(findCredentials({ 'x-api-key': value }, places), value).toEqual({ outcome: 'malformed' });
+});
+
 test('is one key exactly where every place that presents one presents the same', () => {
   const secret = fc.constantFrom('a', 'b');
   const bearer = secret.map((text) => ({ secret: text, header: `Bearer ${text}` }));

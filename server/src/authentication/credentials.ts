@@ -74,5 +74,6 @@ function parseAuthorization(
 
 function parseHeader(value: string): PresentedKey | 'malformed' {
   const secret = value.trim();
-  return secret === '' ? 'malformed' : { secret, keyId: null };
+  // No key holds white space: what does is two values, or a scheme in the wrong place.
+  return secret === '' || /\s/.test(secret) ? 'malformed' : { secret, keyId: null };
 }

@@ -27,6 +27,7 @@ const bearer = () => ({ Authorization: `Bearer ${server.operator.key.secret}` })
 const paths = () => [
   '/v1/me',
   '/v1/keys/verify',
+  '/v1/keys/verify-batch',
   `/v1/authorize/${server.demo.issuerId}`,
   '/v1/issuers',
   '/v1/nowhere',
@@ -93,6 +94,7 @@ describe('methods', () => {
     for (const [path, allow] of [
       ['/v1/me', 'GET, HEAD'],
       ['/v1/keys/verify', 'POST'],
+      ['/v1/keys/verify-batch', 'POST'],
       ['/healthz', 'GET, HEAD'],
       ['/readyz', 'GET, HEAD'],
       ['/metrics', 'GET, HEAD'],
@@ -302,8 +304,10 @@ describe('a connection from another machine', () => {
       {
         requestInfo: new RequestInfoReader(trustedProxies),
         verify: endpoint('verify'),
+        verifyBatch: endpoint('verify-batch'),
         me: endpoint('me'),
         authorize: endpoint('authorize'),
+        reportLeak: endpoint('report-leak'),
         preflight: endpoint('preflight'),
         docsBaseUrl: 'https://keys.example',
         onError: () => {},

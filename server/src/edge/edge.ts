@@ -19,8 +19,10 @@ export interface EdgeEndpoint {
 interface Dependencies {
   requestInfo: RequestInfoReader;
   verify: EdgeEndpoint;
+  verifyBatch: EdgeEndpoint;
   me: EdgeEndpoint;
   authorize: EdgeEndpoint;
+  reportLeak: EdgeEndpoint;
   preflight: EdgeEndpoint;
   docsBaseUrl: string;
   onError: (error: unknown, info: EdgeInfo) => void;
@@ -79,9 +81,13 @@ export function createEdge(deps: Dependencies, fastify: RequestListener): Reques
     if (isPreflight(request.method, request.headers)) return answer(deps.preflight, request, response, info);
     if (path === '/v1/keys/verify' && request.method === 'POST')
       return answer(deps.verify, request, response, info);
+    if (path === '/v1/keys/verify-batch' && request.method === 'POST')
+      return answer(deps.verifyBatch, request, response, info);
     if (path.startsWith(authorizePathPrefix)) return answer(deps.authorize, request, response, info);
     if (path === '/v1/me' && (request.method === 'GET' || request.method === 'HEAD'))
       return answer(deps.me, request, response, info);
+    if (path === '/v1/keys/report-leak' && request.method === 'POST')
+      return answer(deps.reportLeak, request, response, info);
     response.setHeader('X-Request-Id', info.id);
     response.setHeader('X-Content-Type-Options', 'nosniff');
     fastify(request, response);

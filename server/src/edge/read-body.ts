@@ -8,23 +8,23 @@ const noBytes = Buffer.alloc(0);
 const jsonTypePattern = /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
 
 /**
- * Reads a JSON body of at most 256 KiB.
+ * Reads a JSON body of at most 256 KiB, or what else its route takes.
  *
  * @throws unsupported_media_type (415), body_too_large (413), malformed_json (400)
  */
-export function readJsonBody(request: IncomingMessage): Promise<unknown> {
+export function readJsonBody(request: IncomingMessage, maxBytes = maxBodyBytes): Promise<unknown> {
   const contentType = request.headers['content-type'];
   if (contentType !== 'application/json' && !jsonTypePattern.test(contentType ?? '')) {
     throw new AppError('unsupported_media_type');
   }
-  if (Number(request.headers['content-length'] ?? 0) > maxBodyBytes) throw new AppError('body_too_large');
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw new AppError('body_too_large');
   return new Promise((resolve, reject) => {
     let first: Buffer | undefined;
     let rest: Buffer[] | undefined;
     let bytes = 0;
     request.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
-      if (bytes > maxBodyBytes) {
+      if (bytes > maxBytes) {
         request.removeAllListeners('data');
         reject(new AppError('body_too_large'));
       } else if (first === undefined) first = chunk;

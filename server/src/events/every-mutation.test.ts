@@ -38,6 +38,8 @@ const eventOf: Record<string, string> = {
   ...Object.fromEntries(
     ['apiKeys', 'issuer.apiKeys', 'organization.apiKeys'].flatMap((noun) => [
       [`${noun}.create`, 'api-key.created'],
+      [`${noun}.import`, 'api-key.imported'],
+      [`${noun}.rotate`, 'api-key.rotated'],
       [`${noun}.update`, 'api-key.updated'],
       [`${noun}.disable`, 'api-key.disabled'],
       [`${noun}.enable`, 'api-key.enabled'],
@@ -101,7 +103,13 @@ describe('one change is one event in each trail that it concerns', () => {
     const operatorsAccount = server.operator.accountId;
     // The job that deletes an account takes the account's own trail with it, and may be done by now.
     const isDeletion = name === 'accounts.delete';
-    const told = events.filter((event) => !isDeletion || event.type !== 'account.deleted');
+    // Of a rotation two keys tell: the old one that it has a successor, and the successor that it was made.
+    const isRotation = name.endsWith('.rotate');
+    if (isRotation) expect(events.map(({ type }) => type)).toEqual(['api-key.rotated', 'api-key.created']);
+    const told = events.filter(
+      ({ type }) =>
+        !(isDeletion && type === 'account.deleted') && !(isRotation && type === 'api-key.created'),
+    );
     const customersAccount = answer.body?.data?.id ?? id;
     const trails = isOperators ? [operatorsAccount, customersAccount] : [id];
     const left = isDeletion && told.length === 1 ? [operatorsAccount] : trails;

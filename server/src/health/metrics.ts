@@ -1,12 +1,16 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { DecisionCounters } from '../verification/decision-counters.ts';
 import type { Freshness } from '../verification/freshness.ts';
+import type { ImportedKeys } from '../verification/imported-keys.ts';
 import type { RecordCache } from '../verification/record-cache.ts';
 
 interface Sources {
   counters: DecisionCounters;
   freshness: Freshness;
   cache: RecordCache;
+  imported: ImportedKeys;
+  exposures: { readonly dropped: number };
+  reportLeak: { readonly counts: Readonly<Record<'queued' | 'capped', number>> };
   pools: readonly Record<'totalCount' | 'idleCount' | 'waitingCount', number>[];
 }
 
@@ -15,7 +19,7 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #requests: Histogram<'method' | 'route' | 'status'>;
 
-  constructor({ counters, freshness, cache, pools }: Sources) {
+  constructor({ counters, freshness, cache, imported, exposures, reportLeak, pools }: Sources) {
     const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry });
     this.#requests = new Histogram({
@@ -35,6 +39,35 @@ export class Metrics {
         for (const { endpoint, code, count } of counters.read()) this.inc({ endpoint, code }, count);
       },
     });
+    new Counter({
+      name: 'gatelodge_imported_key_filter_total',
+      help: 'Answers of the filter of imported keys. negative: no look-up; unready: a look-up in vain, made because the filter was not ready.',
+      labelNames: ['answer'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [answer, count] of Object.entries(imported.answers)) this.inc({ answer }, count);
+      },
+    });
+    new Counter({
+      name: 'gatelodge_leak_reports_total',
+      help: 'Leak reports by what became of them. capped: dropped, since their address sent too many.',
+      labelNames: ['outcome'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [outcome, count] of Object.entries(reportLeak.counts)) this.inc({ outcome }, count);
+      },
+    });
+    new Counter({
+      name: 'gatelodge_exposures_dropped_total',
+      help: 'Secret keys seen in browsers whose owners were not told, for want of room or by a failure.',
+      registers,
+      collect() {
+        this.reset();
+        this.inc(exposures.dropped);
+      },
+    });
     const gauge = (name: string, help: string, read: () => number) =>
       new Gauge({
         name,
@@ -45,6 +78,7 @@ export class Metrics {
         },
       });
     gauge('gatelodge_cached_keys', 'Keys held in memory.', () => cache.size);
+    gauge('gatelodge_imported_keys', 'Imported keys that the filter knows of.', () => imported.size);
     gauge('gatelodge_cache_is_fresh', '1 while the keys in memory can be trusted.', () =>
       Number(freshness.isFresh()),
     );

@@ -116,8 +116,14 @@ function sendProblem(services: Services, request: FastifyRequest, reply: Fastify
 /** 405 with what the path does answer, else 404. */
 function unknownRoute(routes: readonly Route[], request: FastifyRequest): AppError {
   const path = request.url.split('?', 1)[0]!;
-  const methods = routes
-    .filter((route) => new RegExp(`^${route.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(path))
+  const matching = routes.filter((route) =>
+    new RegExp(`^${route.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(path),
+  );
+  // A word in the path goes before a parameter in its place.
+  const parametersOf = (route: Route) => route.path.split('{').length;
+  const fewest = Math.min(...matching.map(parametersOf));
+  const methods = matching
+    .filter((route) => parametersOf(route) === fewest)
     .flatMap((route) => (route.method === 'GET' ? ['GET', 'HEAD'] : [route.method]));
   if (methods.length === 0) return new AppError('route_not_found');
   return new AppError('method_not_allowed', { headers: { Allow: [...new Set(methods)].join(', ') } });

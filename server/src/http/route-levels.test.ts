@@ -16,7 +16,18 @@ const { api: operator } = server.operator;
 const everything = [...permissionsOfAccount({ isOperator: true })];
 
 // Written out, not derived: a route that opens itself to keys of a lower level has to be noticed.
-const keyVerbs = ['rotate', 'create', 'list', 'get', 'update', 'disable', 'enable', 'revoke', 'delete'];
+const keyVerbs = [
+  'rotate',
+  'import',
+  'create',
+  'list',
+  'get',
+  'update',
+  'disable',
+  'enable',
+  'revoke',
+  'delete',
+];
 const openToEveryKey = ['events.list'];
 const openBelowOrganization = [
   'organizations.get',

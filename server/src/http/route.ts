@@ -32,6 +32,8 @@ export interface RouteContext<Params, Query, Body> {
   ifMatch: string | undefined;
   /** Writes an event in the transaction of the change, with the caller as its actor. */
   record: (event: NewEvent) => Promise<void>;
+  /** As `record`, for a change of many things at once: one statement. */
+  recordAll: (events: readonly NewEvent[]) => Promise<void>;
   /** Runs once the transaction has committed and before the answer goes out. */
   afterCommit: (effect: () => void) => void;
   /** The cursors of this list, bound to account, path and every query member but `cursor` and `limit`. */
@@ -71,7 +73,8 @@ export interface RouteDefinition<
   isMergePatch?: boolean;
   /** The route takes an Idempotency-Key: it creates something. */
   creates?: boolean;
-  responses: Record<number, { description: string; schema?: z.ZodType }>;
+  /** `isReport`: what is answered is no object, so it has no version and no ETag. */
+  responses: Record<number, { description: string; schema?: z.ZodType; isReport?: boolean }>;
   /** Codes beyond the ones that every route of its kind can answer. */
   errors?: ErrorCode[];
   handler(context: RouteContext<z.output<Params>, z.output<Query>, z.output<Body>>): Promise<Answer>;

@@ -1,11 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { confirmCaller } from '../authentication/confirm-caller.ts';
+import { confirmAlive, confirmCaller } from '../authentication/confirm-caller.ts';
 import { mayDo, type Principal, toPrincipal } from '../authentication/principal.ts';
 import { requestInfoOf } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import { actorOf } from '../events/actor.ts';
-import { insertEvent } from '../events/event-store.ts';
+import { insertEvents } from '../events/event-store.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
 import { presets } from '../key-profiles/presets.ts';
 import type { Transaction } from '../postgres/database.ts';
@@ -32,6 +32,9 @@ declare module 'fastify' {
   }
 }
 
+/** A transaction that takes longer has waited for somebody, and its caller may have been revoked meanwhile. */
+const promptMs = 50;
+
 type AnyRoute = RouteDefinition<z.ZodType, z.ZodType, z.ZodType>;
 
 /** Registers every route that has a handler; the others are answered at the edge. */
@@ -39,11 +42,30 @@ export function registerRoutes(app: FastifyInstance, routes: readonly Route[], s
   app.decorateRequest('principal', null);
   for (const route of routes) {
     if (route.handler === null) continue;
-    registerRoute(app, route as AnyRoute, services);
+    registerRoute(app, route as AnyRoute, services, literalSiblings(route, routes));
   }
 }
 
-function registerRoute(app: FastifyInstance, route: AnyRoute, services: Services): void {
+/** By the words that another route has where this one has its last parameter (`import`): the methods they take. */
+function literalSiblings({ path }: Route, routes: readonly Route[]): ReadonlyMap<string, string> {
+  const methods = new Map<string, string>();
+  const parent = path.replace(/\{\w+\}$/, '');
+  if (parent === path) return methods;
+  for (const sibling of routes) {
+    const word = sibling.path.startsWith(parent) ? sibling.path.slice(parent.length) : '';
+    if (!/^[a-z-]+$/.test(word)) continue;
+    const known = methods.get(word);
+    methods.set(word, known === undefined ? sibling.method : `${known}, ${sibling.method}`);
+  }
+  return methods;
+}
+
+function registerRoute(
+  app: FastifyInstance,
+  route: AnyRoute,
+  services: Services,
+  siblings: ReadonlyMap<string, string>,
+): void {
   app.route({
     method: route.method,
     url: route.path.replaceAll(/\{(\w+)\}/g, ':$1'),
@@ -53,6 +75,8 @@ function registerRoute(app: FastifyInstance, route: AnyRoute, services: Services
       request.principal = principal;
       const otherAccount = request.headers[supportAccountHeader.toLowerCase()];
       if (otherAccount !== undefined) requireSupportCaller(principal, route);
+      const allowed = siblings.get(Object.values(request.params as Record<string, string>).at(-1) ?? '');
+      if (allowed !== undefined) throw new AppError('method_not_allowed', { headers: { Allow: allowed } });
       authorize(route, principal, request.params as Record<string, string>);
       requireMediaType(route, request);
       if (otherAccount === undefined) return;
@@ -158,10 +182,24 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
   const effects: (() => void)[] = [];
   const now = services.clock.now();
 
+  const { origin } = request.headers;
+  const whence = {
+    origin,
+    hasBrowserHeaders: origin !== undefined || request.headers['sec-fetch-site'] !== undefined,
+    ip: info.ip,
+  };
+
   const work = async (tx: Transaction) => {
     effects.length = 0;
-    const principal = presented.supportGrantId === null ? await confirmCaller(tx, presented, now) : presented;
+    const beganAtMs = performance.now();
+    const principal =
+      presented.supportGrantId === null ? await confirmCaller(tx, presented, whence, now) : presented;
     authorize(route, principal, request.params as Record<string, string>);
+    const eventContext = {
+      accountId: principal.accountId,
+      actor: actorOf(principal, info),
+      requestId: info.id,
+    };
     const context: RouteContext<unknown, unknown, unknown> = {
       services,
       principal,
@@ -172,20 +210,19 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
       request: info,
       now,
       ifMatch: request.headers['if-match'],
-      record: (event) =>
-        insertEvent(
-          tx,
-          {
-            accountId: principal.accountId,
-            actor: actorOf(principal, info),
-            requestId: info.id,
-          },
-          event,
-        ),
+      record: (event) => insertEvents(tx, eventContext, [event]),
+      recordAll: (events) => insertEvents(tx, eventContext, events),
       afterCommit: (effect) => effects.push(effect),
       cursors: cursorsOf(services, principal, request, query),
     };
-    const run = async () => withinContract(route, await route.handler(context));
+    const run = async () => {
+      const answer = withinContract(route, await route.handler(context));
+      // Who ends itself has been confirmed, and is no more.
+      const endsItself = (request.params as Record<string, string>).key_id === principal.keyId;
+      const hasWaited = performance.now() - beganAtMs > promptMs;
+      if (route.method !== 'GET' && hasWaited && !endsItself) await confirmAlive(tx, principal);
+      return answer;
+    };
     const { accountId, supportGrantId: grantId } = principal;
     if (grantId !== null) return readByGrant(tx, { accountId, grantId }, { requestId: info.id, now }, run);
     const idempotencyKey = request.headers['idempotency-key'];

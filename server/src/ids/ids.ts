@@ -10,6 +10,7 @@ export const idPrefixes = {
   request: 'req_',
   member: 'mem_',
   supportGrant: 'sup_',
+  importBatch: 'imp_',
   node: 'node_',
 } as const;
 

@@ -80,11 +80,20 @@ export function answersOf(route: Route, components: Components, problem: JsonSch
 
 function ownAnswer(route: Route, status: number, components: Components): JsonSchema {
   const { description, schema, ...more } = route.responses[status]!;
-  const { contentType, headers = [] } = more as { contentType?: string; headers?: readonly string[] };
+  const {
+    contentType,
+    headers = [],
+    isReport = false,
+  } = more as {
+    contentType?: string;
+    headers?: readonly string[];
+    isReport?: boolean;
+  };
   const json = schema && components.reference(schema);
   const names: HeaderName[] = [...headersOfEvery(route)];
   if (route.handler !== null) {
-    if (schema !== undefined && isSingle(components.inline(schema, 'output'))) names.push('ETag');
+    if (schema !== undefined && !isReport && isSingle(components.inline(schema, 'output')))
+      names.push('ETag');
     if (status === 201) names.push('Location');
     if (route.creates) names.push('Idempotent-Replayed');
   }

@@ -4,6 +4,7 @@ import { writeAnswer } from '../edge/answer.ts';
 import { corsHeaders, mayPageRead } from '../edge/cors.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
+import type { ExposureNotes } from '../exposure/exposure-notes.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
 import { environmentLabel, type KeyProfile } from '../key-profiles/key-profile.ts';
 import { type AuthorizeDemands, type BadDemand, parseDemands } from './authorize-demands.ts';
@@ -14,6 +15,7 @@ import { environmentHeader, environmentOfUnknownKey } from './environment-header
 import type { Freshness } from './freshness.ts';
 import type { KeyDirectory } from './key-directory.ts';
 import { queryPresentsKey } from './key-in-query.ts';
+import { refusalForNginx } from './nginx-answer.ts';
 import type { IssuerRecord, KeyRecord, OrganizationRecord } from './records.ts';
 import { type RefusalCode, refusals, renderRefusal } from './refusals.ts';
 
@@ -23,6 +25,7 @@ interface Dependencies {
   keys: KeyDirectory;
   freshness: Freshness;
   counters: DecisionCounters;
+  exposures: ExposureNotes;
   nowMs: () => number;
   docsBaseUrl: string;
 }
@@ -65,9 +68,10 @@ export class AuthorizeEndpoint {
     }
     const originalUrl = info.isFromTrustedProxy ? String(request.headers['x-forwarded-uri'] ?? '') : '';
     const isKeyInUrl = queryPresentsKey(url, issuer.profile) || queryPresentsKey(originalUrl, issuer.profile);
+    const parsed = parseDemands(queryAt === -1 ? '' : url.slice(queryAt + 1), issuer.profile);
     const demands: AuthorizeDemands | BadDemand | { refusal: 'ambiguous_credentials' } = isKeyInUrl
       ? { refusal: 'ambiguous_credentials' }
-      : parseDemands(queryAt === -1 ? '' : url.slice(queryAt + 1), issuer.profile);
+      : parsed;
     const outcome: Outcome =
       'refusal' in demands
         ? { refusal: demands.refusal, key: null, secret: null }
@@ -98,6 +102,7 @@ export class AuthorizeEndpoint {
         outcome,
         info.id,
         'message' in demands ? demands.message : undefined,
+        'status' in parsed && parsed.status === 'nginx',
       );
   }
 
@@ -116,10 +121,13 @@ export class AuthorizeEndpoint {
       return { refusal: refusalOfCredentials[credentials.outcome], key: null, secret: null };
     }
     const { secret } = credentials.key;
-    const found = this.#deps.keys.find(secret);
-    const key = found instanceof Promise ? await found : found;
+    const found = this.#deps.keys.findOrImported(secret, issuer.account.id);
+    let key = found instanceof Promise ? await found : found;
     // Keys of the account and of other issuers are no keys here.
     if (key === null || key.issuer?.id !== issuer.id) return { refusal: 'invalid_key', key: null, secret };
+    const { origin } = headers;
+    const hasBrowserHeaders = origin !== undefined || headers['sec-fetch-site'] !== undefined;
+    this.#deps.exposures.note(key, { origin, hasBrowserHeaders }, 'authorize', secret);
     const tenantHeader = issuer.profile.tenant_header;
     const given = tenantHeader === null ? undefined : headers[tenantHeader.name.toLowerCase()];
     const tenantName = given === undefined || given === '' ? undefined : String(given);
@@ -129,15 +137,21 @@ export class AuthorizeEndpoint {
       tenantName !== undefined && refusalBeforeTenant(key, environment, this.#deps.nowMs()) === null;
     let tenant: OrganizationRecord | 'unknown' | null = null;
     try {
-      if (namesTenant) tenant = (await this.#deps.keys.findTenant(issuer.id, tenantName)) ?? 'unknown';
+      if (namesTenant) {
+        const named = this.#deps.keys.findTenant(issuer.id, tenantName);
+        tenant = (named instanceof Promise ? await named : named) ?? 'unknown';
+        // After a wait: the key may have been revoked in the meantime, and memory knows by now.
+        if (named instanceof Promise) key = await this.#deps.keys.findOrImported(secret, issuer.account.id);
+        if (key === null) return { refusal: 'invalid_key', key: null, secret };
+      }
     } catch (error) {
       return unavailableOutcome(error, key);
     }
     const decision = decide(
       key,
       {
-        origin: headers.origin,
-        hasBrowserHeaders: headers.origin !== undefined || headers['sec-fetch-site'] !== undefined,
+        origin,
+        hasBrowserHeaders,
         ip: info.ip,
         tenant,
         tenantGiven: tenantName !== undefined,
@@ -194,6 +208,7 @@ export class AuthorizeEndpoint {
     { refusal, key, secret }: Extract<Outcome, { refusal: RefusalCode }>,
     requestId: string,
     message: string | undefined,
+    isForNginx: boolean,
   ): void {
     const { profile } = issuer;
     const environment =
@@ -210,7 +225,9 @@ export class AuthorizeEndpoint {
       ...(profile.tenant_header && { tenantHeader: profile.tenant_header.name }),
       ...(message !== undefined && { message }),
     });
-    writeAnswer(response, status, headers, body, contentType);
+    const told = isForNginx ? refusalForNginx(status, body) : { status, headers: [] };
+    headers.push(...told.headers);
+    writeAnswer(response, told.status, headers, body, contentType);
   }
 }
 

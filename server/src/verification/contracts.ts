@@ -4,7 +4,10 @@ import type { ErrorCode } from '../errors.ts';
 import { environmentField, text, timestampField } from '../http/fields.ts';
 import { defineContract } from '../http/route.ts';
 import { parseScope } from '../scopes/scope.ts';
+import { maxExpressionLength, parseScopeExpression } from '../scopes/scope-expression.ts';
+import { checkNames, checkOutcomes } from './explain.ts';
 import { refusals } from './refusals.ts';
+import { maxBatch } from './verify-request.ts';
 
 /** Whatever Node takes for an address, as `verify-request.ts` does: zod's own pattern knows fewer spellings of IPv6. */
 const ipAddress = z
@@ -17,6 +20,15 @@ const scope = z.string().superRefine((value, context) => {
   if (!parsed.ok) context.addIssue({ code: 'custom', message: parsed.message });
 });
 
+const scopeExpression = z
+  .string()
+  .min(1)
+  .max(maxExpressionLength)
+  .superRefine((value, context) => {
+    const parsed = parseScopeExpression(value);
+    if (!parsed.ok) context.addIssue({ code: 'custom', message: parsed.message });
+  });
+
 /** Body of `POST /v1/keys/verify`, as its contract; `verify-request.ts` checks it on the hot path. */
 export const verifyBody = z
   .strictObject({
@@ -25,12 +37,21 @@ export const verifyBody = z
     ip: ipAddress.nullish().describe('The address the request came from.'),
     tenant: text(1, 512).nullish().describe('The id or the external_id of the organization it is for.'),
     environment: environmentField.nullish().describe('Refuses keys of the other environment.'),
-    scopes: z.array(scope).max(100).nullish().describe('The key has to hold all of them.'),
+    scopes: z
+      .union([z.array(scope).max(100), scopeExpression])
+      .nullish()
+      .describe(
+        'What the key has to hold: all of a list, or what an expression such as `a:read AND (b:read OR c:write)` says. AND binds tighter than OR.',
+      ),
     request_id: z
       .string()
       .regex(/^[\x21-\x7e]{1,128}$/)
       .nullish()
       .describe('Your name for the request; comes back on the answer.'),
+    explain: z
+      .boolean()
+      .nullish()
+      .describe('The answer tells every check in `checks`. Nothing is consumed or counted.'),
   })
   .meta({
     id: 'VerifyRequest',
@@ -51,6 +72,18 @@ const verifyCodes = [
 ]
   .filter((code) => code !== null && code !== undefined)
   .filter((code, index, all) => all.indexOf(code) === index);
+
+const checkReport = z
+  .object({
+    check: z.enum(checkNames),
+    outcome: z.enum(checkOutcomes).describe('`skipped`: there was nothing to decide.'),
+    code: z
+      .enum(verifyCodes as [string, ...string[]])
+      .nullable()
+      .describe('Of a check that failed.'),
+    message: z.string().describe('The fact that decided; for people, its words may change.'),
+  })
+  .meta({ id: 'VerifyCheck' });
 
 /** Answer of `POST /v1/keys/verify`. */
 export const verifyResult = z
@@ -88,8 +121,26 @@ export const verifyResult = z
       .describe(
         '`stale`: decided from memory while Postgres is out of reach. `secret_key_in_browser`: a secret key came from a page. `rotated`: the key has a successor and ends with its grace.',
       ),
+    checks: z
+      .array(checkReport)
+      .optional()
+      .describe(
+        'With `explain`: every check in its order, each on its own. The first that failed is the code of the answer.',
+      ),
   })
   .meta({ id: 'VerifyResult' });
+
+const verifyBatchBody = z.strictObject({ requests: z.array(verifyBody).min(1).max(maxBatch) }).meta({
+  id: 'VerifyBatchRequest',
+  examples: [
+    {
+      requests: [
+        { key: 'gl_live_sk_EXAMPLEexampleEXAMPLEexampleEXAMPLEexample0011' },
+        { key: 'gl_live_sk_EXAMPLEexampleEXAMPLEexampleEXAMPLEexample0022', scopes: 'a:read OR b:read' },
+      ],
+    },
+  ],
+});
 
 const identity = z
   .object({
@@ -132,6 +183,23 @@ export const verificationContracts = [
     errors: [...deadKeys, ...suspensions, ...restrictions, 'permission_denied', 'invalid_request'],
   }),
   defineContract({
+    method: 'POST',
+    path: '/v1/keys/verify-batch',
+    operationId: 'keys.verifyBatch',
+    summary: 'Verify up to 100 API keys',
+    description:
+      'As `keys.verify`, for the same callers, with the answers in the order of the requests. One request that is wrong, or that can’t be decided just now, refuses all.',
+    security: 'key',
+    body: verifyBatchBody,
+    responses: {
+      200: {
+        description: 'The decisions.',
+        schema: z.object({ data: z.array(verifyResult) }).meta({ id: 'VerifyBatchResult' }),
+      },
+    },
+    errors: [...deadKeys, ...suspensions, ...restrictions, 'permission_denied', 'invalid_request'],
+  }),
+  defineContract({
     method: 'GET',
     path: '/v1/me',
     operationId: 'me.get',
@@ -155,9 +223,16 @@ export const verificationContracts = [
       scope: z
         .string()
         .optional()
-        .describe('A scope the key has to hold; may be repeated, or several with spaces.'),
+        .describe(
+          'What the key has to hold: a scope, several with spaces, or an expression with AND, OR and parentheses. Repeated, all of them.',
+        ),
       environment: z.string().optional().describe('live or sandbox, or the profile’s label.'),
-      status: z.enum(['nginx']).optional().describe('Answers 429 as 403 with X-Gatelodge-Status.'),
+      status: z
+        .enum(['nginx'])
+        .optional()
+        .describe(
+          'For auth_request of nginx: answers 429 as 403 with X-Gatelodge-Status: 429, and repeats the body of a refusal in X-Gatelodge-Body.',
+        ),
     }),
     responses: {
       200: {

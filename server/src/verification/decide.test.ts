@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { compileIpRanges } from '../api-keys/ip-ranges.ts';
 import { presets } from '../key-profiles/presets.ts';
 import { managementPermissions } from '../scopes/scope.ts';
-import { type DecisionRefusal, type DecisionRequest, decide, effectiveScopes } from './decide.ts';
+import { type DecisionRefusal, type DecisionRequest, effectiveScopes } from './checks.ts';
+import { decide } from './decide.ts';
 import type { AccountRecord, IssuerRecord, KeyRecord, OrganizationRecord } from './records.ts';
 
 const nowMs = 1_800_000_000_000;
@@ -397,7 +398,10 @@ describe('the order of checks', () => {
 });
 
 /** The contract once more, as a list: each check beside the refusal it leads to, asked in order. */
-function modelOf(record: KeyRecord, request: DecisionRequest): DecisionRefusal | null {
+function modelOf(
+  record: KeyRecord,
+  request: DecisionRequest & { scopes: readonly string[] },
+): DecisionRefusal | null {
   const { tenant } = request;
   const named = tenant === 'unknown' ? null : (tenant ?? null);
   const isOwnTenant = record.organization

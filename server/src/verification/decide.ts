@@ -1,49 +1,24 @@
-import { isIpAllowed } from '../api-keys/ip-ranges.ts';
-import { isOriginAllowed } from '../api-keys/origins.ts';
-import type { BrowserPolicy, Environment } from '../key-profiles/key-profile.ts';
-import { presets } from '../key-profiles/presets.ts';
-import { permissionsOfAccount } from '../scopes/scope.ts';
+import type { Environment } from '../key-profiles/key-profile.ts';
+import {
+  type DecisionRefusal,
+  type DecisionRequest,
+  effectiveScopes,
+  exposurePolicy,
+  namedTenant,
+  refusalOfAccount,
+  refusalOfEnvironment,
+  refusalOfExpiry,
+  refusalOfExposure,
+  refusalOfIp,
+  refusalOfIssuer,
+  refusalOfOrigin,
+  refusalOfScope,
+  refusalOfStatus,
+  refusalOfTenant,
+} from './checks.ts';
 import type { KeyRecord, OrganizationRecord } from './records.ts';
-import type { RefusalCode } from './refusals.ts';
-
-/** What a decision looks at besides the key; what is left out was not part of the request. */
-export interface DecisionRequest {
-  /** The `Origin` header as it came. */
-  readonly origin?: string | undefined;
-  /** `Origin` or `Sec-Fetch-Site` was there, so a browser sent this; nothing else counts. True whenever `origin` is given. */
-  readonly hasBrowserHeaders: boolean;
-  /** The client's address. A key with IP restrictions is refused where it is unknown. */
-  readonly ip?: string | undefined;
-  /** The organization that the request's tenant value names; `unknown` or null where it names none of the issuer's. */
-  readonly tenant?: OrganizationRecord | 'unknown' | null | undefined;
-  /** Whether the request has a tenant value at all. */
-  readonly tenantGiven: boolean;
-  /** Whether a request without one is refused, as the profile or the caller wants it. */
-  readonly tenantRequired: boolean;
-  /** The environment that the caller demands. */
-  readonly environment?: Environment | undefined;
-  /** The key must hold all of these. */
-  readonly scopes: readonly string[];
-}
 
 export type DecisionWarning = 'secret_key_in_browser' | 'rotated';
-
-export type DecisionRefusal = Extract<
-  RefusalCode,
-  | 'revoked_key'
-  | 'disabled_key'
-  | 'expired_key'
-  | 'account_suspended'
-  | 'issuer_suspended'
-  | 'wrong_environment'
-  | 'tenant_required'
-  | 'tenant_mismatch'
-  | 'tenant_suspended'
-  | 'origin_not_allowed'
-  | 'secret_key_in_browser'
-  | 'ip_not_allowed'
-  | 'insufficient_scope'
->;
 
 export type Decision =
   | {
@@ -65,9 +40,6 @@ const noWarnings: readonly DecisionWarning[] = Object.freeze([]);
 const exposureWarning: readonly DecisionWarning[] = Object.freeze(['secret_key_in_browser'] as const);
 const rotationWarning: readonly DecisionWarning[] = Object.freeze(['rotated'] as const);
 const bothWarnings: readonly DecisionWarning[] = Object.freeze(['secret_key_in_browser', 'rotated'] as const);
-const noScopes: readonly string[] = Object.freeze([]);
-const allOfCustomer: readonly string[] = Object.freeze([...permissionsOfAccount({ isOperator: false })]);
-const allOfOperator: readonly string[] = Object.freeze([...permissionsOfAccount({ isOperator: true })]);
 
 /**
  * Decides whether a key that is known may be used for a request. The first check that fails decides, in the order of
@@ -81,38 +53,17 @@ export function decide(record: KeyRecord, request: DecisionRequest, nowMs: numbe
   if (early !== null) return refuse(early, record.organization);
   const tenant = namedTenant(record, request);
   const organization = record.organization ?? tenant;
-  const tenantRefusal = refusalOfTenant(request, tenant, organization);
-  if (tenantRefusal !== null) return refuse(tenantRefusal, organization);
-  if (!isFromAllowedOrigin(record, request)) return refuse('origin_not_allowed', organization);
   const policy = exposurePolicy(record, request);
-  if (policy === 'deny') return refuse('secret_key_in_browser', organization);
-  if (record.ips !== null && (request.ip === undefined || !isIpAllowed(record.ips, request.ip))) {
-    return refuse('ip_not_allowed', organization);
-  }
   const scopes = effectiveScopes(record);
-  if (!holdsAll(scopes, request.scopes)) return refuse('insufficient_scope', organization);
+  const refusal =
+    refusalOfTenant(record, request, tenant) ??
+    refusalOfOrigin(record, request) ??
+    refusalOfExposure(policy) ??
+    refusalOfIp(record, request.ip) ??
+    refusalOfScope(scopes, request.scopes);
+  if (refusal !== null) return refuse(refusal, organization);
   // Limits come here, last, so that a request refused by any check above consumes nothing.
   return { valid: true, organization, scopes, warnings: warningsOf(record, policy === 'warn') };
-}
-
-/**
- * What a key may do: its scopes; for a publishable key only those of them that its issuer marks publishable; for an
- * account's secret key without a list every permission of the account, for any other key without one nothing.
- * Allocates only where a publishable key holds more than it may use.
- */
-export function effectiveScopes(record: KeyRecord): readonly string[] {
-  const { scopes } = record;
-  if (record.kind === 'publishable') {
-    const publishable = record.issuer?.publishableScopes ?? noScopes;
-    if (scopes === null) return noScopes;
-    return holdsAll(publishable, scopes) ? scopes : scopes.filter((scope) => publishable.includes(scope));
-  }
-  return scopes ?? (record.issuer === null ? allPermissions(record) : noScopes);
-}
-
-/** Accounts are live data: a sandbox key has nothing to do with them, whoever holds it (as `toPrincipal` has it). */
-function allPermissions({ account, environment }: KeyRecord): readonly string[] {
-  return account.isOperator && environment === 'live' ? allOfOperator : allOfCustomer;
 }
 
 /** Shared lists: a decision that has nothing to warn of allocates none. */
@@ -136,56 +87,11 @@ export function refusalBeforeTenant(
   environment: Environment | undefined,
   nowMs: number,
 ): DecisionRefusal | null {
-  if (record.status !== 'active') return record.status === 'disabled' ? 'disabled_key' : 'revoked_key';
-  if (record.expiresAtMs !== null && nowMs >= record.expiresAtMs) return 'expired_key';
-  if (record.account.status !== 'active') return 'account_suspended';
-  if (record.issuer !== null && record.issuer.status !== 'active') return 'issuer_suspended';
-  return environment !== undefined && environment !== record.environment ? 'wrong_environment' : null;
-}
-
-/** The tenant that the request names, if the key may act for it; one that it may not is never named in an answer. */
-function namedTenant(record: KeyRecord, { tenant, tenantGiven }: DecisionRequest): OrganizationRecord | null {
-  if (!tenantGiven || tenant === undefined || tenant === null || tenant === 'unknown') return null;
-  return mayActFor(record, tenant) ? tenant : null;
-}
-
-/** An organization's key acts for it alone, an issuer's key for any of its organizations, an account's key for none. */
-function mayActFor(record: KeyRecord, tenant: OrganizationRecord): boolean {
-  if (record.organization !== null) return record.organization.id === tenant.id;
-  return record.issuer !== null && record.issuer.id === tenant.issuerId;
-}
-
-function refusalOfTenant(
-  request: DecisionRequest,
-  tenant: OrganizationRecord | null,
-  organization: OrganizationRecord | null,
-): DecisionRefusal | null {
-  if (!request.tenantGiven) {
-    if (request.tenantRequired) return 'tenant_required';
-  } else if (tenant === null) return 'tenant_mismatch';
-  // They may be two records of one organization, read at different times; one that says suspended is enough.
-  return isSuspended(organization) || isSuspended(tenant) ? 'tenant_suspended' : null;
-}
-
-function isSuspended(organization: OrganizationRecord | null): boolean {
-  return organization !== null && organization.status !== 'active';
-}
-
-function isFromAllowedOrigin(record: KeyRecord, { origin, hasBrowserHeaders }: DecisionRequest): boolean {
-  if (record.browsers === 'deny' && hasBrowserHeaders) return false;
-  if (record.requireOrigin && (origin === undefined || origin === '')) return false;
-  return origin === undefined || isOriginAllowed(record.origins, origin);
-}
-
-/** What a secret key in a browser causes; `allow` for every other request. An account's key has the default profile. */
-function exposurePolicy(record: KeyRecord, { hasBrowserHeaders }: DecisionRequest): BrowserPolicy {
-  if (record.kind !== 'secret' || !hasBrowserHeaders) return 'allow';
-  return (record.issuer?.profile ?? presets.standard).secret_keys_in_browsers;
-}
-
-function holdsAll(held: readonly string[], wanted: readonly string[]): boolean {
-  for (const scope of wanted) {
-    if (!held.includes(scope)) return false;
-  }
-  return true;
+  return (
+    refusalOfStatus(record) ??
+    refusalOfExpiry(record, nowMs) ??
+    refusalOfAccount(record) ??
+    refusalOfIssuer(record) ??
+    refusalOfEnvironment(record, environment)
+  );
 }

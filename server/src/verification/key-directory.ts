@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type pg from 'pg';
+import { digestOfImport, hashOfSecret } from '../api-keys/imported-hash.ts';
 import { digestKeySecret, hasValidCheck } from '../api-keys/key-secret.ts';
 import { AppError } from '../errors.ts';
 import { AccountSlots } from '../limits/account-slots.ts';
@@ -8,6 +9,7 @@ import { callLookup } from '../postgres/lookup.ts';
 import { isUnavailable } from '../postgres/unavailable.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 import type { Freshness } from './freshness.ts';
+import type { ImportedKeys } from './imported-keys.ts';
 import {
   type IssuerRow,
   type KeyRow,
@@ -35,12 +37,15 @@ export const lookupConnections = 6;
 const limitsOfStrangers = { concurrent: 2, waiting: 200, waitMs: 500 };
 /** Preflights apart from issuers: who floods one must not keep the other waiting. */
 const limitsOfPreflights = { concurrent: 1, waiting: 200, waitMs: 500 };
+/** Keys that nobody can tell from imported ones while the filter of those is not ready. */
+const limitsOfUnready = { concurrent: 2, waiting: 200, waitMs: 500 };
 
 interface Dependencies {
   pool: pg.Pool;
   cache: RecordCache;
   freshness: Freshness;
   secrets: InstallationSecrets;
+  imported: ImportedKeys;
 }
 
 /**
@@ -66,6 +71,7 @@ export class KeyDirectory {
   readonly #unknown = new LRUCache<string, true>({ max: rememberedUnknowns });
   readonly #strangers = new ConcurrencyLimit(limitsOfStrangers);
   readonly #preflights = new ConcurrencyLimit(limitsOfPreflights);
+  readonly #unready = new ConcurrencyLimit(limitsOfUnready);
   /** Any holder of a key may name tenants that there are none of, each a read: no account gets all connections. */
   readonly #tenantSlots = new AccountSlots(lookupConnections);
   readonly #originHints = new OriginHints((issuerId, candidates) =>
@@ -109,6 +115,63 @@ export class KeyDirectory {
       supersede: (record) => this.#deps.cache.supersedeKey(digest, record),
       remember: () => this.#unknown.set(digest, true),
     });
+  }
+
+  /**
+   * As `find` and then `findImported`: what verify and authorize accept. Nothing else does, so that nobody manages an
+   * account with a key that another system has made.
+   */
+  findOrImported(secret: string, accountId: string): KeyRecord | null | Promise<KeyRecord | null> {
+    const found = this.find(secret);
+    if (found instanceof Promise) return found.then((key) => key ?? this.findImported(secret, accountId));
+    return found ?? this.findImported(secret, accountId);
+  }
+
+  /**
+   * The key that this account has imported by the hash of this secret, or null when there is none. It costs no SQL where
+   * the filter of imported keys says no. What is not found is asked again next time: the hash may be imported any time.
+   *
+   * @throws unavailable (503) also where the filter is not ready and too many wait for such an answer already
+   */
+  findImported(secret: string, accountId: string): KeyRecord | null | Promise<KeyRecord | null> {
+    const { cache, freshness, imported, secrets } = this.#deps;
+    const keyHash = hashOfSecret(secret);
+    const isFresh = freshness.isFresh();
+    const isReady = isFresh && imported.isReady;
+    const possible: Buffer[] = [];
+    for (const { key } of secrets.generations('api-key-digest')) {
+      const digest = digestOfImport(key, accountId, keyHash);
+      const record = isFresh ? cache.key(digest.toString('hex')) : undefined;
+      if (record !== undefined) return record;
+      if (!isReady || imported.mayHold(digest)) possible.push(digest);
+      else imported.count('negative');
+    }
+    return possible.length === 0 ? null : this.#readImported(possible, isReady);
+  }
+
+  async #readImported(digests: readonly Buffer[], isReady: boolean): Promise<KeyRecord | null> {
+    const { cache, imported } = this.#deps;
+    for (const digest of digests) {
+      const name = digest.toString('hex');
+      const held = () => cache.key(name);
+      const load = () => this.#select<KeyRow & pg.QueryResultRow>('lookup_api_key_v2', [digest]);
+      const record = await this.#read({
+        name: `key ${name}`,
+        held,
+        load: () => (isReady || held() !== undefined ? load() : this.#unready.run(load)),
+        build: toKeyRecord,
+        namesOf: (key) => namesOfKey(name, key),
+        keep: (key, epoch) => cache.keepKey(name, key, epoch),
+        supersede: (key) => cache.supersedeKey(name, key),
+        remember: () => {},
+      });
+      if (record !== null) {
+        imported.count('hit');
+        return record;
+      }
+      imported.count(isReady ? 'false_positive' : 'unready');
+    }
+    return null;
   }
 
   /**

@@ -4,6 +4,7 @@ import { writeAnswer } from '../edge/answer.ts';
 import { corsHeaders, mayPageRead } from '../edge/cors.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
+import type { ExposureNotes } from '../exposure/exposure-notes.ts';
 import { allPresetKeyHeaders, presets } from '../key-profiles/presets.ts';
 import { decide, refusalBeforeTenant } from './decide.ts';
 import type { DecisionCounters } from './decision-counters.ts';
@@ -22,6 +23,7 @@ const places = {
 interface Dependencies {
   keys: KeyDirectory;
   counters: DecisionCounters;
+  exposures: ExposureNotes;
   nowMs: () => number;
 }
 
@@ -53,12 +55,17 @@ export class MeEndpoint {
       throw new AppError('invalid_key');
     }
     const profile = key.issuer?.profile ?? presets.standard;
+    const hasBrowserHeaders = origin !== undefined || request.headers['sec-fetch-site'] !== undefined;
+    this.#deps.exposures.note(key, { origin, hasBrowserHeaders }, 'me', presented.secret);
     const tenant = await this.#tenantOf(request, key);
+    // After a wait: the key may have been revoked in the meantime, and memory knows by now.
+    const known = tenant === undefined ? key : await this.#deps.keys.find(presented.secret);
+    if (known === null) throw new AppError('invalid_key');
     const decision = decide(
-      key,
+      known,
       {
         origin,
-        hasBrowserHeaders: origin !== undefined || request.headers['sec-fetch-site'] !== undefined,
+        hasBrowserHeaders,
         ip: info.ip,
         tenant: tenant ?? null,
         tenantGiven: tenant !== undefined,

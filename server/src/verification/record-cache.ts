@@ -121,6 +121,14 @@ export class RecordCache {
     return record;
   }
 
+  /**
+   * Something was created of which a read under way may not know yet: that it has found nothing is no answer any more to
+   * whoever comes from now on.
+   */
+  noteCreation(id: string): void {
+    this.#changes.note(id);
+  }
+
   /** Forgets what has changed; from here on no fill of it that began earlier is kept. */
   forget(change: RecordChange): void {
     this.#changes.note(change.kind === 'api-key' ? change.digest : change.id);

@@ -135,12 +135,18 @@ describe('while Postgres is away', () => {
     expect([answer.status, answer.headers['access-control-allow-origin']]).toEqual([503, undefined]);
   });
 
-  test('made-up keys are refused as ever, and missing ones', async () => {
-    for (const { issuer } of held) {
-      expect((await issuer.authorize({ 'X-API-Key': `gl_live_sk_${'0'.repeat(44)}` })).status).toBe(401);
-      expect((await issuer.authorize()).status).toBe(401);
-    }
-    expect((await verify({ ...held[0]!.known, secret: 'x' })).body.code).toBe('NOT_FOUND');
+  test('a missing key is refused as ever, and a made-up one where only keys made here are taken', async () => {
+    for (const { issuer } of held) expect((await issuer.authorize()).status).toBe(401);
+    const me = await send(`${cutOff.url}/v1/me`, {
+      headers: { 'X-API-Key': `gl_live_sk_${'0'.repeat(44)}` },
+    });
+    expect([me.status, me.body.code]).toEqual([401, 'invalid_key']);
+  });
+
+  test('a made-up key is 503 where it may have been imported meanwhile', async () => {
+    for (const { issuer } of held)
+      expect((await issuer.authorize({ 'X-API-Key': `gl_live_sk_${'0'.repeat(44)}` })).status).toBe(503);
+    expect((await verify({ ...held[0]!.known, secret: 'x' })).body.code).toBe('unavailable');
   });
 
   test('an issuer that it does not hold is 503 as well, not 404', async () => {

@@ -26,7 +26,13 @@ describe('422: tells each member that is wrong', () => {
     ['ip', [7, '', 'localhost', '1.2.3', '1.2.3.4.5', '01.2.3.4', '1.2.3.4/32', '::g', '[::1]', ' ::1', []]],
     ['environment', ['', 'LIVE', 'test', 1, []]],
     ['request_id', ['', 'a b', 'x'.repeat(129), 'ü', 'a\n', 7, {}]],
-    ['scopes', ['a:read', {}, 7, Array.from({ length: 101 }, () => 'a:read')]],
+    ['explain', [0, 1, 'true', '', {}, []]],
+    ['scopes', [{}, 7, true, Array.from({ length: 101 }, () => 'a:read')]],
+    [
+      'scopes',
+      ['', ' ', 'a', 'a:read b:read', 'a:read AND', '(a:read', 'a:read,b:read', lone, 'a:read\u0000'],
+    ],
+    ['scopes', ['('.repeat(3072), 'a:read'.padEnd(3073), `a:read${' OR a:read'.repeat(100)}`]],
     ['scopes[0]', [['a'], [''], ['gatelodge.nonsense:read'], [7], [null], [['a:read']], ['Keys:Verify']]],
     ['scopes[1]', [['a:read', 'a b:read']]],
   ];
@@ -60,7 +66,7 @@ describe('422: tells each member that is wrong', () => {
   });
 
   test('unknown members: also those that later versions may know, and those that every object has', async () => {
-    for (const member of ['limits', 'cost', 'explain', 'account_id', 'Key', '__proto__', 'constructor', '']) {
+    for (const member of ['limits', 'cost', 'checks', 'account_id', 'Key', '__proto__', 'constructor', '']) {
       const rawBody = `{"key":"x",${JSON.stringify(member)}:{}}`;
       const { status, body } = await server.operator.api.request('POST', path, { rawBody });
       expect([member, status]).toEqual([member, 422]);
@@ -192,6 +198,10 @@ describe('the check by hand and the contract’s schema', () => {
   );
   const goodScope = fc.constantFrom('invoices:read', 'a.b:c', ...managementPermissions);
   const goodAddress = fc.oneof(fc.ipV4(), fc.ipV6(), fc.constantFrom('::ffff:1.2.3.4', 'fe80::1%eth0', '::'));
+  const goodExpression = fc
+    .array(goodScope, { minLength: 1, maxLength: 6 })
+    .map((scopes) => scopes.map((one, index) => (index % 2 === 0 ? one : `AND (${one} or a:b) OR`)).join(' '))
+    .map((text) => (text.endsWith('OR') ? `${text} z:z` : text));
   const orNull = (value: fc.Arbitrary<unknown>) => fc.option(value, { nil: null });
   const goodBody = fc.record(
     {
@@ -200,7 +210,8 @@ describe('the check by hand and the contract’s schema', () => {
       tenant: orNull(goodText),
       ip: orNull(goodAddress),
       environment: orNull(fc.constantFrom('live', 'sandbox')),
-      scopes: orNull(fc.array(goodScope, { maxLength: 4 })),
+      scopes: orNull(fc.oneof(fc.array(goodScope, { maxLength: 4 }), goodExpression)),
+      explain: orNull(fc.boolean()),
       request_id: orNull(fc.stringMatching(/^[\x21-\x7e]{1,128}$/)),
     },
     { requiredKeys: ['key'] },
@@ -217,6 +228,9 @@ describe('the check by hand and the contract’s schema', () => {
     fc.constantFrom('', lone, 'a\u0000b', '😀'.repeat(513), '1.2.3.4/8', '1.2.3.4\n', '::1 ', 'LIVE'),
     fc.ipV4Extended(),
     fc.array(scope, { maxLength: 102 }),
+    fc
+      .array(fc.oneof(scope, fc.constantFrom('AND', 'or', '(', ')')), { maxLength: 9 })
+      .map((words) => words.join(' ')),
   );
   const doubtfulMember = fc.record({
     name: fc.constantFrom(...Object.keys(verifyBody.shape), 'limits', 'toString'),
@@ -267,7 +281,7 @@ describe('the check by hand and the contract’s schema', () => {
 
   test('name the same members', () => {
     expect(Object.keys(verifyBody.shape).toSorted()).toEqual(
-      ['key', 'origin', 'tenant', 'ip', 'environment', 'scopes', 'request_id'].toSorted(),
+      ['key', 'origin', 'tenant', 'ip', 'environment', 'scopes', 'request_id', 'explain'].toSorted(),
     );
     for (const name of ['__proto__', 'constructor', 'hasOwnProperty']) {
       const input: unknown = JSON.parse(`{"key":"x","${name}":1}`);

@@ -4,6 +4,7 @@ import { isStorableText } from '../http/fields.ts';
 import { echoedName, maxErrors } from '../http/validation.ts';
 import type { Environment } from '../key-profiles/key-profile.ts';
 import { parseScope } from '../scopes/scope.ts';
+import { parseScopeExpressionOnce, type ScopeDemand } from '../scopes/scope-expression.ts';
 
 /** The body of `POST /v1/keys/verify`. */
 export interface VerifyRequest {
@@ -12,12 +13,16 @@ export interface VerifyRequest {
   ip?: string;
   tenant?: string;
   environment?: Environment;
-  scopes: readonly string[];
+  scopes: ScopeDemand;
   request_id?: string;
+  /** Wants every check told instead of a decision that counts. */
+  explain?: boolean;
 }
 
 const noScopes: readonly string[] = Object.freeze([]);
 const maxScopes = 100;
+/** How many verifications one batch may ask for. */
+export const maxBatch = 100;
 
 /**
  * Checks the body of a verification. By hand rather than by schema, since this stands on the hot path; its contract
@@ -26,21 +31,54 @@ const maxScopes = 100;
  * @throws invalid_request (422) with one entry for each member that is wrong, at most 50
  */
 export function parseVerifyRequest(body: unknown): VerifyRequest {
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    throw invalidFields([{ path: '', message: 'must be a JSON object', code: 'invalid_type' }]);
-  }
   const errors: FieldError[] = [];
+  const request = readVerifyRequest(body, '', errors);
+  if (errors.length > 0) throw invalidFields(errors.slice(0, maxErrors));
+  return request;
+}
+
+/**
+ * Checks the body of a batch of verifications: one that is wrong refuses them all.
+ *
+ * @throws invalid_request (422) with one entry for each member that is wrong, at most 50, such as `requests[3].key`
+ */
+export function parseVerifyBatch(body: unknown): readonly VerifyRequest[] {
+  if (!isObject(body)) throw invalidFields([notAnObject('')]);
+  const errors: FieldError[] = [];
+  for (const member in body) if (member !== 'requests') errors.push(unknownMember(member, ''));
+  const { requests } = body;
+  if (requests === undefined) errors.push({ path: 'requests', message: 'is required', code: 'required' });
+  else if (!Array.isArray(requests) || requests.length === 0 || requests.length > maxBatch) {
+    const message = `must be an array of 1 to ${maxBatch} verify requests`;
+    errors.push({ path: 'requests', message, code: 'invalid_type' });
+  }
+  const parsed: VerifyRequest[] = [];
+  const entries: readonly unknown[] = errors.length === 0 ? (requests as unknown[]) : [];
+  for (const [index, entry] of entries.entries()) {
+    parsed.push(readVerifyRequest(entry, `requests[${index}]`, errors));
+    if (errors.length >= maxErrors) break;
+  }
+  if (errors.length > 0) throw invalidFields(errors.slice(0, maxErrors));
+  return parsed;
+}
+
+/** @param root where the body stands: `''` where it is the whole, else such as `requests[3]` */
+function readVerifyRequest(body: unknown, root: string, errors: FieldError[]): VerifyRequest {
   const request: VerifyRequest = { key: '', scopes: noScopes };
+  if (!isObject(body)) {
+    errors.push(notAnObject(root));
+    return request;
+  }
   let hasKey = false;
   for (const member in body) {
-    const value = (body as Record<string, unknown>)[member];
+    const value = body[member];
     switch (member) {
       case 'key':
         hasKey = true;
         if (isText(value, 1, 512)) request.key = value;
         else
           errors.push({
-            path: 'key',
+            path: within(root, 'key'),
             message: 'must be the API key to verify, 1 to 512 characters',
             code: 'invalid_type',
           });
@@ -51,7 +89,7 @@ export function parseVerifyRequest(body: unknown): VerifyRequest {
         if (isText(value, 1, 512)) request[member] = value;
         else
           errors.push({
-            path: member,
+            path: within(root, member),
             message: 'must be a string of 1 to 512 characters',
             code: 'invalid_type',
           });
@@ -59,57 +97,91 @@ export function parseVerifyRequest(body: unknown): VerifyRequest {
       case 'ip':
         if (value === null) break;
         if (typeof value === 'string' && isIP(value) !== 0) request.ip = value;
-        else errors.push({ path: 'ip', message: 'must be an IPv4 or IPv6 address', code: 'invalid_format' });
+        else
+          errors.push({
+            path: within(root, 'ip'),
+            message: 'must be an IPv4 or IPv6 address',
+            code: 'invalid_format',
+          });
         break;
       case 'environment':
         if (value === null) break;
         if (value === 'live' || value === 'sandbox') request.environment = value;
         else
-          errors.push({ path: 'environment', message: 'must be "live" or "sandbox"', code: 'invalid_value' });
+          errors.push({
+            path: within(root, 'environment'),
+            message: 'must be "live" or "sandbox"',
+            code: 'invalid_value',
+          });
         break;
       case 'request_id':
         if (value === null) break;
         if (typeof value === 'string' && /^[\x21-\x7e]{1,128}$/.test(value)) request.request_id = value;
         else
           errors.push({
-            path: 'request_id',
+            path: within(root, 'request_id'),
             message: 'must be 1 to 128 printable ASCII characters',
             code: 'invalid_format',
           });
         break;
       case 'scopes':
         if (value === null) break;
-        request.scopes = parseScopes(value, errors);
+        request.scopes = parseScopes(value, within(root, 'scopes'), errors);
+        break;
+      case 'explain':
+        if (value === null) break;
+        if (typeof value === 'boolean') request.explain = value;
+        else
+          errors.push({
+            path: within(root, 'explain'),
+            message: 'must be true or false',
+            code: 'invalid_type',
+          });
         break;
       default:
-        errors.push({
-          path: echoedName(member),
-          message: 'is not a member of this request; remove it',
-          code: 'unknown_member',
-        });
+        errors.push(unknownMember(member, root));
     }
   }
-  if (!hasKey) errors.push({ path: 'key', message: 'is required', code: 'required' });
-  if (errors.length > 0) throw invalidFields(errors.slice(0, maxErrors));
+  if (!hasKey) errors.push({ path: within(root, 'key'), message: 'is required', code: 'required' });
   return request;
 }
 
-function parseScopes(value: unknown, errors: FieldError[]): readonly string[] {
+function parseScopes(value: unknown, path: string, errors: FieldError[]): ScopeDemand {
+  if (typeof value === 'string') {
+    const parsed = parseScopeExpressionOnce(value);
+    if (parsed.ok) return parsed.expression;
+    errors.push({ path, message: parsed.message, code: 'invalid_format' });
+    return noScopes;
+  }
   if (!Array.isArray(value) || value.length > maxScopes) {
-    errors.push({
-      path: 'scopes',
-      message: `must be an array of at most ${maxScopes} scopes`,
-      code: 'invalid_type',
-    });
+    const message = `must be an array of at most ${maxScopes} scopes, or an expression such as "a:read AND (b:read OR c:read)"`;
+    errors.push({ path, message, code: 'invalid_type' });
     return noScopes;
   }
   value.forEach((scope, index) => {
     const parsed =
       typeof scope === 'string' ? parseScope(scope) : { ok: false as const, message: 'must be a string' };
     if (!parsed.ok)
-      errors.push({ path: `scopes[${index}]`, message: parsed.message, code: 'invalid_format' });
+      errors.push({ path: `${path}[${index}]`, message: parsed.message, code: 'invalid_format' });
   });
   return value as string[];
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function notAnObject(path: string): FieldError {
+  return { path, message: 'must be a JSON object', code: 'invalid_type' };
+}
+
+function unknownMember(member: string, root: string): FieldError {
+  const path = within(root, echoedName(member));
+  return { path, message: 'is not a member of this request; remove it', code: 'unknown_member' };
+}
+
+function within(root: string, member: string): string {
+  return root === '' ? member : `${root}.${member}`;
 }
 
 function isText(value: unknown, min: number, max: number): value is string {

@@ -279,6 +279,49 @@ describe('what the request brings along', () => {
   });
 });
 
+describe('an expression of scopes', () => {
+  test('is met or not, as AND and OR have it', async () => {
+    const key = await issuer.createKey({ restrictions: { scopes: ['a:read', 'c:write'] } });
+    for (const [scopes, code] of [
+      ['a:read', 'VALID'],
+      ['b:read', 'INSUFFICIENT_SCOPE'],
+      ['a:read AND b:read', 'INSUFFICIENT_SCOPE'],
+      ['a:read or b:read', 'VALID'],
+      ['a:read AND (b:read OR c:write)', 'VALID'],
+      ['b:read AND (a:read OR c:write)', 'INSUFFICIENT_SCOPE'],
+      // AND binds tighter: read from the left alone, it would be refused.
+      ['a:read OR c:write AND b:read', 'VALID'],
+      ['b:read AND a:read OR c:write', 'VALID'],
+      ['A:read', 'INSUFFICIENT_SCOPE'],
+    ] as const) {
+      expect([scopes, await codeOf(key, { scopes })]).toEqual([scopes, code]);
+    }
+  });
+
+  test('looks at what a publishable key may use, not at what it has', async () => {
+    const marked = await TestIssuer.create(
+      server,
+      {},
+      { publishable_scopes: ['catalog:read', 'cart:write'] },
+    );
+    const key = await marked.createKey({
+      kind: 'publishable',
+      restrictions: { scopes: ['catalog:read', 'cart:write'] },
+    });
+    expect(await codeOf(key, { scopes: 'catalog:read AND cart:write' })).toBe('VALID');
+    succeeded(await api.patch(marked.path, { publishable_scopes: ['catalog:read'] }));
+    expect(await codeOf(key, { scopes: 'catalog:read AND cart:write' })).toBe('INSUFFICIENT_SCOPE');
+    expect(await codeOf(key, { scopes: 'catalog:read OR cart:write' })).toBe('VALID');
+  });
+
+  test('that nobody understands is 422, and says where it goes wrong', async () => {
+    const key = await issuer.createKey();
+    const answer = await api.post('/v1/keys/verify', { key: key.secret, scopes: 'a:read AN b:read' });
+    expect([answer.status, answer.body.errors[0].path]).toEqual([422, 'scopes']);
+    expect(answer.body.errors[0].message).toContain('character 8');
+  });
+});
+
 test('the first check of the contract’s order that fails decides', async () => {
   const strict = await TestIssuer.create(server, { preset: 'tenant-header' });
   const tenant = await strict.createOrganization();

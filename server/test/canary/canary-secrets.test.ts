@@ -172,7 +172,16 @@ async function succeeding(operation: Operation): Promise<void> {
   const idempotencyKey = `canary-${randomBytes(16).toString('hex')}`;
   needles.addSecret(`the Idempotency-Key of ${operation.operationId}`, idempotencyKey);
   const example = operation.body?.example;
-  const body = operation.operationId === 'keys.verify' ? { key: tenant.issuer.key.secret } : example;
+  const subject = { key: tenant.issuer.key.secret, explain: true };
+  const verifying: Record<string, unknown> = {
+    'keys.verify': subject,
+    'keys.verifyBatch': { requests: [subject] },
+    'keys.reportLeak': {
+      secret: tenant.deletedKey.secret,
+      url: `https://${tenant.deletedKey.secret}.example/?found=${encodeURIComponent(tenant.issuer.key.secret)}`,
+    },
+  };
+  const body = verifying[operation.operationId] ?? example;
   const repeated = { 'Idempotency-Key': idempotencyKey };
   const runs: [headers: Record<string, string>, body: unknown][] = takes(operation, 'Idempotency-Key')
     ? [

@@ -3,6 +3,7 @@ import { mintKeySecret } from '../../src/api-keys/key-secret.ts';
 import { presets } from '../../src/key-profiles/presets.ts';
 import type { InstallationSecrets } from '../../src/secrets/installation-secrets.ts';
 import type { Freshness, FreshnessMode } from '../../src/verification/freshness.ts';
+import type { ImportedKeys } from '../../src/verification/imported-keys.ts';
 import { KeyDirectory } from '../../src/verification/key-directory.ts';
 import type { IssuerRow, KeyRow, OrganizationRow } from '../../src/verification/lookup-rows.ts';
 import { RecordCache, type RecordChange } from '../../src/verification/record-cache.ts';
@@ -84,6 +85,7 @@ export class World {
         hexKey: () => digestSecret,
         key: () => checkSecret,
       } as unknown as InstallationSecrets,
+      imported: {} as ImportedKeys,
     });
   }
 

@@ -345,11 +345,11 @@ function replaceSomewhere(value: Record<string, unknown>, random: Random): void 
 function toBytes({ method, target, query, headers, body, isChunked, isElsewhere }: Draft): FuzzRequest {
   const search = query.map(([name, value]) => `${encodeQuery(name)}=${encodeQuery(value)}`).join('&');
   const path = search === '' ? target : `${target}${target.includes('?') ? '&' : '?'}${search}`;
-  const framing: [string, string][] = isChunked
-    ? [['Transfer-Encoding', 'chunked']]
-    : body === null
+  // Chunks that never come would be waited for.
+  const framing: [string, string][] =
+    body === null
       ? []
-      : [['Content-Length', String(body.length)]];
+      : [isChunked ? ['Transfer-Encoding', 'chunked'] : ['Content-Length', String(body.length)]];
   const head = [
     `${method} ${path} HTTP/1.1`,
     ...[...headers, ...framing].map(([name, value]) => `${name}: ${wire(value)}`),

@@ -101,7 +101,10 @@ export class FuzzWorld {
 
   bodyOf(operation: Operation): unknown {
     const example = operation.body!.example as object;
-    return operation.operationId === 'keys.verify' ? { ...example, key: this.#issuerKey!.secret } : example;
+    const { secret: key } = this.#issuerKey!;
+    if (operation.operationId === 'keys.verify') return { ...example, key };
+    if (operation.operationId === 'keys.verifyBatch') return { requests: [{ key }, { key, explain: true }] };
+    return example;
   }
 
   #idOf(template: string, name: string): string {

@@ -17,25 +17,9 @@ interface StatusChange {
   summary: string;
 }
 
-const statusChanges: readonly StatusChange[] = [
-  {
-    verb: 'disable',
-    status: 'disabled',
-    event: 'api-key.disabled',
-    summary: 'Disable an API key until it is enabled again',
-  },
-  { verb: 'enable', status: 'active', event: 'api-key.enabled', summary: 'Enable a disabled API key' },
-  {
-    verb: 'revoke',
-    status: 'revoked',
-    event: 'api-key.revoked',
-    summary: 'Revoke an API key, at once and for good',
-  },
-];
-
 /** One operation under three names; doing what is already done changes nothing, and a revoked key stays revoked. */
-export const setApiKeyStatusRoutes = keyLevels.flatMap((level) =>
-  statusChanges.map(({ verb, status, event, summary }) =>
+export function defineStatusRoutes({ verb, status, event, summary }: StatusChange) {
+  return keyLevels.map((level) =>
     defineRoute({
       method: 'POST',
       path: `${level.path}/{key_id}/${verb}`,
@@ -76,5 +60,5 @@ export const setApiKeyStatusRoutes = keyLevels.flatMap((level) =>
         return { body: { data: toApiKeyResource(row, now) }, version: row.version };
       },
     }),
-  ),
-);
+  );
+}

@@ -1,0 +1,71 @@
+import { describe, expect, test } from 'vitest';
+import { networkOf, ReportCap } from './report-cap.ts';
+
+const spellings = [
+  '2001:db8:0:1::5',
+  '2001:DB8:0:1::5',
+  '2001:0db8:0000:0001:0000:0000:0000:0005',
+  '2001:db8:0:1:0:0:0:5',
+  '2001:db8::1:0:0:0:5',
+  '2001:db8:0:1::0.0.0.5',
+  '2001:db8:0:1::5%eth0',
+  '2001:db8:0:1:0::5',
+];
+const spellingsOfIPv4 = [
+  '198.51.100.7',
+  '::ffff:198.51.100.7',
+  '::FFFF:c633:6407',
+  '0:0:0:0:0:ffff:198.51.100.7',
+];
+
+describe('one address', () => {
+  test('has one bucket, however it is spelled', () => {
+    expect(new Set(spellings.map(networkOf)).size).toBe(1);
+    expect(new Set(spellingsOfIPv4.map(networkOf)).size).toBe(1);
+  });
+
+  test('of IPv6 is its whole /64', () => {
+    // The attack: one machine takes a fresh address of its /64 for each report.
+    const cap = new ReportCap(() => 0);
+    const over = Array.from({ length: 150 }, (_, index) => cap.isOver(`2001:db8:0:1::${index.toString(16)}`));
+    expect(over.filter((isOver) => isOver).length).toBe(50);
+    expect(cap.isOver('2001:db8:0:2::1')).toBe(false);
+  });
+});
+
+test('the count begins anew with each minute', () => {
+  let nowMs = 59_999;
+  const cap = new ReportCap(() => nowMs);
+  for (let count = 0; count < 100; count++) expect(cap.isOver('198.51.100.7')).toBe(false);
+  expect(cap.isOver('198.51.100.7')).toBe(true);
+  expect(cap.isOver('198.51.100.8')).toBe(false);
+  nowMs = 60_000;
+  expect(cap.isOver('198.51.100.7')).toBe(false);
+});
+
+test('so many addresses that there is no room share what is left, and those counted before keep their own', () => {
+  // The attack: a million /64s, to fill the memory or to let every one of them report.
+  const cap = new ReportCap(() => 0);
+  expect(cap.isOver('198.51.100.7')).toBe(false);
+  let passed = 0;
+  for (let index = 0; index < 20_000; index++)
+    if (!cap.isOver(`2001:db8:${(index >> 8).toString(16)}:${(index & 255).toString(16)}::1`)) passed++;
+  expect(passed).toBe(9_999 + 1_000);
+  expect(cap.isOver('198.51.100.7')).toBe(false);
+});
+
+test('what is no address is counted as one', () => {
+  expect(new Set(['', 'unknown', 'x'.repeat(500), '1.2.3'].map(networkOf))).toEqual(new Set(['none']));
+});
+
+// Attack: whoever has a /48 has 65,536 networks to report from, fills every place with them, and honest reports are
+// dropped until the minute is over.
+test('a site of IPv6 has a cap of its own, and leaves the places to others', () => {
+  const cap = new ReportCap(() => 0);
+  let passed = 0;
+  for (let index = 0; index < 20_000; index++)
+    if (!cap.isOver(`2001:db8:7:${index.toString(16)}::1`)) passed++;
+  expect(passed).toBe(1_000);
+  for (let index = 0; index < 50; index++) expect(cap.isOver(`198.51.100.${index}`)).toBe(false);
+  expect(cap.isOver('2001:db8:8::1')).toBe(false);
+});
