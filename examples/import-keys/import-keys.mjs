@@ -16,15 +16,16 @@ header; - reads stdin. Everything is validated first: while one line is invalid,
   --issuer ID             import into this issuer; without it, into the account
   --organization ID       import into this organization of the issuer
   --preset unkey          columns as Unkey has them: hash, start, name, externalId or ownerId, meta, expires, enabled,
-                          permissions
+                          permissions; deletedAt (or deletedAtM) leaves a key out
   --map MEMBER=COLUMN     take MEMBER from COLUMN (a.b reaches into JSON); MEMBER= leaves it out. May be repeated.
                           Columns that are called like a member need none. Members: hash, prefix, hint, name,
                           description, kind, environment, scopes, origins, ips, browsers, require_origin, expires_at,
-                          enabled, metadata, metadata.NAME, and organization (its id or your external_id for it)
+                          enabled, deleted (anything but empty, 0 and false leaves the key out), metadata,
+                          metadata.NAME, and organization (its id or your external_id for it)
   --set MEMBER=VALUE      the same value for every key, such as environment=sandbox. May be repeated.
   --format jsonl|csv      unless the name of FILE tells
   --encoding hex|base64   of the hashes; recognized unless given
-  --include-disabled      import keys that are disabled there too, and disable them here; they are left out otherwise
+  --include-disabled      import keys that are disabled there too, as disabled; they are left out otherwise
   --skip-invalid          import the valid lines although others are invalid
   --batch-size N          keys a request, 1,000 at the most
   --help
@@ -40,7 +41,19 @@ const maxBatchBytes = 250 * 1024;
 const maxAttempts = 8;
 const plainMembers = ['prefix', 'hint', 'name', 'description', 'kind', 'environment'];
 const restrictionMembers = ['scopes', 'origins', 'ips', 'browsers', 'require_origin'];
-const ownMembers = ['hash', 'expires_at', 'enabled', 'metadata', 'organization'];
+const ownMembers = ['hash', 'expires_at', 'enabled', 'deleted', 'metadata', 'organization'];
+/** Columns that say that a key is no more, whatever they are called in another system. */
+const deletionColumns = [
+  'deleted',
+  'deleted_at',
+  'deletedAt',
+  'deleted_at_m',
+  'deletedAtM',
+  'revoked_at',
+  'revokedAt',
+];
+/** Columns that look as if a key should not work; one that is not mapped is worth a word. */
+const warningColumns = /revok|delet|disab|block|suspend/i;
 const members = [...plainMembers, ...restrictionMembers, ...ownMembers];
 
 const presets = {
@@ -50,6 +63,7 @@ const presets = {
     name: ['name'],
     expires_at: ['expires'],
     enabled: ['enabled'],
+    deleted: deletionColumns,
     metadata: ['meta'],
     'metadata.external_id': ['externalId', 'external_id', 'identity.externalId', 'ownerId', 'owner_id'],
     'metadata.unkey_id': ['keyId', 'id'],
@@ -164,6 +178,7 @@ function parse() {
 /** For each member the columns that it may stand in; the first that has something counts. */
 function columnsOf({ preset, map = [] }) {
   const columns = Object.fromEntries(members.map((member) => [member, [member]]));
+  columns.deleted = deletionColumns;
   if (preset !== undefined) Object.assign(columns, presets[preset]);
   for (const text of map) {
     const [member, column] = memberAndValue(text, '--map');
@@ -260,6 +275,7 @@ function csvLines(text) {
       begin = line;
     } else if (character !== '\r' || text[at + 1] !== '\n') field += character;
   }
+  if (isQuoted) throw new UsageError(`Line ${begin} opens a quote that is never closed.`);
   if (field !== '' || fields.length > 0) endLine();
   return lines;
 }
@@ -272,6 +288,7 @@ async function toRecords(sources, options, server, report) {
     throw new UsageError(
       'No line has a hash where it is looked for; name its column with --map hash=COLUMN.',
     );
+  warnOfColumns(sources, options);
   const organizations = await organizationsOf(sources, options, server);
   const lineOfHash = new Map();
   const records = [];
@@ -283,9 +300,10 @@ async function toRecords(sources, options, server, report) {
       const earlier = lineOfHash.get(hash);
       lineOfHash.set(hash, earlier ?? line);
       if (earlier !== undefined) report.conflict(line, `the same hash as line ${earlier}`);
+      else if (record.isDeleted) report.leftOut(line, 'was deleted or revoked there');
       else if (record.hasExpired) report.leftOut(line, 'has expired there');
       else if (record.isDisabled && !options.includesDisabled)
-        report.leftOut(line, 'is disabled there (--include-disabled imports it and disables it here)');
+        report.leftOut(line, 'is disabled there (--include-disabled imports it as disabled)');
       else records.push(record);
     } catch (error) {
       if (!(error instanceof LineError)) throw error;
@@ -311,13 +329,33 @@ function toRecord(line, row, options, organizations) {
   if (expiresAt !== undefined) key.expires_at = expiresAt;
   const metadata = metadataOf(value, options);
   if (Object.keys(metadata).length > 0) key.metadata = metadata;
+  const isDisabled = booleanOf(value('enabled')) === false;
+  if (isDisabled) key.enabled = false;
   return {
     line,
     key,
     path: pathOf(value('organization'), options, organizations),
-    isDisabled: booleanOf(value('enabled')) === false,
+    isDisabled,
+    isDeleted: isSaid(value('deleted')),
     hasExpired: expiresAt !== undefined && Date.parse(expiresAt) <= Date.now(),
   };
+}
+
+/** A date, a flag: whatever stands there, but for what means nothing. */
+function isSaid(value) {
+  return value !== undefined && value !== null && !/^(|0|false|no|null)$/i.test(String(value).trim());
+}
+
+/** A column that may say that a key is dead, and that nothing is taken from. */
+function warnOfColumns(sources, { map }) {
+  const taken = new Set(Object.values(map).flat());
+  const columns = new Set(sources.flatMap(({ row }) => Object.keys(row ?? {})));
+  for (const column of columns) {
+    if (!warningColumns.test(column) || taken.has(column)) continue;
+    process.stderr.write(
+      `Nothing is taken from the column ${column}. Where it marks keys that must not work: --map deleted=${column}\n`,
+    );
+  }
 }
 
 function restrictionsOf(value, { preset }) {
@@ -499,10 +537,8 @@ async function importBatch(server, { path, records }, report) {
     'Idempotency-Key': `import-keys-${digest}`,
   });
   if (answer.status !== 200) throw refused(answer, records);
-  const { imported, conflicts, keys } = answer.body.data;
+  const { imported, conflicts } = answer.body.data;
   for (const { index, reason } of conflicts) report.conflict(records[index].line, words(reason));
-  for (const { index, id } of keys)
-    if (records[index].isDisabled) await server.ask('POST', `${path}/${id}/disable`);
   return imported;
 }
 

@@ -91,7 +91,8 @@ drop index api_keys_any_origin;
 create function notify_import() returns trigger
   language plpgsql as $$
 begin
-  perform pg_notify('gatelodge_change', jsonb_build_object('kind', 'import', 'id', new.import_batch)::text);
+  perform pg_notify('gatelodge_change', jsonb_build_object(
+    'kind', 'import', 'id', new.import_batch, 'account_id', new.account_id)::text);
   return null;
 end $$;
 create trigger notify_import after insert on api_keys
@@ -170,16 +171,15 @@ begin atomic
   select k.digest from gatelodge.api_keys k where k.import_batch = batch;
 end;
 
--- Accounts with keys of which a notice is due, the longest overdue first.
+-- Accounts with keys of which a notice is due, the longest overdue first. By account, so that one with many keys leaves
+-- room for the others.
 create function lookup_accounts_with_notices(moment timestamptz, most integer) returns setof text
   language sql stable security definer set search_path = pg_catalog, pg_temp
 begin atomic
-  select distinct due.account_id from (
-    select k.account_id from gatelodge.api_keys k
-    join gatelodge.accounts a on a.id = k.account_id
-    where k.next_notice_at <= moment and k.status = 'active' and a.status <> 'deleting'
-    order by k.next_notice_at limit most
-  ) due;
+  select k.account_id from gatelodge.api_keys k
+  join gatelodge.accounts a on a.id = k.account_id
+  where k.next_notice_at <= moment and k.status = 'active' and a.status <> 'deleting'
+  group by k.account_id order by min(k.next_notice_at) limit most;
 end;
 
 create or replace function lookup_origin_of_issuer(wanted_issuer text, wanted text[]) returns boolean

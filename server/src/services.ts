@@ -120,7 +120,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
         if (change.kind === 'secrets') reloadSecrets();
         else if (change.kind === 'import') {
           cache.noteCreation(change.id);
-          imported.onImport(change.id);
+          imported.onImport(change.id, change.account_id);
         } else cache.forget(change);
       },
       onReconnect: () => {

@@ -210,6 +210,29 @@ describe('from a table of SHA-256 hashes', () => {
     for (const secret of [first, last]) expect((await verified(secret)).code).toBe('VALID');
   });
 
+  // Attack on ourselves: what was deleted over there works again here, because nobody looked at the column.
+  test('keys that were deleted or revoked there are left out, and unknown columns that may say so are told of', async () => {
+    const [alive, deleted, revoked] = [newSecret('x_'), newSecret('x_'), newSecret('x_')];
+    const rows = [
+      { hash: hashOf(alive, 'hex'), deletedAt: null, is_blocked: false },
+      { hash: hashOf(deleted, 'hex'), deletedAt: 1_700_000_000_000, is_blocked: false },
+      { hash: hashOf(revoked, 'hex'), revoked_at: '2026-01-01', is_blocked: false },
+    ];
+    const done = await run(['--issuer', issuer.id, await file('dead.jsonl', jsonl(rows))]);
+    expect(done.stdout).toBe(
+      'line 2: left out: was deleted or revoked there\nline 3: left out: was deleted or revoked there\n1 keys were imported. Conflicts: 0. Left out: 2. Invalid: 0.\n',
+    );
+    expect(done.stderr).toContain('the column is_blocked');
+    const codes = [alive, deleted, revoked].map(async (secret) => (await verified(secret)).code);
+    expect(await Promise.all(codes)).toEqual(['VALID', 'NOT_FOUND', 'NOT_FOUND']);
+  });
+
+  test('a quote that is never closed is told by its line, and nothing is imported', async () => {
+    const table = `hash,note\n${hashOf('a', 'hex')},fine\n${hashOf('b', 'hex')},"open\n${hashOf('c', 'hex')},lost\n`;
+    const done = await run(['--issuer', issuer.id, await file('quote.csv', table)]);
+    expect([done.code, done.stderr]).toEqual([2, expect.stringContaining('Line 3 opens a quote')]);
+  });
+
   test('more errors than one answer tells are all told', async () => {
     const rows = Array.from({ length: 120 }, () => ({
       hash: hashOf(newSecret('x_'), 'hex'),

@@ -114,10 +114,10 @@ export async function insertImportedKeys(
   const rows = keys.map((each, index) => toRow(context, each, generation, digests[index]!));
   // One parameter instead of a thousand times twenty, of which Postgres takes 65,535.
   await sql`
-    insert into api_keys (id, account_id, issuer_id, organization_id, name, description, kind, environment, hint, digest,
+    insert into api_keys (id, account_id, issuer_id, organization_id, name, description, kind, environment, status, hint, digest,
       digest_generation, check_generation, scopes, origins, browsers, require_origin, ips, metadata, expires_at,
       created_by, rotation_due_at, next_notice_at, import_batch, created_at, updated_at)
-    select id, account_id, issuer_id, organization_id, name, description, kind, environment, hint, digest,
+    select id, account_id, issuer_id, organization_id, name, description, kind, environment, status, hint, digest,
       digest_generation, check_generation, scopes, origins, browsers, require_origin, ips, metadata, expires_at,
       created_by, rotation_due_at, next_notice_at, import_batch, created_at, updated_at
     from jsonb_populate_recordset(null::api_keys, ${JSON.stringify(rows)}::jsonb)
@@ -147,6 +147,7 @@ function toRow(
     description: input.description ?? null,
     kind: facts.kind,
     environment: facts.environment,
+    status: input.enabled ? 'active' : 'disabled',
     hint: input.hint ?? `${input.prefix ?? 'imported'}…`,
     digest: `\\x${digest.toString('hex')}`,
     digest_generation: generation,

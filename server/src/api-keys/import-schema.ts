@@ -20,6 +20,10 @@ const importedKey = z
     hint: text(1, 64)
       .nullish()
       .describe('What its user recognizes the key by; `prefix…`, or `imported…`, unless given.'),
+    enabled: z
+      .boolean()
+      .default(true)
+      .describe('false imports the key disabled, as it is where it comes from.'),
   })
   .transform(({ encoding, ...key }, context) => {
     const hash = parseHash(key.hash, encoding);

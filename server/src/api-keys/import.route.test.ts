@@ -91,6 +91,17 @@ describe.each(levels)('an import to the $level', ({ level, path, issuerId, organ
     expect(key).toMatchObject({ ...asked, expires_at: '2026-12-24T17:00:00.500Z', hint: 'of CI' });
   });
 
+  // Attack on ourselves: a key that is disabled where it comes from works here until somebody has disabled it again.
+  test('200: a key that is disabled there is never anything else here', async () => {
+    const secret = newSecret();
+    const answer = await api.post(`${path}/import`, { keys: [{ hash: sha256(secret), enabled: false }] });
+    const { id } = answer.body.data.keys[0];
+    expect((await api.get(`${path}/${id}`)).body.data.status).toBe('disabled');
+    expect((await api.post('/v1/keys/verify', { key: secret })).body.code).toBe('DISABLED');
+    expect((await api.post(`${path}/${id}/enable`)).status).toBe(200);
+    expect((await api.post('/v1/keys/verify', { key: secret })).body.code).toBe('VALID');
+  });
+
   test('200: every spelling of a hash is the same hash', async () => {
     const secret = newSecret();
     const spellings = [

@@ -126,3 +126,21 @@ test('more keys than one round takes are all told, and each account sees its own
     true,
   );
 });
+
+// Attack: an account with very many overdue keys, whose turn fails each time, takes every place there is in a round.
+test('an account with many overdue keys takes one place in a round', async () => {
+  const rows = await Rows.open(server.database);
+  const [many, one] = await Promise.all([createCustomer(server), createCustomer(server)]);
+  const ofMany = await TestIssuer.create(server, {}, {}, many.api);
+  const ofOne = await TestIssuer.create(server, {}, {}, one.api);
+  for (let index = 0; index < 10; index++) await ofMany.createKey();
+  await ofOne.createKey();
+  clock.advance(60 * daySeconds);
+  const due = await rows.query<{ id: string }>('select lookup_accounts_with_notices($1, 1000) as id', [
+    clock.now(),
+  ]);
+  const ids = due.map(({ id }) => id);
+  for (const { id } of [many, one]) expect(ids.filter((each) => each === id)).toHaveLength(1);
+  await giveAll();
+  await rows.close();
+});

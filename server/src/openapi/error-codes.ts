@@ -59,7 +59,7 @@ function errorsOfHandled(route: ManagementRoute): readonly ErrorCode[] {
   ];
 }
 
-/** Whatever changes an object that is there already. */
+/** Whatever changes an object that is there already, also where it makes another beside it (rotation). */
 export function takesIfMatch(route: ManagementRoute): boolean {
-  return route.method !== 'GET' && route.creates !== true;
+  return route.method !== 'GET' && (route.creates !== true || route.path.includes('{key_id}'));
 }

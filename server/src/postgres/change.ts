@@ -10,7 +10,7 @@ export type Change =
   | { kind: 'api-key'; id: string; digest: string }
   | { kind: 'account' | 'issuer' | 'organization'; id: string }
   /** Keys were imported; `id` is the call's batch. */
-  | { kind: 'import'; id: string }
+  | { kind: 'import'; id: string; account_id: string }
   /** Installation secrets: a generation was added, rewrapped or retired. */
   | { kind: 'secrets' };
 
@@ -36,11 +36,12 @@ export function parseChange(payload: string): Change | null {
     return null;
   }
   if (typeof value !== 'object' || value === null) return null;
-  const { kind, id, digest } = value as Record<string, unknown>;
+  const { kind, id, digest, account_id } = value as Record<string, unknown>;
   switch (kind) {
     case 'secrets':
       return { kind };
     case 'import':
+      return typeof id === 'string' && typeof account_id === 'string' ? { kind, id, account_id } : null;
     case 'account':
     case 'issuer':
     case 'organization':

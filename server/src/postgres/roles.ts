@@ -21,7 +21,7 @@ export async function ensureRoles(client: pg.ClientBase): Promise<void> {
       // Looked at only after it was granted, and again after a while: a session can see another one's grant in the
       // catalog a moment before it hears that its own cached memberships are out of date.
       if (await may(client, lookupRole, version)) return;
-      if (attempt === 5) throw notAllowed(`use the rights of ${lookupRole}`, client, version);
+      if (attempt === 12) throw notAllowed(`use the rights of ${lookupRole}`, client, version);
     } catch (error) {
       if (!isRoleRace(error) || attempt === 20) throw error;
     }

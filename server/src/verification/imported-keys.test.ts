@@ -85,13 +85,16 @@ function open() {
   const imported = new ImportedKeys({ pool: postgres.pool, log });
   opened = imported;
   const cache = new RecordCache(100);
-  const state = { isFresh: true };
+  const state: { isFresh: boolean; isAway?: boolean; generations: { generation: number; key: Buffer }[] } = {
+    isFresh: true,
+    generations: [{ generation: 1, key: digestKey }],
+  };
   const freshness = {
     isFresh: () => state.isFresh,
-    state: async () => (state.isFresh ? 'fresh' : 'read-through'),
+    state: async () => (state.isAway ? 'stale' : state.isFresh ? 'fresh' : 'read-through'),
   } as Freshness;
   const secrets = {
-    generations: () => [{ generation: 1, key: digestKey }],
+    generations: () => state.generations,
     hexKey: () => undefined,
     key: () => undefined,
   } as unknown as InstallationSecrets;
@@ -130,15 +133,17 @@ describe('the filter', () => {
 
   test('is not ready from the moment an import is announced until its keys are here', async () => {
     const { postgres, imported } = await openWith('old');
-    imported.onImport('imp_1');
-    imported.onImport('imp_2');
+    imported.onImport('imp_1', 'acc_1');
+    imported.onImport('imp_2', 'acc_1');
     expect(imported.isReady).toBe(false);
-    const [first, second] = [postgres.next(), postgres.next()];
-    expect([first.name, first.values, second.values]).toEqual(['lookup_import_batch', ['imp_1'], ['imp_2']]);
-    second.answer(rowsOf('second'));
-    await turn();
-    expect(imported.isReady).toBe(false);
+    const first = postgres.next();
+    expect([first.name, first.values, postgres.queries]).toEqual(['lookup_import_batch', ['imp_1'], []]);
     first.answer(rowsOf('first'));
+    await turn();
+    expect(imported.isReadyFor('acc_1')).toBe(false);
+    const second = postgres.next();
+    expect(second.values).toEqual(['imp_2']);
+    second.answer(rowsOf('second'));
     await turn();
     expect(imported.isReady).toBe(true);
     for (const digest of digestsOf('old', 'first', 'second')) expect(imported.mayHold(digest)).toBe(true);
@@ -147,7 +152,7 @@ describe('the filter', () => {
   test('need not read what this node imported itself', async () => {
     const { postgres, imported } = await openWith();
     imported.learn('imp_1', digestsOf('own'));
-    imported.onImport('imp_1');
+    imported.onImport('imp_1', 'acc_1');
     expect([imported.isReady, postgres.queries]).toEqual([true, []]);
     expect(imported.mayHold(digestsOf('own')[0]!)).toBe(true);
   });
@@ -157,7 +162,7 @@ describe('the filter', () => {
     imported.reload();
     expect(imported.isReady).toBe(false);
     const load = postgres.next();
-    imported.onImport('imp_1');
+    imported.onImport('imp_1', 'acc_1');
     imported.learn('imp_2', digestsOf('own'));
     postgres.next().answer(rowsOf('announced'));
     await turn();
@@ -184,7 +189,7 @@ describe('the filter', () => {
 
   test('asks again after a failure, and is not ready meanwhile', async () => {
     const { postgres, imported } = await openWith();
-    imported.onImport('imp_1');
+    imported.onImport('imp_1', 'acc_1');
     postgres.next().fail();
     await vi.waitFor(() => expect(postgres.queries.length).toBe(1));
     expect(imported.isReady).toBe(false);
@@ -212,7 +217,7 @@ describe('a key', () => {
     [
       'an import is being read',
       ({ imported, postgres }: ReturnType<typeof open>) => {
-        imported.onImport('imp_1');
+        imported.onImport('imp_1', 'acc_1');
         postgres.next();
       },
     ],
@@ -246,6 +251,28 @@ describe('a key', () => {
     await vi.waitFor(() => expect(world.postgres.queries.length).toBe(1));
     world.postgres.next().answer([importedRow]);
     expect(await after).toMatchObject({ id: importedRow.id, isImported: true });
+  });
+
+  test('that memory holds under an older generation serves on while Postgres is away', async () => {
+    const world = await openWith('known');
+    const found = world.find('known');
+    await vi.waitFor(() => expect(world.postgres.queries.length).toBe(1));
+    world.postgres.next().answer([importedRow]);
+    expect(await found).toMatchObject({ id: importedRow.id });
+    world.state.generations = [{ generation: 2, key: randomBytes(32) }, ...world.state.generations];
+    world.state.isFresh = false;
+    world.state.isAway = true;
+    expect(await world.find('known')).toMatchObject({ id: importedRow.id });
+    expect(world.postgres.queries).toEqual([]);
+  });
+
+  // Attack: an account imports key after key, so that everybody else's unknown keys cost look-ups.
+  test('of one account costs no SQL while an import of another is being read', async () => {
+    const world = await openWith();
+    world.imported.onImport('imp_1', 'acc_2');
+    expect(world.imported.isReady).toBe(false);
+    expect(world.find('unknown')).toBeNull();
+    expect(world.postgres.queries.length).toBe(1);
   });
 
   test('that is not found is asked for again: it may be imported any time', async () => {

@@ -38,17 +38,27 @@ export class ImportedKeys {
   /** Counts the loads; one that is not the last has been overtaken. */
   #loads = 0;
   #isLoaded = false;
-  /** Imports that are being read. */
-  #pending = 0;
+  /** How many imports of an account are being read. */
+  readonly #pending = new Map<string, number>();
+  readonly #unread: { batch: string; accountId: string }[] = [];
+  #isReading = false;
 
   constructor({ pool, log }: { pool: pg.Pool; log: DatabaseLog }) {
     this.#pool = pool;
     this.#log = log;
   }
 
-  /** Whether `mayHold` may be believed when it says no; memory has to be fresh besides. */
+  /** Whether `mayHold` may be believed of every account. */
   get isReady(): boolean {
-    return this.#isLoaded && this.#pending === 0;
+    return this.#isLoaded && this.#pending.size === 0;
+  }
+
+  /**
+   * Whether `mayHold` may be believed when it says no of this account's keys; memory has to be fresh besides. Who imports
+   * all the time makes nobody else's unknown keys cost a look-up.
+   */
+  isReadyFor(accountId: string): boolean {
+    return this.#isLoaded && !this.#pending.has(accountId);
   }
 
   /** How many digests are known. */
@@ -76,13 +86,15 @@ export class ImportedKeys {
     for (const digest of digests) this.#filter.add(digest);
   }
 
-  /** Some node has imported keys. Not ready from this moment until their digests are here. */
-  onImport(batch: string): void {
+  /**
+   * Some node has imported keys. Not ready for this account from this moment until their digests are here. One batch is
+   * read after the other: they share few connections with everybody's keys.
+   */
+  onImport(batch: string, accountId: string): void {
     if (this.#ownBatches.has(batch)) return;
-    this.#pending++;
-    void this.#readBatch(batch).finally(() => {
-      this.#pending--;
-    });
+    this.#pending.set(accountId, (this.#pending.get(accountId) ?? 0) + 1);
+    this.#unread.push({ batch, accountId });
+    if (!this.#isReading) void this.#readAll();
   }
 
   /** Announcements may have been lost: not ready from this moment until every digest is read again. */
@@ -111,6 +123,17 @@ export class ImportedKeys {
       after = page.at(-1)!;
     }
     this.#isLoaded = true;
+  }
+
+  async #readAll(): Promise<void> {
+    this.#isReading = true;
+    for (let next = this.#unread.shift(); next !== undefined; next = this.#unread.shift()) {
+      await this.#readBatch(next.batch);
+      const left = (this.#pending.get(next.accountId) ?? 1) - 1;
+      if (left === 0) this.#pending.delete(next.accountId);
+      else this.#pending.set(next.accountId, left);
+    }
+    this.#isReading = false;
   }
 
   async #readBatch(batch: string): Promise<void> {

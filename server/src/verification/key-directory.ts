@@ -137,13 +137,15 @@ export class KeyDirectory {
     const { cache, freshness, imported, secrets } = this.#deps;
     const keyHash = hashOfSecret(secret);
     const isFresh = freshness.isFresh();
-    const isReady = isFresh && imported.isReady;
+    const isReady = isFresh && imported.isReadyFor(accountId);
     const possible: Buffer[] = [];
     for (const { key } of secrets.generations('api-key-digest')) {
       const digest = digestOfImport(key, accountId, keyHash);
-      const record = isFresh ? cache.key(digest.toString('hex')) : undefined;
-      if (record !== undefined) return record;
-      if (!isReady || imported.mayHold(digest)) possible.push(digest);
+      const held = cache.key(digest.toString('hex'));
+      if (held !== undefined && isFresh) return held;
+      // What memory holds first: while Postgres is away it serves on, and nothing after it can be asked for.
+      if (held !== undefined) possible.unshift(digest);
+      else if (!isReady || imported.mayHold(digest)) possible.push(digest);
       else imported.count('negative');
     }
     return possible.length === 0 ? null : this.#readImported(possible, isReady);

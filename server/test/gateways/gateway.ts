@@ -26,6 +26,8 @@ export interface GatewayKind {
   readonly files: readonly string[];
   /** Whether its example passes WebSockets on. */
   readonly passesWebSockets?: boolean;
+  /** Whether it removes the identity headers that exist, one by one, and not all that look like them. */
+  readonly stripsByName?: boolean;
   /** Whether it asks with `?status=nginx`. */
   readonly asksForNginx?: boolean;
   /** Writes what else it needs into `directory`, where its files are already, and says what to run. */

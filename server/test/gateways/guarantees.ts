@@ -205,6 +205,12 @@ export function describeGateway(kind: GatewayKind): void {
       await ask({ [keyHeader]: secret, Authorization: jwt }, '/echo', {}, via);
       expect(valuesSeen('authorization')).toEqual([jwt]);
       if (preset === 'standard') {
+        // Spaces and tabs are the same to many who read the header.
+        for (const before of ['Bearer ', 'bearer  ', 'Bearer\t', 'Bearer \t', '\tBearer ']) {
+          const headers = { [keyHeader]: secret, Authorization: `${before}${secret}` };
+          expect([before, (await ask(headers, '/echo', {}, via)).status]).toEqual([before, 200]);
+          expect([before, valuesSeen('authorization').join('')]).toEqual([before, '']);
+        }
         expect((await ask({ Authorization: `Bearer ${secret}` }, '/echo', {}, via)).status).toBe(200);
         expect(valuesSeen('authorization').join('')).toBe('');
       }
@@ -240,6 +246,23 @@ export function describeGateway(kind: GatewayKind): void {
     });
   });
 
+  test('a refusal stays what it is where the connection to Gatelodge had just been closed', async () => {
+    // The gateway asks again then, and nginx counts the attempt before: the status is “502, 401”.
+    const body = '{"error":{"code":"invalid_key","message":"Invalid API key","type":"authentication_error"}}';
+    const headers = { 'Content-Type': 'application/json', 'WWW-Authenticate': 'Bearer' };
+    standIn.behaviour = { answers: 401, headers, body, onlyOnFreshConnections: true };
+    for (let time = 1; time <= 3; time++) {
+      const answer = await ask(of('unknown'), '/echo', {}, withStandIn);
+      expect([time, answer.status, answer.text]).toEqual([time, 401, body]);
+      expect(answer.headers['www-authenticate']).toBe('Bearer');
+    }
+    standIn.behaviour = { answers: 200, headers: identityOf('org_a'), onlyOnFreshConnections: true };
+    for (let time = 1; time <= 3; time++) {
+      expect((await ask(of('acme'), '/echo', {}, withStandIn)).status).toBe(200);
+      expect(valuesSeen('x-gatelodge-organization-id')).toEqual(['org_a']);
+    }
+  });
+
   describe('an allowed request', () => {
     test('reaches the upstream with the identity, without the key, and under the id that Gatelodge knows', async () => {
       const answer = await ask(
@@ -253,6 +276,7 @@ export function describeGateway(kind: GatewayKind): void {
       const identity = Object.entries(direct.headers).filter(([name]) => name.startsWith('x-gatelodge-'));
       expect(identity.map(([name]) => name)).toHaveLength(7);
       for (const [name, value] of identity) expect([name, valuesSeen(name)]).toEqual([name, [value]]);
+      expect(identitySeen().map(([name]) => name)).toEqual(identity.map(([name]) => name).toSorted());
       expect(valuesSeen('x-request-id')).toEqual(['trace-7']);
       expect(valuesSeen('x-other')).toEqual(['kept']);
       expect(namesSeen()).not.toContain('x-api-key');
@@ -289,6 +313,22 @@ export function describeGateway(kind: GatewayKind): void {
       }
       // CORS of an allowed answer is the upstream's own affair, and this one has none.
       expect(answer.headers).not.toHaveProperty('access-control-allow-origin');
+    });
+
+    test('has nothing in the place of what Gatelodge leaves unsaid', async () => {
+      // A placeholder, say, that the gateway had no value for.
+      standIn.behaviour = { answers: 200, headers: { 'X-Gatelodge-Key-Id': 'key_a' } };
+      expect((await ask(of('acme'), '/echo', {}, withStandIn)).status).toBe(200);
+      expect(identitySeen()).toEqual([['x-gatelodge-key-id', 'key_a']]);
+      expect(valuesSeen('x-request-id').join('')).toBe('');
+      const empty = { ...identityOf(''), 'X-Gatelodge-Warnings': '', 'X-Request-Id': '' };
+      standIn.behaviour = { answers: 200, headers: empty };
+      expect((await ask(of('acme'), '/echo', {}, withStandIn)).status).toBe(200);
+      const said = Object.entries(empty).flatMap(([name, value]) =>
+        value === '' ? [] : [name.toLowerCase()],
+      );
+      expect(identitySeen().map(([name]) => name)).toEqual(said.toSorted());
+      expect(valuesSeen('x-request-id').join('')).toBe('');
     });
 
     test('reaches the upstream with all of its scopes, however many', async () => {
@@ -357,6 +397,12 @@ export function describeGateway(kind: GatewayKind): void {
       'X-Gatelodge-Warnings',
       'X-Gatelodge-Scopes',
       'X_Gatelodge_Scopes',
+      'X!Gatelodge-Organization-Id',
+      'X.gatelodge.organization.id',
+      'X-_Gatelodge-Organization-Id',
+      ...(kind.stripsByName === true
+        ? []
+        : ['X--Gatelodge-Organization-Id', 'X-Gatelodge', 'X-Gatelodge-Other']),
     ];
 
     test.each(spellings)('never reaches the upstream of a checked request: %s', async (name) => {
@@ -458,9 +504,17 @@ export function describeGateway(kind: GatewayKind): void {
         'X-TN',
       ];
       const demand = { Connection: `close, ${named.join(', ')}` };
-      expect((await ask({ ...of('acme'), ...demand })).status).toBe(200);
-      expect(valuesSeen('x-gatelodge-organization-id')).toEqual([tenants.acme.id]);
-      expect(valuesSeen('x-forwarded-for')).toEqual(['127.0.0.1']);
+      const demands = [demand, { Connection: named.join(', ') }, { Connection: ['close', ...named] }];
+      for (const { Connection } of demands) {
+        expect((await ask({ ...of('acme'), Connection })).status).toBe(200);
+        expect(valuesSeen('x-gatelodge-organization-id')).toEqual([tenants.acme.id]);
+        expect(valuesSeen('x-forwarded-for')).toEqual(['127.0.0.1']);
+        // Nor by a proxy that stands before the API.
+        expect(connectionSeen().filter((token) => token !== 'close' && token !== 'keep-alive')).toEqual([]);
+      }
+      const preflight = { Origin: page, 'Access-Control-Request-Method': 'GET', ...demand };
+      expect((await ask(preflight, '/echo', { method: 'OPTIONS' })).status).toBe(200);
+      expect(connectionSeen().filter((token) => token !== 'close' && token !== 'keep-alive')).toEqual([]);
       const inAddress = await ask({ ...of('acme'), ...demand }, '/echo?api_key=sk_live_x');
       expect(inAddress.status).toBe(401);
     });
@@ -582,6 +636,45 @@ export function describeGateway(kind: GatewayKind): void {
       }
     });
 
+    test('a WebSocket that a preflight opens, or any other method than GET', async () => {
+      // Attack: a preflight passes unchecked, and an API that looks at Upgrade only, as most WebSocket libraries do,
+      // agrees: what follows goes through both, and no key has been seen.
+      const { host } = new URL(gateway.url);
+      const before = upstream.seen.length;
+      const preflight = `Origin: ${page}\r\nAccess-Control-Request-Method: GET\r\n`;
+      const may = {
+        OPTIONS: preflight,
+        POST: `Content-Length: 0\r\nx-api-key: ${keys.acme}\r\nx-tn: tenant_acme\r\n`,
+      };
+      const opening = 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
+      const offers = ['websocket', 'WebSocket', 'websocket, websocket', 'websocket\r\nUpgrade: websocket'];
+      let passed = 0;
+      for (const [method, headers] of Object.entries(may)) {
+        for (const offer of offers) {
+          for (const connection of ['Upgrade', 'keep-alive, Upgrade', 'close\r\nConnection: upgrade']) {
+            const text = await exchange(
+              gateway.url,
+              `${method} /echo HTTP/1.1\r\nHost: ${host}\r\n${headers}Upgrade: ${offer}\r\n` +
+                // The last one ends the connection where the first has not become a tunnel.
+                `Connection: ${connection}\r\n${opening}\r\n` +
+                `GET /echo HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`,
+            );
+            expect([method, offer, connection, text.slice(9, 12)]).toEqual([
+              method,
+              offer,
+              connection,
+              expect.stringMatching(/200|400/),
+            ]);
+            if (text.slice(9, 12) === '200') passed += 1;
+          }
+        }
+      }
+      expect(upstream.seen).toHaveLength(before + passed);
+      for (const { headers } of upstream.seen.slice(before)) {
+        expect(headers.filter(([name]) => name === 'upgrade')).toEqual([]);
+      }
+    });
+
     test('a WebSocket without a key, while one with a key may pass', async () => {
       const { host } = new URL(gateway.url);
       const open = (headers: string) =>
@@ -595,6 +688,7 @@ export function describeGateway(kind: GatewayKind): void {
       expect(upstream.seen).toHaveLength(before);
       const passed = await open(`x-api-key: ${keys.acme}\r\nx-tn: tenant_acme\r\n`);
       expect(passed.slice(9, 12)).toBe(kind.passesWebSockets === true ? '101' : '200');
+      expect(connectionSeen()).toEqual(kind.passesWebSockets === true ? ['upgrade'] : expect.anything());
       expect(valuesSeen('x-gatelodge-organization-id')).toEqual([tenants.acme.id]);
     });
 
@@ -705,6 +799,23 @@ export function describeGateway(kind: GatewayKind): void {
         `answers ${answers}`,
         { answers, headers: { ...identityOf('org_a'), Location: '/v1/authorize/x' }, body: 'no' },
       ]),
+      // Attack: something else has its port, a page for the time of maintenance or another process during a restart,
+      // and is content with every request.
+      ...[200, 201, 202, 204, 206].map((answers): [string, Behaviour] => [
+        `answers ${answers} and no identity`,
+        { answers, headers: { 'Content-Type': 'text/html' }, body: answers === 204 ? '' : 'soon' },
+      ]),
+      ...[201, 204, 206].map((answers): [string, Behaviour] => [
+        `answers ${answers} with an identity`,
+        { answers, headers: identityOf('org_a') },
+      ]),
+      ...['', 'anybody', 'x, key_a'].map((id): [string, Behaviour] => [
+        `answers 200 with the key id “${id}”`,
+        { answers: 200, headers: { ...identityOf('org_a'), 'X-Gatelodge-Key-Id': id } },
+      ]),
+      ['speaks something else', { writes: 'hello\r\n' }],
+      ['breaks off in the status', { writes: 'HTTP/1.1 200' }],
+      ['breaks off in the identity', { writes: 'HTTP/1.1 200 OK\r\nX-Gatelodge-Key-Id: key_a\r\nX-Gate' }],
     ])('%s', async (_name, behaviour) => {
       standIn.behaviour = behaviour;
       await expectClosed(withStandIn);
@@ -793,6 +904,18 @@ export function describeGateway(kind: GatewayKind): void {
 
   function valuesSeen(name: string): string[] {
     return upstream.last().headers.flatMap(([each, value]) => (each === name ? [value] : []));
+  }
+
+  /** What stands in Connection, one by one. */
+  function connectionSeen(): string[] {
+    const tokens = valuesSeen('connection').flatMap((value) => value.toLowerCase().split(','));
+    return tokens.map((token) => token.trim()).filter((token) => token !== '');
+  }
+
+  /** What the upstream takes for the word of Gatelodge, by name; what is empty says nothing. */
+  function identitySeen(): [name: string, value: string][] {
+    const said = upstream.last().headers.filter(([name, value]) => /gatelodge/.test(name) && value !== '');
+    return said.toSorted(([one], [other]) => (one < other ? -1 : 1));
   }
 
   function namesSeen(): string[] {

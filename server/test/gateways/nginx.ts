@@ -6,6 +6,7 @@ import type { GatewayKind } from './gateway.ts';
 export const nginx: GatewayKind = {
   name: 'nginx',
   files: ['gatelodge.conf'],
+  stripsByName: true,
   asksForNginx: true,
   async prepare(directory, programs) {
     await mkdir(join(directory, 'temp'));

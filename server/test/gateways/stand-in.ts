@@ -1,11 +1,19 @@
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { refusalForNginx } from '../../src/verification/nginx-answer.ts';
 
 /** What a service in Gatelodge's place does with the next requests. */
 export type Behaviour =
-  | { answers: number; headers?: Record<string, string>; body?: string }
+  | {
+      answers: number;
+      headers?: Record<string, string>;
+      body?: string;
+      /** Hangs up on a connection that has carried a request before, as a service that is just going down. */
+      onlyOnFreshConnections?: boolean;
+    }
+  /** Writes this, which need not be HTTP, and closes the connection. */
+  | { writes: string }
   /** Takes the request and says nothing. */
   | 'hangs'
   /** Closes the connection without an answer. */
@@ -22,7 +30,10 @@ export interface StandIn {
 
 /** As Gatelodge does, it tells nginx a 429 by another status where that is asked for. */
 export async function startStandIn(): Promise<StandIn> {
+  const used = new WeakSet<Socket>();
   const handle = (request: IncomingMessage, response: ServerResponse) => {
+    const isFresh = !used.has(request.socket);
+    used.add(request.socket);
     const { behaviour } = standIn;
     const asked = {
       method: request.method ?? '',
@@ -39,7 +50,15 @@ export async function startStandIn(): Promise<StandIn> {
       request.socket.destroy();
       return;
     }
-    const { answers, headers = {}, body = '' } = behaviour;
+    if ('writes' in behaviour) {
+      request.socket.end(behaviour.writes, 'latin1');
+      return;
+    }
+    const { answers, headers = {}, body = '', onlyOnFreshConnections = false } = behaviour;
+    if (onlyOnFreshConnections && !isFresh) {
+      request.socket.destroy();
+      return;
+    }
     const isRefusal = [401, 403, 429].includes(answers);
     const flat = Object.entries(headers).flat();
     if (isRefusal && request.url?.includes('status=nginx')) {
