@@ -75,7 +75,7 @@ export function createEdge(deps: Dependencies, fastify: RequestListener): Reques
     const queryAt = url.indexOf('?');
     const path = queryAt === -1 ? url : url.slice(0, queryAt);
     if (!info.isSecure && needsHttps(info, path)) {
-      writeProblem(response, new AppError('https_required'), info.id, deps.docsBaseUrl);
+      writeProblem(response, httpsRequired(info), info.id, deps.docsBaseUrl);
       return;
     }
     if (isPreflight(request.method, request.headers)) return answer(deps.preflight, request, response, info);
@@ -92,6 +92,15 @@ export function createEdge(deps: Dependencies, fastify: RequestListener): Reques
     response.setHeader('X-Content-Type-Options', 'nosniff');
     fastify(request, response);
   };
+}
+
+/** Whoever calls from the proxy's own machine is taken for the proxy, which says in what way it was called itself. */
+function httpsRequired({ isFromTrustedProxy }: EdgeInfo): AppError {
+  if (!isFromTrustedProxy) return new AppError('https_required');
+  return new AppError('https_required', {
+    detail:
+      'Your address is a trusted proxy (GATELODGE_TRUSTED_PROXIES): use HTTPS, or send X-Forwarded-Proto: https where TLS ended in front of it.',
+  });
 }
 
 /**

@@ -1,5 +1,7 @@
+import { existsSync } from 'node:fs';
 import ipaddr from 'ipaddr.js';
 import { parseKeyText } from '../secrets/key-text.ts';
+import { masterKeyPath } from '../secrets/master-key.ts';
 import type { Settings } from '../settings.ts';
 import type { SettingsProblem } from './settings-error.ts';
 
@@ -77,7 +79,9 @@ function findUnsafeInProduction(settings: Checked): SettingsProblem[] {
   if (settings.masterKey === undefined) {
     refuse(
       'GATELODGE_MASTER_KEY',
-      'is required in production; `gatelodge master-key generate` prints one, keep it apart from database backups',
+      existsSync(masterKeyPath(settings.dataDir))
+        ? `is required in production; the one of this data directory is in ${masterKeyPath(settings.dataDir)}`
+        : 'is required in production; `gatelodge master-key generate` prints one, keep it apart from database backups',
     );
   }
   for (const [variable, text] of [

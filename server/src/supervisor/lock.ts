@@ -46,8 +46,11 @@ function listenAbstract(directory: DataDirectory): Promise<Server> {
 }
 
 function taken(directory: DataDirectory): StartError {
-  return new StartError(`Another Gatelodge runs on the data directory ${directory.path}.`, {
-    hint: 'Stop it first, or start this one on another directory (GATELODGE_DATA_DIR) and port (GATELODGE_PORT).',
-    exitCode: exitCodes.unavailable,
-  });
+  return new StartError(
+    `Another Gatelodge runs on the data directory ${directory.path}, or on a copy of it.`,
+    {
+      hint: 'Stop it first, or start this one on another directory (GATELODGE_DATA_DIR) and port (GATELODGE_PORT).',
+      exitCode: exitCodes.unavailable,
+    },
+  );
 }
