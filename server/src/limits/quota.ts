@@ -1,0 +1,26 @@
+import type { CounterPeriod } from './counter-period.ts';
+import type { Quota } from './limits.ts';
+import { type WindowSpan, windowAt } from './window.ts';
+
+/** By which counter a quota is counted. */
+export function periodOfQuota({ refill }: Quota): CounterPeriod {
+  if (refill === null) return 'quota';
+  return refill.every === 'day' ? 'quota-day' : 'quota-month';
+}
+
+/**
+ * From when until when a quota's present credits count: since they were set or refilled, until the next refill.
+ *
+ * @param present the day or month that is now, as the quota is refilled; for one that is not, all time
+ */
+export function spanOfQuota({ sinceSeconds, refill }: Quota, present: WindowSpan): WindowSpan {
+  if (sinceSeconds <= present.start) return present;
+  const isSetInThis = refill === null || sinceSeconds < present.end;
+  const end = isSetInThis ? present.end : windowAt(refill.every, sinceSeconds * 1000).end;
+  return { start: sinceSeconds, end };
+}
+
+/** How many credits there are in the span that begins then. */
+export function creditsIn({ credits, sinceSeconds, refill }: Quota, startSeconds: number): number {
+  return refill !== null && startSeconds > sinceSeconds ? refill.amount : credits;
+}
