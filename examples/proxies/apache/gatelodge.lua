@@ -127,13 +127,20 @@ local function refuse(r, answer)
   return apache2.DONE
 end
 
+-- A 200 without an identity is of something else that has Gatelodge's port. What is no HTTP at all LuaSocket takes for
+-- a 200 without headers.
+local function is_allowed(answer)
+  local id = answer.headers and answer.headers["x-gatelodge-key-id"] or ""
+  return answer.status == 200 and id:match("^key_") ~= nil
+end
+
 function check(r)
   strip(r)
   if is_preflight(r) then
     return apache2.OK
   end
   local is_told, answer = pcall(ask, r)
-  if is_told and answer.status == 200 then
+  if is_told and is_allowed(answer) then
     allow(r, answer.headers)
     return apache2.OK
   end

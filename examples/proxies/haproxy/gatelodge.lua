@@ -92,10 +92,16 @@ local function refuse(txn, answer)
   txn:done(reply)
 end
 
+-- A 200 without an identity is of something else that has Gatelodge's port.
+local function is_allowed(answer)
+  local ids = answer.headers and answer.headers["x-gatelodge-key-id"]
+  return answer.status == 200 and ids ~= nil and ids[0]:match("^key_") ~= nil
+end
+
 -- Whatever else it says, and if it says nothing, haproxy.cfg answers.
 core.register_action("gatelodge", { "http-req" }, function(txn, path)
   local answer = ask(txn, path)
-  if answer.status == 200 then
+  if is_allowed(answer) then
     allow(txn, answer.headers)
   elseif answer.status == 401 or answer.status == 403 or answer.status == 429 then
     refuse(txn, answer)

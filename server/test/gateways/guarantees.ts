@@ -204,13 +204,15 @@ export function describeGateway(kind: GatewayKind): void {
       const jwt = 'Bearer eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ1In0.c2ln';
       await ask({ [keyHeader]: secret, Authorization: jwt }, '/echo', {}, via);
       expect(valuesSeen('authorization')).toEqual([jwt]);
-      if (preset === 'standard') {
-        // Spaces and tabs are the same to many who read the header.
-        for (const before of ['Bearer ', 'bearer  ', 'Bearer\t', 'Bearer \t', '\tBearer ']) {
+      if (preset === 'otp') {
+        // To this profile Authorization is nothing. Spaces and tabs are the same to many who read it.
+        for (const before of ['Bearer ', 'bearer  ', 'Bearer\t', 'Bearer \t', '\tBearer ', ' \t bearer\t']) {
           const headers = { [keyHeader]: secret, Authorization: `${before}${secret}` };
           expect([before, (await ask(headers, '/echo', {}, via)).status]).toEqual([before, 200]);
           expect([before, valuesSeen('authorization').join('')]).toEqual([before, '']);
         }
+      }
+      if (preset === 'standard') {
         expect((await ask({ Authorization: `Bearer ${secret}` }, '/echo', {}, via)).status).toBe(200);
         expect(valuesSeen('authorization').join('')).toBe('');
       }
@@ -250,16 +252,23 @@ export function describeGateway(kind: GatewayKind): void {
     // The gateway asks again then, and nginx counts the attempt before: the status is “502, 401”.
     const body = '{"error":{"code":"invalid_key","message":"Invalid API key","type":"authentication_error"}}';
     const headers = { 'Content-Type': 'application/json', 'WWW-Authenticate': 'Bearer' };
-    standIn.behaviour = { answers: 401, headers, body, onlyOnFreshConnections: true };
-    for (let time = 1; time <= 3; time++) {
+    const refused: Behaviour = { answers: 401, headers, body, onlyOnFreshConnections: true };
+    const allowed: Behaviour = {
+      answers: 200,
+      // What has no body leaves a connection behind that serves again.
+      headers: { ...identityOf('org_a'), 'Content-Length': '0' },
+      onlyOnFreshConnections: true,
+    };
+    for (let round = 1; round <= 3; round++) {
+      standIn.behaviour = allowed;
+      for (let time = 1; time <= 2; time++) {
+        expect((await ask(of('acme'), '/echo', {}, withStandIn)).status).toBe(200);
+        expect(valuesSeen('x-gatelodge-organization-id')).toEqual(['org_a']);
+      }
+      standIn.behaviour = refused;
       const answer = await ask(of('unknown'), '/echo', {}, withStandIn);
-      expect([time, answer.status, answer.text]).toEqual([time, 401, body]);
+      expect([round, answer.status, answer.text]).toEqual([round, 401, body]);
       expect(answer.headers['www-authenticate']).toBe('Bearer');
-    }
-    standIn.behaviour = { answers: 200, headers: identityOf('org_a'), onlyOnFreshConnections: true };
-    for (let time = 1; time <= 3; time++) {
-      expect((await ask(of('acme'), '/echo', {}, withStandIn)).status).toBe(200);
-      expect(valuesSeen('x-gatelodge-organization-id')).toEqual(['org_a']);
     }
   });
 

@@ -64,6 +64,8 @@ export async function startUpstream(): Promise<Upstream> {
   server.on('upgrade', ({ method = '', url = '', headers }: IncomingMessage, socket) => {
     const asked = Object.entries(headers).map(([name, value]): [string, string] => [name, String(value)]);
     seen.push({ method, url, headers: asked, bodyBytes: 0 });
+    // Whoever opened it may be gone already; unread, what came over it would keep it open.
+    socket.on('error', () => {}).resume();
     socket.end(
       `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${headers.upgrade}\r\n${acceptance}\r\n\r\n`,
     );
