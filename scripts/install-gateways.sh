@@ -18,6 +18,19 @@ fail() {
   exit 1
 }
 
+case ${1-} in
+  -h | --help)
+    cat <<'USAGE'
+Usage: scripts/install-gateways.sh <dir>
+
+Unpacks nginx, HAProxy, Apache and Caddy of this Debian into <dir>, for the tests of examples/proxies. Needs no root and
+changes nothing of the system. The programs are then <dir>/usr/sbin/{nginx,haproxy,apache2} and <dir>/usr/bin/caddy. A second run has
+nothing to do.
+USAGE
+    exit 0
+    ;;
+  -*) fail "there is no option $1; see --help" ;;
+esac
 [ $# -eq 1 ] || fail 'say where: scripts/install-gateways.sh <dir>'
 mkdir -p "$(dirname "$1")"
 directory=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")

@@ -2,19 +2,21 @@
 // Imports the hashes of another system's API keys into Gatelodge. Plain Node 20 or later, no packages.
 // Nothing that it prints holds a hash or a secret.
 
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
-const help = `Usage: node import-keys.mjs [options] FILE
+const help = `Usage: node examples/import-keys/import-keys.mjs --issuer ID [options] FILE
 
 Imports API keys by the SHA-256 hashes that another system has of them. FILE is JSONL (one object a line) or CSV with a
 header; - reads stdin. Everything is validated first: while one line is invalid, nothing is imported.
 
   --dry-run               report what is invalid and what conflicts, and import nothing
-  --issuer ID             import into this issuer; without it, into the account
-  --organization ID       import into this organization of the issuer
+  --issuer ID             import into this issuer. Give --map organization=COLUMN too: a key of the issuer itself may act
+                          for every organization (tenant) of it
+  --organization ID       import into this organization of the issuer, but for lines that name another
+  --account               import into the account itself, above all of its issuers, instead of --issuer
   --preset unkey          columns as Unkey has them: hash, start, name, externalId or ownerId, meta, expires, enabled,
                           permissions; deletedAt (or deletedAtM) leaves a key out
   --map MEMBER=COLUMN     take MEMBER from COLUMN (a.b reaches into JSON); MEMBER= leaves it out. May be repeated.
@@ -24,13 +26,14 @@ header; - reads stdin. Everything is validated first: while one line is invalid,
                           metadata.NAME, and organization (its id or your external_id for it)
   --set MEMBER=VALUE      the same value for every key, such as environment=sandbox. May be repeated.
   --format jsonl|csv      unless the name of FILE tells
-  --encoding hex|base64   of the hashes; recognized unless given
+  --encoding hex|base64   of the hashes (64 hex digits, or 43–44 characters of base64); recognized unless given
   --include-disabled      import keys that are disabled there too, as disabled; they are left out otherwise
   --skip-invalid          import the valid lines although others are invalid
   --batch-size N          keys a request, 1,000 at the most
   --help
 
-Reads GATELODGE_URL, GATELODGE_KEY_ID and GATELODGE_KEY_SECRET. Progress goes to stderr, the report to stdout.
+Reads GATELODGE_URL, GATELODGE_KEY_ID and GATELODGE_KEY_SECRET. The key needs gatelodge.api-keys:write, and
+gatelodge.organizations:read where lines name organizations. Progress goes to stderr, the report to stdout.
 It may be run again: what is imported stays as it is and is reported as such.
 
 Exit status: 0 all done (conflicts included), 1 some lines are invalid, 2 wrong use, 3 the server can't be reached or
@@ -39,6 +42,7 @@ refuses.
 
 const maxBatchBytes = 250 * 1024;
 const maxAttempts = 8;
+const maxAttemptsAtFirst = 3;
 const plainMembers = ['prefix', 'hint', 'name', 'description', 'kind', 'environment'];
 const restrictionMembers = ['scopes', 'origins', 'ips', 'browsers', 'require_origin'];
 const ownMembers = ['hash', 'expires_at', 'enabled', 'deleted', 'metadata', 'organization'];
@@ -87,19 +91,27 @@ async function main() {
   const valid = [];
   for (const [index, batch] of batches.entries()) {
     valid.push(await validate(server, batch, options, report));
-    progress(`checked ${index + 1} of ${batches.length} batches`);
+    progress(`checked batch ${index + 1} of ${batches.length}`);
   }
+  warnOfReach(valid, options);
   if (options.isDryRun) {
-    report.print(`Dry run: ${sum(valid.map(({ imported }) => imported))} keys would be imported.`);
+    report.print(`Dry run: ${counted(total(valid), 'key')} would be imported${targetsOf(valid, options)}.`);
   } else if (report.invalid > 0 && !options.skipsInvalid) {
     report.print('Nothing was imported: mend these lines, or leave them out with --skip-invalid.');
   } else {
-    let imported = 0;
-    for (const [index, { batch }] of valid.entries()) {
-      if (batch.records.length > 0) imported += await importBatch(server, batch, report);
-      progress(`imported ${imported} keys, ${index + 1} of ${valid.length} batches`);
+    const done = [];
+    let earlier = 0;
+    for (const [index, { batch, imported: expected }] of valid.entries()) {
+      if (batch.records.length > 0) {
+        const { imported, isEarlier } = await importBatch(server, batch, expected, report);
+        if (isEarlier) earlier += imported;
+        else done.push({ batch, imported });
+      }
+      progress(`imported ${counted(total(done), 'key')}, batch ${index + 1} of ${valid.length}`);
     }
-    report.print(`${imported} keys were imported.`);
+    const number = total(done);
+    const before = earlier === 0 ? '' : ` ${were(earlier)} already imported by an earlier run.`;
+    report.print(`${were(number)} imported${targetsOf(done, options)}.${before}`);
   }
   process.exitCode = report.invalid > 0 ? 1 : 0;
 }
@@ -122,6 +134,12 @@ function readOptions() {
     throw new UsageError('--encoding is hex or base64.');
   if (values.organization !== undefined && values.issuer === undefined)
     throw new UsageError('--organization needs --issuer.');
+  if (values.account === true && values.issuer !== undefined)
+    throw new UsageError('Give --issuer or --account, not both.');
+  if (values.account !== true && values.issuer === undefined)
+    throw new UsageError(
+      'Say where the keys go: --issuer ID, with --map organization=COLUMN for keys of tenants. Without an issuer they would belong to the account itself, above all issuers and tenants; if that is what you want, say --account.',
+    );
   const batchSize = Number(values['batch-size'] ?? 1_000);
   if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > 1_000)
     throw new UsageError('--batch-size is a number from 1 to 1000.');
@@ -139,13 +157,24 @@ function readOptions() {
     encoding: values.encoding,
     issuer: values.issuer,
     organization: values.organization,
+    mapsOrganization: (values.map ?? []).some((text) => /^organization=./.test(text)),
     isDryRun: values['dry-run'] === true,
     includesDisabled: values['include-disabled'] === true,
     skipsInvalid: values['skip-invalid'] === true,
     batchSize,
-    url: env.GATELODGE_URL.replace(/\/+$/, ''),
+    url: serverUrl(env.GATELODGE_URL),
     authorization: `Basic ${Buffer.from(`${env.GATELODGE_KEY_ID}:${env.GATELODGE_KEY_SECRET}`).toString('base64')}`,
   };
+}
+
+/** Messages name it, so nothing secret may stand in it. */
+function serverUrl(text) {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !/^https?:$/.test(url.protocol))
+    throw new UsageError('GATELODGE_URL is a URL such as https://keys.example.com.');
+  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '')
+    throw new UsageError('GATELODGE_URL has neither a user, nor a query, nor a fragment.');
+  return (url.origin + url.pathname).replace(/\/+$/, '');
 }
 
 function parse() {
@@ -159,6 +188,7 @@ function parse() {
         'dry-run': flag,
         issuer: text,
         organization: text,
+        account: flag,
         preset: text,
         map: many,
         set: many,
@@ -241,7 +271,7 @@ function readCsv(text) {
   return lines.map(({ line, fields }) => {
     const isWhole = fields.length === names.length;
     const row = isWhole ? Object.fromEntries(names.map((name, at) => [name, fields[at]])) : null;
-    return { line, row, problem: `has ${fields.length} fields and the header ${names.length}` };
+    return { line, row, problem: `has ${counted(fields.length, 'field')} and the header ${names.length}` };
   });
 }
 
@@ -295,15 +325,15 @@ async function toRecords(sources, options, server, report) {
   for (const { line, row, problem } of sources) {
     try {
       if (row === null) throw new LineError(problem);
-      const record = toRecord(line, row, options, organizations);
+      const record = toRecord(line, row, options);
       const hash = Buffer.from(record.key.hash, record.key.encoding).toString('hex');
       const earlier = lineOfHash.get(hash);
+      const reason = reasonToLeaveOut(record, options);
+      // Where a key would go does not matter of one that goes nowhere.
+      if (earlier === undefined && reason === undefined) record.path = pathOf(record, options, organizations);
       lineOfHash.set(hash, earlier ?? line);
       if (earlier !== undefined) report.conflict(line, `the same hash as line ${earlier}`);
-      else if (record.isDeleted) report.leftOut(line, 'was deleted or revoked there');
-      else if (record.hasExpired) report.leftOut(line, 'has expired there');
-      else if (record.isDisabled && !options.includesDisabled)
-        report.leftOut(line, 'is disabled there (--include-disabled imports it as disabled)');
+      else if (reason !== undefined) report.leftOut(line, reason);
       else records.push(record);
     } catch (error) {
       if (!(error instanceof LineError)) throw error;
@@ -313,12 +343,18 @@ async function toRecords(sources, options, server, report) {
   return records;
 }
 
-function toRecord(line, row, options, organizations) {
+function reasonToLeaveOut({ isDeleted, hasExpired, isDisabled }, { includesDisabled }) {
+  if (isDeleted) return 'was deleted or revoked there';
+  if (hasExpired) return 'has expired there';
+  if (isDisabled && !includesDisabled) return 'is disabled there (--include-disabled imports it as disabled)';
+  return undefined;
+}
+
+function toRecord(line, row, options) {
   const value = (member) => options.set[member] ?? valueIn(row, options.map[member]);
   const hash = value('hash');
   if (typeof hash !== 'string' || hash.trim() === '') throw new LineError('has no hash');
-  const encoding = options.encoding ?? (/^[0-9a-f]{64}$/i.test(hash.trim()) ? 'hex' : 'base64');
-  const key = { hash: hash.trim(), encoding };
+  const key = { hash: hash.trim(), encoding: encodingOf(hash.trim(), options) };
   for (const member of plainMembers) {
     const text = value(member);
     if (text !== undefined) key[member] = String(text);
@@ -334,11 +370,24 @@ function toRecord(line, row, options, organizations) {
   return {
     line,
     key,
-    path: pathOf(value('organization'), options, organizations),
+    organization: value('organization'),
     isDisabled,
     isDeleted: isSaid(value('deleted')),
     hasExpired: expiresAt !== undefined && Date.parse(expiresAt) <= Date.now(),
   };
+}
+
+function encodingOf(hash, { encoding }) {
+  const isHex = /^[0-9a-f]{64}$/i.test(hash);
+  const isBase64 = /^[A-Za-z0-9+/_-]{43}=?$/.test(hash);
+  if (!isHex && !isBase64)
+    throw new LineError(
+      "hash: must be 64 hex digits, or 43–44 characters of base64; bcrypt and the like can't be imported",
+    );
+  const recognized = isHex ? 'hex' : 'base64';
+  if (encoding !== undefined && encoding !== recognized)
+    throw new LineError(`hash: is ${recognized}, and --encoding says ${encoding}`);
+  return recognized;
 }
 
 /** A date, a flag: whatever stands there, but for what means nothing. */
@@ -346,16 +395,24 @@ function isSaid(value) {
   return value !== undefined && value !== null && !/^(|0|false|no|null)$/i.test(String(value).trim());
 }
 
-/** A column that may say that a key is dead, and that nothing is taken from. */
-function warnOfColumns(sources, { map }) {
-  const taken = new Set(Object.values(map).flat());
+/** Tells of the columns that nothing is taken from, and of those among them that may say that a key is dead. */
+function warnOfColumns(sources, { map, set }) {
+  const used = Object.entries(map).filter(([member]) => !Object.hasOwn(set, member));
+  const taken = new Set(used.flatMap(([, columns]) => columns.flatMap((name) => [name, name.split('.')[0]])));
   const columns = new Set(sources.flatMap(({ row }) => Object.keys(row ?? {})));
-  for (const column of columns) {
-    if (!warningColumns.test(column) || taken.has(column)) continue;
-    process.stderr.write(
-      `Nothing is taken from the column ${column}. Where it marks keys that must not work: --map deleted=${column}\n`,
-    );
-  }
+  const ignored = [...columns].filter((column) => !taken.has(column));
+  if (ignored.length > 0) note(`ignored columns: ${ignored.map((column) => shown(column)).join(', ')}`);
+  for (const column of ignored.filter((name) => warningColumns.test(name)))
+    note(`Where the column ${shown(column)} marks keys that must not work: --map deleted=${shown(column)}`);
+}
+
+/** Whoever holds a key of the issuer itself may act for every tenant of it, and a column that is not mapped is enough. */
+function warnOfReach(batches, { issuer }) {
+  const number = total(batches.filter(({ batch }) => issuer !== undefined && !isOfOrganization(batch)));
+  if (number === 0) return;
+  note(
+    `${counted(number, 'key')} without an organization: ${number === 1 ? 'it belongs' : 'they belong'} to the issuer itself and may act for every organization of it. --map organization=COLUMN puts each key below its own.`,
+  );
 }
 
 function restrictionsOf(value, { preset }) {
@@ -459,7 +516,13 @@ async function organizationsOf(sources, options, server) {
   const byName = new Map();
   const isNamed = ({ row }) =>
     row !== null && (options.set.organization ?? valueIn(row, options.map.organization)) !== undefined;
-  if (!sources.some(isNamed)) return byName;
+  const hasNames = sources.some(isNamed);
+  // A misspelt column would give every tenant's key to the issuer.
+  if (!hasNames && options.mapsOrganization && options.organization === undefined)
+    throw new UsageError(
+      'No line has anything in the column that --map organization=… names; is it misspelt?',
+    );
+  if (!hasNames) return byName;
   if (options.issuer === undefined) throw new UsageError('Lines that name an organization need --issuer.');
   let cursor = '';
   do {
@@ -474,11 +537,13 @@ async function organizationsOf(sources, options, server) {
   return byName;
 }
 
-function pathOf(named, { issuer, organization }, organizations) {
+function pathOf({ organization: named, key }, { issuer, organization }, organizations) {
   if (issuer === undefined) return '/v1/api-keys';
   const id = named === undefined ? organization : organizations.get(String(named));
   if (named !== undefined && id === undefined)
-    throw new LineError('names an organization that the issuer does not have');
+    throw new LineError(
+      `the issuer has no organization ${shown(named, key)}; create it first, with that as its external_id`,
+    );
   const below = id === undefined ? '' : `/organizations/${encodeURIComponent(id)}`;
   return `/v1/issuers/${encodeURIComponent(issuer)}${below}/api-keys`;
 }
@@ -528,18 +593,22 @@ async function validate(server, { path, records }, { isDryRun }, report) {
   return { batch: { path, records: left }, imported: 0 };
 }
 
-async function importBatch(server, { path, records }, report) {
+/** @param expected how many the dry run of the same batch would have imported */
+async function importBatch(server, { path, records }, expected, report) {
   const body = bodyOf(records);
   const digest = createHash('sha256')
     .update(`${path}\n${JSON.stringify(body)}`)
     .digest('hex');
-  const answer = await server.request('POST', `${path}/import`, body, {
-    'Idempotency-Key': `import-keys-${digest}`,
-  });
+  const send = (key) => server.request('POST', `${path}/import`, body, { 'Idempotency-Key': key });
+  let answer = await send(`import-keys-${digest}`);
+  // The answer of an earlier run, though some of its keys have been deleted since: they are asked for anew.
+  if (answer.isReplayed && answer.attempts === 1 && expected > 0)
+    answer = await send(`import-keys-${digest}-${randomUUID()}`);
   if (answer.status !== 200) throw refused(answer, records);
   const { imported, conflicts } = answer.body.data;
   for (const { index, reason } of conflicts) report.conflict(records[index].line, words(reason));
-  return imported;
+  // With something to import, a replay is of this run's own request, whose first answer was lost.
+  return { imported, isEarlier: answer.isReplayed && expected === 0 };
 }
 
 function bodyOf(records) {
@@ -561,6 +630,7 @@ function refused({ status, body }, records = []) {
 
 class Server {
   #options;
+  #hasAnswered = false;
 
   constructor(options) {
     this.#options = options;
@@ -577,14 +647,18 @@ class Server {
   async request(method, path, body, headers = {}) {
     for (let attempt = 1; ; attempt++) {
       const answer = await this.#send(method, path, body, headers);
+      if (answer.status !== 0) this.#hasAnswered = true;
       const isInFlight = answer.body?.code === 'idempotency_in_flight';
       const isPassing = answer.status === 0 || [429, 502, 503, 504].includes(answer.status) || isInFlight;
-      if (!isPassing) return answer;
-      if (attempt === maxAttempts) {
+      if (!isPassing) return { ...answer, attempts: attempt };
+      const away = `${this.#options.url} can't be reached (${answer.code}).`;
+      // A server that has never answered is more likely a wrong URL than a short absence.
+      if (attempt === (this.#hasAnswered ? maxAttempts : maxAttemptsAtFirst))
         throw answer.status === 0
-          ? new ServerError(`GATELODGE_URL can't be reached (${answer.code}).`)
+          ? new ServerError(`${away} Is it running, and is GATELODGE_URL right?`)
           : refused(answer);
-      }
+      if (attempt === 1)
+        note(`${answer.status === 0 ? away : `The server answered ${answer.status}.`} Trying again.`);
       await sleep(Math.min(10_000, answer.retryAfterMs || 250 * 2 ** attempt));
     }
   }
@@ -604,9 +678,11 @@ class Server {
       });
       const text = await response.text();
       const retryAfterMs = Number(response.headers.get('retry-after')) * 1000;
-      return { status: response.status, body: parseJson(text), retryAfterMs };
+      const isReplayed = response.headers.get('idempotent-replayed') === 'true';
+      return { status: response.status, body: parseJson(text), retryAfterMs, isReplayed };
     } catch (error) {
-      return { status: 0, code: error.cause?.code ?? error.name, body: null };
+      const { cause } = error;
+      return { status: 0, code: cause?.code || cause?.errors?.[0]?.code || error.name, body: null };
     }
   }
 }
@@ -647,6 +723,7 @@ class Report {
   }
 
   print(summary) {
+    clearProgress();
     for (const { kind, line, message } of this.#entries.sort((a, b) => a.line - b.line))
       process.stdout.write(`line ${line}: ${kind}: ${message}\n`);
     const { invalid, conflict, 'left out': leftOut } = this.#counts;
@@ -658,15 +735,56 @@ function progress(text) {
   process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
 }
 
-function sum(numbers) {
-  return numbers.reduce((total, number) => total + number, 0);
+function clearProgress() {
+  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+}
+
+function note(text) {
+  clearProgress();
+  process.stderr.write(`${text}\n`);
+}
+
+/** A name out of the file, on one line. A wrong --map may have made it something that must not be printed. */
+function shown(name, key) {
+  const text = String(name);
+  const isSecret =
+    key !== undefined &&
+    Buffer.from(key.hash, key.encoding).equals(createHash('sha256').update(text).digest());
+  if (isSecret || /[A-Za-z0-9+/_=-]{40}/.test(text)) return '(not shown, for it may be a secret)';
+  return /^[\w.-]+$/.test(text) ? text : JSON.stringify(text.replace(/\p{C}/gu, ' ').slice(0, 100));
+}
+
+/** Where the keys of these batches go: `: 2 keys into issuer i_…, 1 into its organizations`. */
+function targetsOf(batches, { issuer }) {
+  const all = total(batches);
+  const below = total(batches.filter(({ batch }) => isOfOrganization(batch)));
+  const own = all - below;
+  if (all === 0) return '';
+  if (issuer === undefined) return `: ${counted(all, 'key')} into the account`;
+  if (below === 0) return `: ${counted(own, 'key')} into issuer ${issuer}`;
+  if (own === 0) return `: ${counted(below, 'key')} into organizations of issuer ${issuer}`;
+  return `: ${counted(own, 'key')} into issuer ${issuer}, ${below} into its organizations`;
+}
+
+function isOfOrganization({ path }) {
+  return path.includes('/organizations/');
+}
+
+function were(number) {
+  return `${counted(number, 'key')} ${number === 1 ? 'was' : 'were'}`;
+}
+
+function counted(number, noun) {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
+
+function total(batches) {
+  return batches.reduce((number, { imported }) => number + imported, 0);
 }
 
 // Last, for classes exist from where they stand.
 await main().catch((error) => {
   const isExpected = error instanceof UsageError || error instanceof ServerError;
-  process.stderr.write(
-    `${isExpected ? error.message : `import-keys failed: ${error.name} ${error.code ?? ''}`}\n`,
-  );
+  note(isExpected ? error.message : `import-keys failed: ${error.name} ${error.code ?? ''}`);
   process.exitCode = error instanceof UsageError ? 2 : 3;
 });

@@ -83,6 +83,11 @@ describe('docs', () => {
     for (const [code] of ofKeys) if (!notOfKeys.has(code)) expect(concepts).toContain(`\`${code}\``);
   });
 
+  it('are told by scripts/install-gateways.sh --help how it is used', async () => {
+    const { stdout } = await run(join(root, 'scripts/install-gateways.sh'), ['--help']);
+    expect(stdout).toMatch(/^Usage: scripts\/install-gateways.sh <dir>\n/);
+  });
+
   it('name commands of the command line that exist', async () => {
     const main = join(root, 'server/src/main.ts');
     for (const [command, ...subcommands] of [

@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -10,7 +12,8 @@ import { type Customer, createCustomer } from './harness/customer.ts';
 import { startTestServer, type TestServer } from './harness/server.ts';
 import { succeeded, TestIssuer } from './harness/test-issuer.ts';
 
-const script = fileURLToPath(new URL('../../examples/import-keys/import-keys.mjs', import.meta.url));
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const script = join(root, 'examples/import-keys/import-keys.mjs');
 
 let server: TestServer;
 let customer: Customer;
@@ -41,8 +44,13 @@ interface Ended {
 /** Everything that any run has said. */
 let said = '';
 
-async function run(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
-  const child = spawn(process.execPath, [script, ...args], {
+function run(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
+  return runProgram(process.execPath, [script, ...args], env);
+}
+
+async function runProgram(program: string, args: readonly string[], env: object): Promise<Ended> {
+  const child = spawn(program, args, {
+    cwd: root,
     env: {
       GATELODGE_URL: server.url,
       GATELODGE_KEY_ID: customer.key.id,
@@ -112,10 +120,15 @@ describe('from Unkey', () => {
       'line 9: invalid: is not a JSON object',
       expect.stringMatching(/^line 10: invalid: restrictions.scopes\[0\]: a scope is /),
       'line 11: invalid: has no hash',
-      expect.stringMatching(/^line 12: invalid: hash: must be a SHA-256 hash/),
-      'Dry run: 3 keys would be imported. Conflicts: 2. Left out: 2. Invalid: 4.',
+      expect.stringMatching(
+        /^line 12: invalid: hash: must be 64 hex digits, or 43–44 characters of base64; bcrypt /,
+      ),
+      `Dry run: 3 keys would be imported: 2 keys into issuer ${issuer.id}, 1 into its organizations. Conflicts: 2. Left out: 2. Invalid: 4.`,
       '',
     ]);
+    expect(dry.stderr).toContain(
+      '2 keys without an organization: they belong to the issuer itself and may act',
+    );
     const refused = await run([...args, withWrong]);
     expect([refused.code, refused.stdout]).toEqual([1, expect.stringContaining('Nothing was imported')]);
     expect((await verified(plain!)).code).toBe('NOT_FOUND');
@@ -124,7 +137,9 @@ describe('from Unkey', () => {
     const done = await run([...args, '--include-disabled', good]);
     expect([done.code, done.stdout]).toEqual([
       0,
-      expect.stringContaining('4 keys were imported. Conflicts: 2. Left out: 1. Invalid: 0.'),
+      expect.stringContaining(
+        `4 keys were imported: 3 keys into issuer ${issuer.id}, 1 into its organizations. Conflicts: 2. Left out: 1. Invalid: 0.`,
+      ),
     ]);
     expect(done.stderr).toContain('imported 4 keys');
     expect(await verified(plain!)).toMatchObject({
@@ -149,7 +164,12 @@ describe('from Unkey', () => {
 
     // As after a crash: the same answer, and nothing twice.
     const again = await run([...args, '--include-disabled', good]);
-    expect([again.code, again.stdout]).toEqual([0, done.stdout]);
+    expect([again.code, again.stdout]).toEqual([
+      0,
+      expect.stringContaining(
+        '0 keys were imported. 4 keys were already imported by an earlier run. Conflicts: 2. Left out: 1. Invalid: 0.',
+      ),
+    ]);
     const { data: after } = succeeded(
       await customer.api.get(`${issuer.path}/api-keys?search=from%20unkey`),
     ).body;
@@ -205,7 +225,7 @@ describe('from a table of SHA-256 hashes', () => {
     const done = await run(['--issuer', issuer.id, '--skip-invalid', path]);
     expect([done.code, done.stdout]).toEqual([
       1,
-      'line 4: invalid: has 1 fields and the header 2\n2 keys were imported. Conflicts: 0. Left out: 0. Invalid: 1.\n',
+      `line 4: invalid: has 1 field and the header 2\n2 keys were imported: 2 keys into issuer ${issuer.id}. Conflicts: 0. Left out: 0. Invalid: 1.\n`,
     ]);
     for (const secret of [first, last]) expect((await verified(secret)).code).toBe('VALID');
   });
@@ -220,9 +240,9 @@ describe('from a table of SHA-256 hashes', () => {
     ];
     const done = await run(['--issuer', issuer.id, await file('dead.jsonl', jsonl(rows))]);
     expect(done.stdout).toBe(
-      'line 2: left out: was deleted or revoked there\nline 3: left out: was deleted or revoked there\n1 keys were imported. Conflicts: 0. Left out: 2. Invalid: 0.\n',
+      `line 2: left out: was deleted or revoked there\nline 3: left out: was deleted or revoked there\n1 key was imported: 1 key into issuer ${issuer.id}. Conflicts: 0. Left out: 2. Invalid: 0.\n`,
     );
-    expect(done.stderr).toContain('the column is_blocked');
+    expect(done.stderr).toContain('ignored columns: is_blocked\nWhere the column is_blocked marks keys');
     const codes = [alive, deleted, revoked].map(async (secret) => (await verified(secret)).code);
     expect(await Promise.all(codes)).toEqual(['VALID', 'NOT_FOUND', 'NOT_FOUND']);
   });
@@ -244,6 +264,168 @@ describe('from a table of SHA-256 hashes', () => {
   });
 });
 
+describe('an organization that a line names', () => {
+  test('has to exist: the line is told with the name and what to do, unless it is left out anyway', async () => {
+    await issuer.createOrganization({ external_id: 'known' });
+    const secrets = Array.from({ length: 4 }, () => newSecret('x_'));
+    const rows = [
+      { hash: hashOf(secrets[0]!, 'hex'), customer: 'known', note: '' },
+      { hash: hashOf(secrets[1]!, 'hex'), customer: 'customer 9', note: '' },
+      { hash: hashOf(secrets[2]!, 'hex'), customer: 'nobody', expires_at: '2020-01-01' },
+      { hash: hashOf(secrets[0]!, 'hex'), customer: 'nobody' },
+    ];
+    const path = await file('organizations.jsonl', jsonl(rows));
+    const args = ['--issuer', issuer.id, '--map', 'organization=customer', '--skip-invalid'];
+    const done = await run([...args, path]);
+    expect([done.code, done.stdout.split('\n')]).toEqual([
+      1,
+      [
+        'line 2: invalid: the issuer has no organization "customer 9"; create it first, with that as its external_id',
+        'line 3: left out: has expired there',
+        'line 4: conflict: the same hash as line 1',
+        `1 key was imported: 1 key into organizations of issuer ${issuer.id}. Conflicts: 1. Left out: 1. Invalid: 1.`,
+        '',
+      ],
+    ]);
+    expect(done.stderr).toContain('ignored columns: note\n');
+    expect(done.stderr).not.toContain('without an organization');
+  });
+
+  // Attack on ourselves: one wrong letter, and the keys of all tenants are the issuer's own.
+  test('is looked for in a column that exists, or nothing is imported', async () => {
+    const path = await file('misspelt.jsonl', jsonl([{ hash: hashOf('x', 'hex'), customer: 'known' }]));
+    const done = await run(['--issuer', issuer.id, '--map', 'organization=custommer', path]);
+    expect([done.code, done.stdout]).toEqual([2, '']);
+    expect(done.stderr).toContain('--map organization=… names; is it misspelt?');
+  });
+
+  // Attack on ourselves: a wrong --map makes the organization's name a secret, and it would be printed.
+  test('is not shown where it is the hash or the secret', async () => {
+    const secret = newSecret('x_');
+    const rows = [{ hash: hashOf(secret, 'base64'), secret, [hashOf(secret, 'hex')]: 1 }];
+    const path = await file('wrong-map.jsonl', jsonl(rows));
+    for (const column of ['hash', 'secret']) {
+      const done = await run(['--issuer', issuer.id, '--map', `organization=${column}`, path]);
+      expect([done.code, done.stdout]).toEqual([
+        1,
+        expect.stringContaining('has no organization (not shown'),
+      ]);
+    }
+  });
+});
+
+describe('run again', () => {
+  test('keys that were deleted meanwhile are imported anew, and counted so', async () => {
+    const secrets = [newSecret('x_'), newSecret('x_')];
+    const path = await file('again.jsonl', jsonl(secrets.map((secret) => ({ hash: hashOf(secret, 'hex') }))));
+    await run(['--issuer', issuer.id, path]);
+    const { key } = await verified(secrets[0]!);
+    expect((await customer.api.delete(`${issuer.path}/api-keys/${key.id}`)).status).toBe(204);
+    const again = await run(['--issuer', issuer.id, path]);
+    expect([again.code, again.stdout]).toEqual([
+      0,
+      `line 2: conflict: already imported\n1 key was imported: 1 key into issuer ${issuer.id}. Conflicts: 1. Left out: 0. Invalid: 0.\n`,
+    ]);
+    expect((await verified(secrets[0]!)).code).toBe('VALID');
+  });
+
+  // The answer is lost on its way; the replay is of this run, which must not say that another one did it.
+  test('a request that is repeated in the same run counts as this run’s', async () => {
+    let lost = 0;
+    const proxy = createServer(async (request, response) => {
+      const body = await text(request);
+      const { authorization, 'idempotency-key': key } = request.headers;
+      const answer = await fetch(server.url + request.url, {
+        method: request.method!,
+        body,
+        headers: {
+          'Content-Type': 'application/json',
+          Authorization: authorization!,
+          ...(typeof key === 'string' && { 'Idempotency-Key': key }),
+        },
+      });
+      const content = await answer.text();
+      if (key !== undefined && lost++ === 0) return response.destroy();
+      const replayed = answer.headers.get('Idempotent-Replayed');
+      return response
+        .writeHead(answer.status, replayed === null ? {} : { 'Idempotent-Replayed': replayed })
+        .end(content);
+    });
+    await new Promise<void>((resolve) => {
+      proxy.listen(0, '127.0.0.1', resolve);
+    });
+    try {
+      const { port } = proxy.address() as AddressInfo;
+      const path = await file('lost.jsonl', jsonl([{ hash: hashOf(newSecret('x_'), 'hex') }]));
+      const done = await run(['--issuer', issuer.id, path], { GATELODGE_URL: `http://127.0.0.1:${port}` });
+      expect(lost).toBe(2);
+      expect([done.code, done.stdout]).toEqual([0, expect.stringMatching(/^1 key was imported: 1 key into/)]);
+    } finally {
+      proxy.close();
+    }
+  });
+});
+
+// Attack on ourselves: keys of tenants that belong to nobody in particular may act for all of them.
+test('imports into the account only when that is said', async () => {
+  const secret = newSecret('x_');
+  const path = await file('account.jsonl', jsonl([{ hash: hashOf(secret, 'hex'), scopes: 'invoices:read' }]));
+  const unsaid = await run([path]);
+  expect([unsaid.code, unsaid.stdout]).toEqual([2, '']);
+  expect(unsaid.stderr).toMatch(
+    /--issuer ID, with --map organization=COLUMN .* above all issuers .* say --account/,
+  );
+  expect((await run(['--account', '--issuer', issuer.id, path])).code).toBe(2);
+  const done = await run(['--account', path]);
+  expect([done.code, done.stdout]).toEqual([
+    0,
+    '1 key was imported: 1 key into the account. Conflicts: 0. Left out: 0. Invalid: 0.\n',
+  ]);
+  expect(await verified(secret)).toMatchObject({ code: 'VALID', issuer_id: null });
+});
+
+test('every recipe of docs/import-keys.md runs as it is written, and puts keys below their organizations', async () => {
+  const guide = await readFile(join(root, 'docs/import-keys.md'), 'utf8');
+  const [credentials, ...recipes] = [...guide.matchAll(/```sh\n(.*?)```/gs)].map(([, snippet]) =>
+    String(snippet),
+  );
+  const [csv] = [...guide.matchAll(/```csv\n(.*?)```/gs)].map(([, table]) => String(table));
+  expect(recipes).toHaveLength(2);
+  await issuer.createOrganization({ external_id: 'tenant_abc123' });
+  const unkey = jsonl([ofUnkey(newSecret('uk_'), { externalId: 'tenant_abc123' })]);
+  const files = { 'keys.jsonl': await file('keys.jsonl', unkey), 'keys.csv': await file('guide.csv', csv!) };
+  for (const recipe of recipes) {
+    const snippet = recipe.replace(/keys\.(jsonl|csv)$/m, (name) => files[name as keyof typeof files]);
+    const done = await runProgram('bash', ['-euo', 'pipefail', '-c', `${credentials}\n${snippet}`], {
+      PATH: `${dirname(process.execPath)}:${process.env.PATH}`,
+      OPERATOR: `${customer.key.id}:${customer.key.secret}`,
+      GATELODGE_KEY_ID: '',
+      GATELODGE_KEY_SECRET: '',
+      ISSUER: issuer.id,
+    });
+    expect([done.code, done.stdout]).toEqual([
+      0,
+      `Dry run: 1 key would be imported: 1 key into organizations of issuer ${issuer.id}. Conflicts: 0. Left out: 0. Invalid: 0.\n`,
+    ]);
+    expect(done.stderr).not.toContain('without an organization');
+  }
+});
+
+test('a server that is away is named with the reason', async () => {
+  const gone = createServer();
+  await new Promise<void>((resolve) => {
+    gone.listen(0, '127.0.0.1', resolve);
+  });
+  const { port } = gone.address() as AddressInfo;
+  await new Promise((resolve) => {
+    gone.close(resolve);
+  });
+  const path = await file('away.jsonl', jsonl([{ hash: hashOf('x', 'hex') }]));
+  const away = await run(['--issuer', issuer.id, path], { GATELODGE_URL: `http://127.0.0.1:${port}/` });
+  expect([away.code, away.stdout]).toEqual([3, '']);
+  expect(away.stderr).toContain(`http://127.0.0.1:${port} can't be reached (ECONNREFUSED).`);
+});
+
 test('says what it wants, what is missing, and that the server refuses', async () => {
   const help = await run(['--help']);
   expect([help.code, help.stdout]).toEqual([0, expect.stringContaining('--dry-run')]);
@@ -258,12 +440,14 @@ test('says what it wants, what is missing, and that the server refuses', async (
     [['--map', 'hash=elsewhere', path], {}],
     [['--set', 'organization=tenant', path], {}],
     [[path], { GATELODGE_KEY_SECRET: '' }],
+    [[path], { GATELODGE_URL: 'keys.example.com' }],
+    [[path], { GATELODGE_URL: 'https://me:hunter2@keys.example.com' }],
   ] as const) {
-    const wrong = await run(args, env);
+    const wrong = await run(['--account', ...args], env);
     expect([wrong.code, wrong.stdout], args.join(' ')).toEqual([2, '']);
     expect(wrong.stderr).not.toBe('');
   }
-  const stranger = await run([path], { GATELODGE_KEY_SECRET: 'nobody' });
+  const stranger = await run(['--account', path], { GATELODGE_KEY_SECRET: 'nobody' });
   expect([stranger.code, stranger.stderr]).toEqual([3, expect.stringContaining('401 invalid_key')]);
 });
 
@@ -274,4 +458,5 @@ test('has printed no hash and no secret, whatever went wrong', () => {
   expect(said).not.toMatch(/[A-Za-z0-9+/]{43}=/);
   expect(said).not.toMatch(/(uk|acme|x)_[0-9a-f]{24}/);
   expect(said).not.toContain(customer.key.secret);
+  expect(said).not.toContain('hunter2');
 });

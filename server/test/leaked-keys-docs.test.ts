@@ -23,8 +23,7 @@ async function answerOf(script: string): Promise<unknown> {
     env: {
       ...process.env,
       GATELODGE_URL: server.url,
-      GATELODGE_KEY_ID: key.id,
-      GATELODGE_KEY_SECRET: key.secret,
+      OPERATOR: `${key.id}:${key.secret}`,
     },
   });
   return JSON.parse(stdout) as unknown;
@@ -53,6 +52,23 @@ test('every snippet of docs/leaked-keys.md does what the text beside it says', a
   expect(await dataOf('api-key.revoked', id)).toEqual({ reason: 'leak_reported' });
 
   expect(await answerOf(setDelay!)).toMatchObject({ data: { leak_revocation_delay_seconds: 3600 } });
+});
+
+test('a scheduled revocation shows in the event only, as the text says', async () => {
+  await api.patch('/v1/account', { leak_revocation_delay_seconds: 3600 });
+  const issuer = await TestIssuer.create(server);
+  const scheduled = await issuer.createKey();
+  const look = async () => [
+    (await api.get(scheduled.path)).body,
+    { ...(await api.post('/v1/keys/verify', { key: scheduled.secret })).body, request_id: null },
+  ];
+  const before = await look();
+  await api.post('/v1/keys/report-leak', { secret: scheduled.secret, url: 'https://example.com/pastes/42' });
+  await vi.waitFor(async () => {
+    const { body } = await api.get('/v1/events?type=api-key.leak_reported&limit=1');
+    expect(body.data).toMatchObject([{ subject: { id: scheduled.id }, data: { action: 'scheduled' } }]);
+  });
+  expect(await look()).toEqual(before);
 });
 
 test('the pattern that it gives scanners finds the keys of the standard profile', async () => {

@@ -47,5 +47,6 @@ test('the explanation that it shows is the one that its snippet is answered', as
   const shown = JSON.parse(/```json\n(.*?)```/s.exec(text)?.[1] ?? 'null') as unknown;
   const answer = JSON.parse(await answerOf(4)) as { code: string; checks: unknown };
   expect(answer.checks).toEqual(shown);
+  expect(text).toContain('the array `checks`');
   expect(answer.code).toBe('WRONG_ENVIRONMENT');
 });
