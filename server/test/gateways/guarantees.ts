@@ -1,4 +1,5 @@
 import { Agent, request as httpRequest } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort } from '../harness/process.ts';
 import { exchange, type RawAnswer, type RawRequest, send } from '../harness/raw-http.ts';
@@ -895,6 +896,14 @@ export function describeGateway(kind: GatewayKind): void {
         outgoing.on('error', reject);
         outgoing.end();
       });
+    // On a busy machine a check may take too long, and then nobody passes: that is no mixture, so it is asked again.
+    const askUntilDecided = async (headers: Headers) => {
+      for (let attempt = 1; ; attempt++) {
+        const got = await askAs(headers);
+        if (got.status !== 503 || attempt === 20) return got;
+        await sleep(100);
+      }
+    };
     const kinds = [
       { headers: of('acme'), expected: { status: 200, organization: tenants.acme.id } },
       { headers: of('globex', 'tenant_globex'), expected: { status: 200, organization: tenants.globex.id } },
@@ -903,7 +912,7 @@ export function describeGateway(kind: GatewayKind): void {
     try {
       for (let round = 0; round < 20; round++) {
         const asked = Array.from({ length: 50 }, (_, index) => kinds[(index + round) % kinds.length]!);
-        const got = await Promise.all(asked.map(({ headers }) => askAs(headers)));
+        const got = await Promise.all(asked.map(({ headers }) => askUntilDecided(headers)));
         expect(got).toEqual(asked.map(({ expected }) => expected));
       }
     } finally {
