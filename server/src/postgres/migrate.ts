@@ -9,7 +9,7 @@ import { readMigrationFiles } from './migration-files.ts';
 import { assertMigratable, findPending, prepareSchema } from './migration-history.ts';
 import { holdMigrationLock } from './migration-lock.ts';
 import { runMigration } from './migration-run.ts';
-import { ensureRoles } from './roles.ts';
+import { ensureRoles, MembershipNotSeen } from './roles.ts';
 import { isUnavailable } from './unavailable.ts';
 
 export type MigrateOptions = {
@@ -35,6 +35,17 @@ export type MigrateOptions = {
  * @throws StartError that says what to do
  */
 export async function migrateDatabase(options: MigrateOptions): Promise<{ applied: string[] }> {
+  for (let session = 1; ; session++) {
+    try {
+      return await migrateInSession(options);
+    } catch (error) {
+      if (!(error instanceof MembershipNotSeen)) throw error;
+      if (session === maxSessions) throw error.told;
+    }
+  }
+}
+
+async function migrateInSession(options: MigrateOptions): Promise<{ applied: string[] }> {
   const lockWaitMs = options.lockWaitMs ?? 60_000;
   const directory = options.migrationsDir ?? migrationsDirectory;
   const files = await readMigrationFiles(directory);
@@ -56,6 +67,8 @@ export async function migrateDatabase(options: MigrateOptions): Promise<{ applie
     await client.end().catch(() => {});
   }
 }
+
+const maxSessions = 3;
 
 // A migration may take long, and an administrator's defaults for sessions are not meant for it.
 const sessionSettings = `

@@ -12,6 +12,7 @@ import { lookupRole, serviceRole } from './connection-config.ts';
  * that race is no error.
  *
  * @throws StartError with the SQL for an administrator, where the user's own rights do not reach
+ * @throws MembershipNotSeen when it takes a new session
  */
 export async function ensureRoles(client: pg.ClientBase): Promise<void> {
   const version = await readVersion(client);
@@ -21,11 +22,27 @@ export async function ensureRoles(client: pg.ClientBase): Promise<void> {
       // Looked at only after it was granted, and again after a while: a session can see another one's grant in the
       // catalog a moment before it hears that its own cached memberships are out of date.
       if (await may(client, lookupRole, version)) return;
-      if (attempt === 12) throw notAllowed(`use the rights of ${lookupRole}`, client, version);
+      if (attempt === 5)
+        throw new MembershipNotSeen(notAllowed(`use the rights of ${lookupRole}`, client, version));
     } catch (error) {
       if (!isRoleRace(error) || attempt === 20) throw error;
     }
     await delay(10 + Math.random() * 50 * attempt);
+  }
+}
+
+/**
+ * The membership was granted without complaint, and the session does not see it. It may have filled its cache of
+ * memberships while another session was granting them, and nothing more will tell it that the cache is out of date: a
+ * new session sees it.
+ */
+export class MembershipNotSeen extends Error {
+  /** What to say where a new session does not see it either. */
+  readonly told: StartError;
+
+  constructor(told: StartError) {
+    super('a membership was granted and is not seen');
+    this.told = told;
   }
 }
 
