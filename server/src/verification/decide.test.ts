@@ -5,58 +5,11 @@ import { presets } from '../key-profiles/presets.ts';
 import { managementPermissions } from '../scopes/scope.ts';
 import { type DecisionRefusal, type DecisionRequest, effectiveScopes } from './checks.ts';
 import { decide } from './decide.ts';
-import type { AccountRecord, IssuerRecord, KeyRecord, OrganizationRecord } from './records.ts';
+import { account, acme, foreign, globex, issuer, issuerKey } from './fixtures/records.ts';
+import type { KeyRecord, OrganizationRecord } from './records.ts';
 
 const nowMs = 1_800_000_000_000;
 
-const account: AccountRecord = {
-  id: 'acc_1',
-  status: 'active',
-  isOperator: false,
-  plan: null,
-  isStale: false,
-};
-const issuer: IssuerRecord = {
-  id: 'i_1',
-  account,
-  status: 'active',
-  environment: 'live',
-  profile: presets.standard,
-  publishableScopes: [],
-  isStale: false,
-};
-const acme: OrganizationRecord = {
-  id: 'org_acme',
-  issuerId: 'i_1',
-  name: 'Acme',
-  externalId: 'acme',
-  status: 'active',
-  isStale: false,
-};
-const globex: OrganizationRecord = { ...acme, id: 'org_globex', name: 'Globex', externalId: 'globex' };
-const foreign: OrganizationRecord = { ...acme, id: 'org_foreign', issuerId: 'i_2' };
-
-/** A secret live key of the issuer without any restriction. */
-const issuerKey: KeyRecord = {
-  id: 'key_1',
-  name: 'backend',
-  kind: 'secret',
-  environment: 'live',
-  status: 'active',
-  expiresAtMs: null,
-  scopes: ['invoices:read'],
-  origins: [],
-  browsers: 'allow',
-  requireOrigin: false,
-  ips: null,
-  metadata: {},
-  lineageId: 'key_1',
-  rotatedAtMs: null,
-  isImported: false,
-  account,
-  issuer,
-  organization: null,
-};
 const organizationKey: KeyRecord = { ...issuerKey, organization: acme };
 const accountKey: KeyRecord = { ...issuerKey, issuer: null, scopes: null };
 const publishableKey: KeyRecord = { ...issuerKey, kind: 'publishable' };

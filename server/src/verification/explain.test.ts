@@ -7,58 +7,13 @@ import { parseScopeExpression, type ScopeExpression } from '../scopes/scope-expr
 import type { DecisionRequest } from './checks.ts';
 import { decide } from './decide.ts';
 import { type CheckReport, checkNames, explain, explainUnknown } from './explain.ts';
+import { account, acme, foreign, globex, issuer, issuerKey as plain } from './fixtures/records.ts';
 import type { AccountRecord, IssuerRecord, KeyRecord, OrganizationRecord } from './records.ts';
 import { refusals } from './refusals.ts';
 
 const nowMs = Date.parse('2026-11-21T12:00:00.000Z');
 const secret = `gl_live_sk_${'0'.repeat(44)}`;
 
-const account: AccountRecord = {
-  id: 'acc_1',
-  status: 'active',
-  isOperator: false,
-  plan: null,
-  isStale: false,
-};
-const issuer: IssuerRecord = {
-  id: 'i_1',
-  account,
-  status: 'active',
-  environment: 'live',
-  profile: presets.standard,
-  publishableScopes: [],
-  isStale: false,
-};
-const acme: OrganizationRecord = {
-  id: 'org_acme',
-  issuerId: 'i_1',
-  name: 'Acme',
-  externalId: 'acme',
-  status: 'active',
-  isStale: false,
-};
-const globex: OrganizationRecord = { ...acme, id: 'org_globex', name: 'Globex', externalId: 'globex' };
-const foreign: OrganizationRecord = { ...acme, id: 'org_foreign', issuerId: 'i_2' };
-const plain: KeyRecord = {
-  id: 'key_1',
-  name: 'backend',
-  kind: 'secret',
-  environment: 'live',
-  status: 'active',
-  expiresAtMs: null,
-  scopes: ['invoices:read'],
-  origins: [],
-  browsers: 'allow',
-  requireOrigin: false,
-  ips: null,
-  metadata: {},
-  lineageId: 'key_1',
-  rotatedAtMs: null,
-  isImported: false,
-  account,
-  issuer,
-  organization: null,
-};
 const fromServer: DecisionRequest = {
   hasBrowserHeaders: false,
   tenantGiven: false,
