@@ -14,24 +14,36 @@ import { createTenant, type Tenant } from './harness/tenant.ts';
  */
 
 /** Tables that belong to the installation and to no account. Each new one has to be put here on purpose. */
-const tablesOfNobody = ['installation', 'installation_secrets', 'leak_reports', 'schema_migrations'];
+const tablesOfNobody = [
+  'installation',
+  'installation_secrets',
+  'leak_reports',
+  'ledger_segments',
+  'schema_migrations',
+];
 
 /** Everything that may see across accounts: SECURITY DEFINER functions, by name and arguments. */
 const lookups = [
   'expire_idempotency_records(most integer)',
   'forget_events(deleting_account text, most integer)',
+  'hold_account_plan(wanted text)',
+  'lookup_account_plan(wanted text)',
   'lookup_accounts(operator_account text)',
+  'lookup_accounts_on_plan(wanted text)',
   'lookup_accounts_with_notices(moment timestamp with time zone, most integer)',
   'lookup_api_key(wanted bytea)',
   'lookup_api_key_v2(wanted bytea)',
+  'lookup_api_key_v3(wanted bytea)',
   'lookup_deleting_accounts()',
   'lookup_deleting_issuers()',
   'lookup_import_batch(batch text)',
   'lookup_imported_digests(after bytea, most integer)',
   'lookup_issuer(wanted text)',
+  'lookup_issuer_v2(wanted text)',
   'lookup_keys_of_generation(wanted_purpose text, wanted_generation integer)',
   'lookup_operator_account()',
   'lookup_organization(wanted_issuer text, wanted text)',
+  'lookup_organization_v2(wanted_issuer text, wanted text)',
   'lookup_origin_of_issuer(wanted_issuer text, wanted text[])',
   'lookup_support_grant(operator_account text, wanted_account text, moment timestamp with time zone)',
 ];
@@ -52,6 +64,7 @@ beforeAll(async () => {
     await tenant.api.create(`/v1/issuers/${tenant.issuer.id}/api-keys`, {
       restrictions: { origins: ['https://row.example'] },
     });
+    await meter(tenant);
   }
   app = new pg.Client({ connectionString: server.database.appUrl });
   app.on('error', () => {});
@@ -72,6 +85,32 @@ afterAll(async () => {
   await rows.close();
   await server.close();
 });
+
+function writtenByFunctions(table: string) {
+  return ['DELETE', 'INSERT', 'UPDATE'].map((privilege) => ({ table, privilege }));
+}
+
+/** A row of each table that only the ledger writes, and a plan. */
+async function meter({ accountId, issuer }: Tenant): Promise<void> {
+  const key = `key_of_${accountId}`;
+  for (const sql of [
+    `insert into plans (account_id, name) values ($1, 'row-level-security')`,
+    `insert into usage_buckets (account_id, level, subject_id, grain, start_at, environment, code)
+      values ($1, 'account', $1, 'hour', date_trunc('hour', now()), 'live', 'VALID')`,
+    `insert into limit_windows (account_id, kind, subject_id, environment, name, period, window_start, used)
+      values ($1, 'account', $1, 'live', 'hour', 'hour', 0, 1)`,
+  ])
+    await rows.query(sql, [accountId]);
+  await rows.query(`insert into key_uses (key_id, account_id, last_used_at) values ($1, $2, now())`, [
+    key,
+    accountId,
+  ]);
+  await rows.query(
+    `insert into metered_events (id, account_id, type, created_at, last_at, issuer_id, environment, key_id, code, minute, count)
+      values ($1, $2, 'api-key.verified', now(), now(), $3, 'live', $4, 'VALID', date_trunc('minute', now()), 1)`,
+    [`evt_of_${accountId}`, accountId, issuer.id, key],
+  );
+}
 
 describe('tables', () => {
   test('are either a tenant’s, with row-level security, or one of the named few', async () => {
@@ -251,6 +290,11 @@ describe('what may see across accounts', () => {
     expect(granted.filter(({ privilege }) => privilege !== 'SELECT')).toEqual([
       { table: 'events', privilege: 'DELETE' },
       { table: 'idempotency_records', privilege: 'DELETE' },
+      // What metering makes of the ledger is written by functions alone.
+      ...['key_uses', 'ledger_segments', 'limit_windows', 'metered_events'].flatMap(writtenByFunctions),
+      // To hold a plan that an account is put on; the policy lets nothing be written.
+      { table: 'plans', privilege: 'UPDATE' },
+      ...writtenByFunctions('usage_buckets'),
     ]);
     // Of events no more than it takes to delete those of an account that is being deleted; policy shows no others.
     const ofEvents = await rows.query(

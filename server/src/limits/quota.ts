@@ -2,6 +2,18 @@ import type { CounterPeriod } from './counter-period.ts';
 import type { Quota } from './limits.ts';
 import { type WindowSpan, windowAt } from './window.ts';
 
+/** A quota as the row of its key holds it. */
+export interface StoredQuota {
+  readonly credits: number;
+  /** Unix seconds. */
+  readonly since: number;
+  readonly refill: Quota['refill'];
+}
+
+export function quotaOf({ credits, since, refill }: StoredQuota): Quota {
+  return { credits, sinceSeconds: since, refill };
+}
+
 /** By which counter a quota is counted. */
 export function periodOfQuota({ refill }: Quota): CounterPeriod {
   if (refill === null) return 'quota';

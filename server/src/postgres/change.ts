@@ -9,6 +9,8 @@ export type Change =
   /** `digest` is the key's digest in hex, the name under which nodes hold it. */
   | { kind: 'api-key'; id: string; digest: string }
   | { kind: 'account' | 'issuer' | 'organization'; id: string }
+  /** A plan was made, changed or deleted; `account_id` is whose it is, `is_operator` whether that is the operator's. */
+  | { kind: 'plan'; account_id: string; name: string; is_operator: boolean }
   /** Keys were imported; `id` is the call's batch. */
   | { kind: 'import'; id: string; account_id: string }
   /** Installation secrets: a generation was added, rewrapped or retired. */
@@ -36,12 +38,16 @@ export function parseChange(payload: string): Change | null {
     return null;
   }
   if (typeof value !== 'object' || value === null) return null;
-  const { kind, id, digest, account_id } = value as Record<string, unknown>;
+  const { kind, id, digest, account_id, name, is_operator } = value as Record<string, unknown>;
   switch (kind) {
     case 'secrets':
       return { kind };
     case 'import':
       return typeof id === 'string' && typeof account_id === 'string' ? { kind, id, account_id } : null;
+    case 'plan':
+      return typeof account_id === 'string' && typeof name === 'string' && typeof is_operator === 'boolean'
+        ? { kind, account_id, name, is_operator }
+        : null;
     case 'account':
     case 'issuer':
     case 'organization':

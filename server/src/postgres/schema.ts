@@ -1,5 +1,9 @@
 import type { ColumnType, Generated } from 'kysely';
 import type { Environment, KeyKind, KeyProfile } from '../key-profiles/key-profile.ts';
+import type { CounterPeriod } from '../limits/counter-period.ts';
+import type { LevelKind, WindowLimit } from '../limits/limits.ts';
+import type { PlanLimits } from '../limits/plan-limits.ts';
+import type { StoredQuota } from '../limits/quota.ts';
 
 /** The tables of `server/migrations`, as Kysely types. Times are `Date`, bigint versions `number`. */
 export interface Schema {
@@ -15,6 +19,12 @@ export interface Schema {
   events: EventsTable;
   idempotency_records: IdempotencyRecordsTable;
   leak_reports: LeakReportsTable;
+  plans: PlansTable;
+  usage_buckets: UsageBucketsTable;
+  key_uses: KeyUsesTable;
+  metered_events: MeteredEventsTable;
+  ledger_segments: LedgerSegmentsTable;
+  limit_windows: LimitWindowsTable;
 }
 
 /** A value as `jsonb` holds it. */
@@ -155,6 +165,8 @@ export interface ApiKeysTable {
   exposure_told_on: ColumnType<Date | null, never, Date | null>;
   leak_told_on: ColumnType<Date | null, never, Date | null>;
   next_notice_at: NullableTimestamp;
+  limits: GeneratedJsonb<WindowLimit[]>;
+  quota: ColumnType<StoredQuota | null, string | null | undefined, string | null>;
   version: Generated<number>;
   created_at: Timestamp;
   updated_at: Timestamp;
@@ -191,4 +203,81 @@ interface LeakReportsTable {
   reported_url: string | null;
   received_at: Timestamp;
   due_at: Timestamp;
+}
+
+export interface PlansTable {
+  account_id: string;
+  name: string;
+  description: string | null;
+  limits: GeneratedJsonb<PlanLimits>;
+  included: GeneratedJsonb<IncludedUsage>;
+  version: Generated<number>;
+  created_at: Timestamp;
+  updated_at: Timestamp;
+}
+
+/** Decisions a month that are paid with the plan; null for all there are. */
+export interface IncludedUsage {
+  live: number | null;
+  sandbox: number | null;
+}
+
+/** Read here, written by `fold_ledger` and `report_outcomes` alone. */
+export interface UsageBucketsTable {
+  account_id: string;
+  level: LevelKind;
+  subject_id: string;
+  grain: 'hour' | 'day';
+  start_at: ColumnType<Date, never, never>;
+  environment: Environment;
+  issuer_id: string;
+  organization_id: string;
+  code: string;
+  is_management: boolean;
+  count: number;
+  cost: number;
+  reported: number;
+  errors: number;
+  latency_ms: number;
+}
+
+interface KeyUsesTable {
+  key_id: string;
+  account_id: string;
+  last_used_at: ColumnType<Date, never, never>;
+}
+
+export interface MeteredEventsTable {
+  id: string;
+  account_id: string;
+  type: 'api-key.verified' | 'api-key.rejected';
+  created_at: ColumnType<Date, never, never>;
+  last_at: ColumnType<Date, never, never>;
+  issuer_id: string | null;
+  organization_id: string | null;
+  environment: Environment;
+  key_id: string;
+  code: string;
+  minute: ColumnType<Date, never, never>;
+  count: number;
+}
+
+interface LedgerSegmentsTable {
+  segment_id: string;
+  data_directory_id: string;
+  created_at: ColumnType<Date, never, never>;
+  position: number;
+  folded_at: ColumnType<Date, never, never>;
+  is_finished: boolean;
+}
+
+interface LimitWindowsTable {
+  account_id: string;
+  kind: LevelKind;
+  subject_id: string;
+  environment: Environment;
+  name: string;
+  period: CounterPeriod;
+  window_start: number;
+  used: number;
 }

@@ -108,7 +108,7 @@ export class KeyDirectory {
     return this.#read({
       name: `key ${digest}`,
       held: () => this.#deps.cache.key(digest),
-      load: () => this.#select<KeyRow & pg.QueryResultRow>('lookup_api_key_v2', [Buffer.from(digest, 'hex')]),
+      load: () => this.#select<KeyRow & pg.QueryResultRow>('lookup_api_key_v3', [Buffer.from(digest, 'hex')]),
       build: toKeyRecord,
       namesOf: (record) => namesOfKey(digest, record),
       keep: (record, epoch) => this.#deps.cache.keepKey(digest, record, epoch),
@@ -156,7 +156,7 @@ export class KeyDirectory {
     for (const digest of digests) {
       const name = digest.toString('hex');
       const held = () => cache.key(name);
-      const load = () => this.#select<KeyRow & pg.QueryResultRow>('lookup_api_key_v2', [digest]);
+      const load = () => this.#select<KeyRow & pg.QueryResultRow>('lookup_api_key_v3', [digest]);
       const record = await this.#read({
         name: `key ${name}`,
         held,
@@ -189,7 +189,7 @@ export class KeyDirectory {
       if (this.#unknown.has(id)) return null;
     }
     const held = () => this.#deps.cache.issuer(id);
-    const load = () => this.#select<IssuerRow & pg.QueryResultRow>('lookup_issuer', [id]);
+    const load = () => this.#select<IssuerRow & pg.QueryResultRow>('lookup_issuer_v2', [id]);
     return this.#read({
       name: id,
       held,
@@ -213,7 +213,7 @@ export class KeyDirectory {
     }
     const held = () => this.#deps.cache.tenant(issuerId, name);
     const load = () =>
-      this.#select<OrganizationRow & pg.QueryResultRow>('lookup_organization', [issuerId, name]);
+      this.#select<OrganizationRow & pg.QueryResultRow>('lookup_organization_v2', [issuerId, name]);
     const accountId = () => this.#deps.cache.issuer(issuerId)?.account.id ?? issuerId;
     return this.#read({
       name: `tenant ${issuerId} ${name}`,

@@ -1,5 +1,8 @@
 import { compileIpRanges } from '../api-keys/ip-ranges.ts';
 import type { Environment, KeyKind, KeyProfile } from '../key-profiles/key-profile.ts';
+import type { LimitLevel, WindowLimit } from '../limits/limits.ts';
+import { type PlanLimits, planLevels } from '../limits/plan-limits.ts';
+import { quotaOf, type StoredQuota } from '../limits/quota.ts';
 import type { JsonObject } from '../postgres/schema.ts';
 import type { AccountRecord, IssuerRecord, KeyRecord, OrganizationRecord } from './records.ts';
 
@@ -9,27 +12,33 @@ interface AccountColumns {
   account_status: AccountRecord['status'];
   account_is_operator: boolean;
   account_plan: string | null;
+  account_limits: PlanLimits | null;
 }
 
-/** A row of `lookup_issuer`. */
+/** A row of `lookup_issuer_v2`. */
 export interface IssuerRow extends AccountColumns {
   id: string;
   status: IssuerRecord['status'];
   environment: Environment;
   publishable_scopes: string[];
   profile: KeyProfile;
+  plan: string | null;
+  limits: PlanLimits | null;
 }
 
-/** A row of `lookup_organization`. */
+/** A row of `lookup_organization_v2`. */
 export interface OrganizationRow {
   id: string;
+  account_id: string;
   issuer_id: string;
   name: string;
   external_id: string | null;
   status: OrganizationRecord['status'];
+  plan: string | null;
+  limits: PlanLimits | null;
 }
 
-/** A row of `lookup_api_key_v2`: the key with everything above it. */
+/** A row of `lookup_api_key_v3`: the key with everything above it. */
 export interface KeyRow extends AccountColumns {
   id: string;
   name: string;
@@ -48,13 +57,19 @@ export interface KeyRow extends AccountColumns {
   lineage_id: string;
   rotated_at: Date | null;
   is_imported: boolean;
+  limits: WindowLimit[];
+  quota: StoredQuota | null;
   issuer_status: IssuerRecord['status'] | null;
   issuer_environment: Environment | null;
   issuer_publishable_scopes: string[] | null;
   profile: KeyProfile | null;
+  issuer_plan: string | null;
+  issuer_limits: PlanLimits | null;
   organization_name: string | null;
   organization_external_id: string | null;
   organization_status: OrganizationRecord['status'] | null;
+  organization_plan: string | null;
+  organization_limits: PlanLimits | null;
 }
 
 /** A million keys mostly share these; one frozen object each instead of one a key. */
@@ -67,6 +82,7 @@ export function toAccountRecord(row: AccountColumns): AccountRecord {
     status: row.account_status,
     isOperator: row.account_is_operator,
     plan: row.account_plan,
+    levels: planLevels('account', row.account_id, row.account_limits),
     isStale: false,
   };
 }
@@ -79,6 +95,8 @@ export function toIssuerRecord(row: IssuerRow): IssuerRecord {
     environment: row.environment,
     profile: row.profile,
     publishableScopes: row.publishable_scopes,
+    plan: row.plan,
+    levels: planLevels('issuer', row.id, row.limits),
     isStale: false,
   };
 }
@@ -86,10 +104,13 @@ export function toIssuerRecord(row: IssuerRow): IssuerRecord {
 export function toOrganizationRecord(row: OrganizationRow): OrganizationRecord {
   return {
     id: row.id,
+    accountId: row.account_id,
     issuerId: row.issuer_id,
     name: row.name,
     externalId: row.external_id,
     status: row.status,
+    plan: row.plan,
+    levels: planLevels('organization', row.id, row.limits),
     isStale: false,
   };
 }
@@ -112,6 +133,7 @@ export function toKeyRecord(row: KeyRow): KeyRecord {
     lineageId: row.lineage_id,
     rotatedAtMs: row.rotated_at?.getTime() ?? null,
     isImported: row.is_imported,
+    ownLevel: ownLevelOf(row),
     account,
     issuer: issuerOf(row, account),
     organization: organizationOf(row),
@@ -127,6 +149,8 @@ function issuerOf(row: KeyRow, account: AccountRecord): IssuerRecord | null {
     environment: present(row.issuer_environment),
     profile: present(row.profile),
     publishableScopes: present(row.issuer_publishable_scopes),
+    plan: row.issuer_plan,
+    levels: planLevels('issuer', row.issuer_id, row.issuer_limits),
     isStale: false,
   };
 }
@@ -135,12 +159,21 @@ function organizationOf(row: KeyRow): OrganizationRecord | null {
   if (row.organization_id === null) return null;
   return {
     id: row.organization_id,
+    accountId: row.account_id,
     issuerId: present(row.issuer_id),
     name: present(row.organization_name),
     externalId: row.organization_external_id,
     status: present(row.organization_status),
+    plan: row.organization_plan,
+    levels: planLevels('organization', row.organization_id, row.organization_limits),
     isStale: false,
   };
+}
+
+/** The key's own limits, counted for its whole line. */
+function ownLevelOf({ lineage_id: id, environment, limits, quota }: KeyRow): LimitLevel | null {
+  if (limits.length === 0 && quota === null) return null;
+  return { kind: 'key', id, environment, limits, quota: quota && quotaOf(quota) };
 }
 
 /** Foreign keys promise that the parent's columns are there. */

@@ -5,9 +5,23 @@ import type { KeyRecord } from './records.ts';
 
 /** As a read makes it: nothing in it is shared yet. */
 function readKey(members: Partial<KeyRecord> = {}): KeyRecord {
-  const account = { id: 'acc_1', status: 'active', isOperator: false, plan: null, isStale: false } as const;
+  const levels = { live: null, sandbox: null };
+  const account = {
+    id: 'acc_1',
+    status: 'active',
+    isOperator: false,
+    plan: 'p',
+    levels,
+    isStale: false,
+  } as const;
   const issuer = { id: 'i_1', account, status: 'active', environment: 'live', isStale: false } as const;
-  const organization = { id: 'org_1', issuerId: 'i_1', name: 'Acme', externalId: null } as const;
+  const organization = {
+    id: 'org_1',
+    accountId: 'acc_1',
+    issuerId: 'i_1',
+    name: 'Acme',
+    externalId: null,
+  } as const;
   return {
     id: 'key_1',
     name: 'backend',
@@ -24,9 +38,10 @@ function readKey(members: Partial<KeyRecord> = {}): KeyRecord {
     lineageId: 'key_1',
     rotatedAtMs: null,
     isImported: false,
+    ownLevel: null,
     account,
-    issuer: { ...issuer, profile: presets.standard, publishableScopes: [] },
-    organization: { ...organization, status: 'active', isStale: false },
+    issuer: { ...issuer, profile: presets.standard, publishableScopes: [], plan: 'p', levels },
+    organization: { ...organization, status: 'active', plan: 'p', levels, isStale: false },
     ...members,
   };
 }
@@ -96,4 +111,23 @@ test('a read past memory that agrees with what is held leaves it there', () => {
   expect(cache.key('digest')).toBeDefined();
   cache.supersedeKey('digest', readKey({ status: 'revoked' }));
   expect(cache.key('digest')).toBeUndefined();
+});
+
+test('a change of a plan reaches whoever is on it, and nobody else', () => {
+  for (const [change, reaches] of [
+    [{ account_id: 'acc_1', name: 'p', is_operator: false }, true],
+    [{ account_id: 'acc_operator', name: 'p', is_operator: true }, true],
+    // The attack: a customer names a plan as the operator does, so as to throw everybody's keys out of memory.
+    [{ account_id: 'acc_2', name: 'p', is_operator: false }, false],
+    [{ account_id: 'acc_1', name: 'q', is_operator: false }, false],
+  ] as const) {
+    const cache = new RecordCache(100);
+    cache.keepKey('digest', readKey(), cache.epoch);
+    const during = cache.epoch;
+    cache.forget({ kind: 'plan', ...change });
+    expect(cache.key('digest') === undefined).toBe(reaches);
+    const other = readKey({ id: 'key_2' });
+    cache.keepKey('digest of another', other, during);
+    expect(cache.key('digest of another') === undefined).toBe(reaches);
+  }
 });

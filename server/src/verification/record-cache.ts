@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { LRUCache } from 'lru-cache';
+import { accountPlanName, ownPlanName, PlanUsers, planNameOf } from './plan-users.ts';
 import { RecentChanges } from './recent-changes.ts';
 import { weightOfIssuer, weightOfKey } from './record-weight.ts';
 import type { AccountRecord, IssuerRecord, KeyRecord, OrganizationRecord } from './records.ts';
@@ -8,7 +9,9 @@ import { TwoGenerationMap } from './two-generation-map.ts';
 /** A change of something a node may hold in memory, as the database's triggers announce it. */
 export type RecordChange =
   | { kind: 'api-key'; digest: string }
-  | { kind: 'organization' | 'issuer' | 'account'; id: string };
+  | { kind: 'organization' | 'issuer' | 'account'; id: string }
+  /** `is_operator`: it is one that accounts may be on. */
+  | { kind: 'plan'; account_id: string; name: string; is_operator: boolean };
 
 /** A read lasts 700 ms at the most, and no node commits as many changes in that time. */
 const rememberedChanges = 10_000;
@@ -36,6 +39,7 @@ type Shared = AccountRecord | IssuerRecord | OrganizationRecord;
  */
 export class RecordCache {
   readonly #changes = new RecentChanges(rememberedChanges);
+  readonly #planUsers = new PlanUsers();
   readonly #keys: TwoGenerationMap<HeldKey>;
   readonly #accounts: LRUCache<string, AccountRecord>;
   readonly #issuers: LRUCache<string, IssuerRecord>;
@@ -47,14 +51,14 @@ export class RecordCache {
   constructor(maxKeys: number) {
     const maxBytes = maxKeys * bytesPerKey;
     this.#keys = new TwoGenerationMap(maxKeys, { max: maxBytes, of: ({ weight }) => weight });
-    this.#accounts = sharedCache(maxKeys);
+    this.#accounts = sharedCache(maxKeys, this.#planUsers);
     const maxIssuerBytes = Math.ceil(maxBytes / 4);
-    this.#issuers = sharedCache(maxKeys, {
+    this.#issuers = sharedCache(maxKeys, this.#planUsers, {
       maxSize: maxIssuerBytes,
       // One too heavy to be held would be used on unheld, where no change would find it.
       sizeCalculation: (issuer) => Math.min(weightOfIssuer(issuer), maxIssuerBytes),
     });
-    this.#organizations = sharedCache(maxKeys);
+    this.#organizations = sharedCache(maxKeys, this.#planUsers);
     this.#tenants = new LRUCache({ max: maxKeys });
   }
 
@@ -131,11 +135,26 @@ export class RecordCache {
 
   /** Forgets what has changed; from here on no fill of it that began earlier is kept. */
   forget(change: RecordChange): void {
+    if (change.kind === 'plan') {
+      this.#forgetPlan(ownPlanName(change.account_id, change.name));
+      if (change.is_operator) this.#forgetPlan(accountPlanName(change.name));
+      return;
+    }
     this.#changes.note(change.kind === 'api-key' ? change.digest : change.id);
     if (change.kind === 'api-key') this.#keys.delete(change.digest);
     else if (change.kind === 'organization') this.#organizations.delete(change.id);
     else if (change.kind === 'issuer') this.#issuers.delete(change.id);
     else this.#accounts.delete(change.id);
+  }
+
+  /** Whoever is on the plan is read anew. */
+  #forgetPlan(planName: string): void {
+    this.#changes.note(planName);
+    for (const user of this.#planUsers.of(planName)) {
+      if ('issuerId' in user) this.#organizations.delete(user.id);
+      else if ('account' in user) this.#issuers.delete(user.id);
+      else this.#accounts.delete(user.id);
+    }
   }
 
   /**
@@ -194,6 +213,7 @@ export class RecordCache {
     if (held !== undefined && held.account === account) return held;
     const record = { ...read, account };
     this.#issuers.set(read.id, record);
+    this.#planUsers.add(record);
     return record;
   }
 
@@ -201,22 +221,31 @@ export class RecordCache {
     const held = cache.get(read.id);
     if (held !== undefined) return held;
     cache.set(read.id, read);
+    this.#planUsers.add(read);
     return read;
   }
 }
 
-/** What a key's record tells of. None of it ever moves under another parent, so this is also what the row told of. */
+/** What a key's record tells of, and the plans whose limits it knows. None of it ever moves under another parent, so this is also what the row told of. */
 export function namesOfKey(digest: string, { account, issuer, organization }: KeyRecord) {
-  return [digest, account.id, issuer?.id, organization?.id];
+  return [
+    digest,
+    account.id,
+    issuer?.id,
+    organization?.id,
+    planNameOf(account),
+    issuer === null ? undefined : planNameOf(issuer),
+    organization === null ? undefined : planNameOf(organization),
+  ];
 }
 
-export function namesOfIssuer({ id, account }: IssuerRecord) {
-  return [id, account.id];
+export function namesOfIssuer(issuer: IssuerRecord) {
+  return [issuer.id, issuer.account.id, planNameOf(issuer), planNameOf(issuer.account)];
 }
 
 /** A name leads from one organization to another only by a change of the first. */
-export function namesOfTenant({ id, issuerId }: OrganizationRecord) {
-  return [id, issuerId];
+export function namesOfTenant(organization: OrganizationRecord) {
+  return [organization.id, organization.issuerId, planNameOf(organization)];
 }
 
 function asRead({ weight: _weight, ...record }: HeldKey): KeyRecord {
@@ -226,6 +255,7 @@ function asRead({ weight: _weight, ...record }: HeldKey): KeyRecord {
 /** Whatever leaves it (deleted, evicted, replaced, cleared) is stale from then on. */
 function sharedCache<T extends Shared>(
   max: number,
+  planUsers: PlanUsers,
   bySize: { maxSize?: number; sizeCalculation?: (record: T) => number } = {},
 ): LRUCache<string, T> {
   return new LRUCache<string, T>({
@@ -233,6 +263,7 @@ function sharedCache<T extends Shared>(
     ...bySize,
     dispose: (record) => {
       record.isStale = true;
+      planUsers.remove(record);
     },
   });
 }

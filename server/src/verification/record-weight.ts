@@ -8,14 +8,15 @@ const ipRangeBytes = 240;
 const recordBytes = 400;
 
 /** About how many bytes of memory a key's record takes itself; what it shares with other keys is not counted. */
-export function weightOfKey({ name, scopes, origins, ips, metadata }: KeyRecord): number {
+export function weightOfKey({ name, scopes, origins, ips, metadata, ownLevel }: KeyRecord): number {
   return (
     recordBytes +
     2 * name.length +
     weightOfTexts(scopes ?? []) +
     weightOfTexts(origins) +
     (ips?.length ?? 0) * ipRangeBytes +
-    weightOfJson(metadata)
+    weightOfJson(metadata) +
+    (ownLevel === null ? 0 : weightOfJson(ownLevel))
   );
 }
 

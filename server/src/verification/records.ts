@@ -1,5 +1,7 @@
 import type { CompiledIpRanges } from '../api-keys/ip-ranges.ts';
 import type { Environment, KeyKind, KeyProfile } from '../key-profiles/key-profile.ts';
+import type { LimitLevel } from '../limits/limits.ts';
+import type { PlanLevels } from '../limits/plan-limits.ts';
 import type { JsonObject } from '../postgres/schema.ts';
 
 /** What a decision needs of an account. `isStale` says that it has changed since; then it may not be used any more. */
@@ -7,7 +9,9 @@ export interface AccountRecord {
   readonly id: string;
   readonly status: 'active' | 'suspended' | 'deleting';
   readonly isOperator: boolean;
+  /** One of the operator's plans. */
   readonly plan: string | null;
+  readonly levels: PlanLevels;
   isStale: boolean;
 }
 
@@ -19,16 +23,23 @@ export interface IssuerRecord {
   readonly environment: Environment;
   readonly profile: KeyProfile;
   readonly publishableScopes: readonly string[];
+  /** One of the account's own plans. */
+  readonly plan: string | null;
+  readonly levels: PlanLevels;
   isStale: boolean;
 }
 
 /** What a decision needs of an organization. */
 export interface OrganizationRecord {
   readonly id: string;
+  readonly accountId: string;
   readonly issuerId: string;
   readonly name: string;
   readonly externalId: string | null;
   readonly status: 'active' | 'suspended';
+  /** One of the account's own plans. */
+  readonly plan: string | null;
+  readonly levels: PlanLevels;
   isStale: boolean;
 }
 
@@ -54,6 +65,8 @@ export interface KeyRecord {
   readonly rotatedAtMs: number | null;
   /** Found by a hash that another system made. Only verify and authorize take it. */
   readonly isImported: boolean;
+  /** Its own limits and credits; null where it has none. They are the line's. */
+  readonly ownLevel: LimitLevel | null;
   readonly account: AccountRecord;
   readonly issuer: IssuerRecord | null;
   readonly organization: OrganizationRecord | null;

@@ -181,8 +181,8 @@ export class World {
   }
 
   #targetOf(query: pg.QueryConfig): Target {
-    if (query.name === 'lookup_issuer') return 'issuer';
-    if (query.name === 'lookup_organization') return 'organization';
+    if (query.name === 'lookup_issuer_v2') return 'issuer';
+    if (query.name === 'lookup_organization_v2') return 'organization';
     const [digest] = query.values as [Buffer];
     return keyNames[this.#minted.findIndex((minted) => minted.digest === digest.toString('hex'))]!;
   }
@@ -198,11 +198,25 @@ export class World {
     if (!this.exists(target)) return [];
     if (target === 'issuer') {
       const row = { id: 'issuer', status: 'active', environment: 'live', profile: presets.standard } as const;
-      return [{ ...row, ...this.#accountColumns(), publishable_scopes: [String(this.current.issuer)] }];
+      return [
+        {
+          ...row,
+          ...this.#accountColumns(),
+          publishable_scopes: [String(this.current.issuer)],
+          plan: null,
+          limits: null,
+        },
+      ];
     }
     if (target === 'organization') {
-      const row = { id: 'organization', issuer_id: 'issuer', external_id: null, status: 'active' } as const;
-      return [{ ...row, name: String(this.current.organization) }];
+      const row = {
+        id: 'organization',
+        account_id: 'account',
+        issuer_id: 'issuer',
+        external_id: null,
+        status: 'active',
+      } as const;
+      return [{ ...row, plan: null, limits: null, name: String(this.current.organization) }];
     }
     return [this.#keyRow(target)];
   }
@@ -213,6 +227,7 @@ export class World {
       account_status: 'active',
       account_is_operator: false,
       account_plan: String(this.current.account),
+      account_limits: null,
     } as const;
   }
 
@@ -235,16 +250,22 @@ export class World {
       lineage_id: key,
       rotated_at: null,
       is_imported: false,
+      limits: [],
+      quota: null,
       expires_at: null,
       issuer_id: hasIssuer ? 'issuer' : null,
       issuer_status: hasIssuer ? 'active' : null,
       issuer_environment: hasIssuer ? 'live' : null,
       issuer_publishable_scopes: hasIssuer ? [String(this.current.issuer)] : null,
       profile: hasIssuer ? presets.standard : null,
+      issuer_plan: null,
+      issuer_limits: null,
       organization_id: hasOrganization ? 'organization' : null,
       organization_name: hasOrganization ? String(this.current.organization) : null,
       organization_external_id: null,
       organization_status: hasOrganization ? 'active' : null,
+      organization_plan: null,
+      organization_limits: null,
     };
   }
 }
