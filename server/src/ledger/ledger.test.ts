@@ -7,6 +7,7 @@ import { dataDirectoryId, installationId, numbered, readLedger } from './fixture
 import { type DiskCall, MemoryDisk } from './fixtures/memory-disk.ts';
 import { Ledger, type LedgerOptions, type LedgerState } from './ledger.ts';
 import type { LedgerUnavailableError } from './ledger-unavailable.ts';
+import { maxRecordBytes } from './record.ts';
 
 const opened: Ledger[] = [];
 
@@ -121,7 +122,7 @@ describe('appending', () => {
   });
 
   test('of more than may wait is refused', async () => {
-    const { ledger, disk } = await open({ maxWaitingBytes: 2048 });
+    const { ledger, disk } = await open({ maxWaitingBytes: maxRecordBytes + 1024 });
     const answers = await Promise.all(
       Array.from({ length: 40 }, (_, number) => reasonOf(ledger.append(numbered(number + 1)))),
     );

@@ -255,7 +255,7 @@ const defaults = {
   onState: () => {},
   maxSegmentBytes: 16 * 1024 * 1024,
   maxSegmentAgeMs: 3_600_000,
-  // Ten thousand records and more: a server answers 503 for other reasons before as many wait.
+  // Five thousand records and more: a server answers 503 for other reasons before as many wait.
   maxWaitingBytes: 1024 * 1024,
   // An allocation costs as much as a few batches: one for ten thousand records.
   allocationBytes: 1024 * 1024,

@@ -27,8 +27,11 @@ const outcomeNumbers = {
 /** How a decision came out, in the words of `POST /v1/keys/verify`. */
 export type Outcome = keyof typeof outcomeNumbers;
 
-/** The same for the ways by which a request comes in; `management` is every route that only asks who the caller is. */
-const entranceNumbers = { verify: 1, authorize: 2, me: 3, management: 4 } as const;
+/**
+ * The same for the ways by which a request comes in; `management` is every route that only asks who the caller is, `auth`
+ * those by which an API's users sign in.
+ */
+const entranceNumbers = { verify: 1, authorize: 2, me: 3, management: 4, auth: 5 } as const;
 
 export type Entrance = keyof typeof entranceNumbers;
 

@@ -2,6 +2,9 @@ import { readFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { idPrefixes } from '../ids/ids.ts';
+import { counterPeriods } from '../limits/counter-period.ts';
+import { levelKinds } from '../limits/limits.ts';
+import type { Charge } from './charge.ts';
 import { numbered } from './fixtures/ledger-records.ts';
 import { unpackId } from './id-bytes.ts';
 import { entrances, outcomes } from './outcome.ts';
@@ -16,6 +19,14 @@ import {
   maxRecordBytes,
 } from './record.ts';
 import { decodeHeader, encodeHeader } from './segment-header.ts';
+
+interface ChargeVector {
+  kind: Charge['level']['kind'];
+  name: string;
+  period: Charge['period'];
+  window_start: number;
+  cost: number;
+}
 
 interface DecisionVector {
   name: string;
@@ -42,6 +53,13 @@ function toRecord(fields: Record<string, never>): LedgerRecord {
     cost: fields.cost!,
     entrance: fields.entrance!,
     fingerprint: fields.fingerprint === null ? null : new Uint8Array(Buffer.from(fields.fingerprint!, 'hex')),
+    charges: (fields.charges! as ChargeVector[]).map(({ kind, name, period, window_start, cost }) => ({
+      level: { kind },
+      name,
+      period,
+      windowStart: window_start,
+      cost,
+    })),
   };
 }
 
@@ -49,8 +67,19 @@ function idArbitrary(prefix: (typeof idPrefixes)[keyof typeof idPrefixes]): fc.A
   return fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => unpackId(prefix, bytes, 0));
 }
 
+const chargeArbitrary: fc.Arbitrary<Charge> = fc.record({
+  level: fc.constantFrom(...levelKinds).map((kind) => ({ kind })),
+  name: fc.stringMatching(/^[A-Za-z0-9_.:-]{1,64}$/),
+  period: fc.constantFrom(...counterPeriods),
+  windowStart: fc.oneof(
+    fc.integer({ min: 0, max: 2 ** 48 - 1 }),
+    fc.constantFrom(1_795_300_000, 1_795_299_960, 1_795_297_200, 1_795_219_200),
+  ),
+  cost: fc.oneof(fc.integer({ min: 1, max: 2 ** 48 - 1 }), fc.constant(1)),
+});
+
 const recordArbitrary: fc.Arbitrary<LedgerRecord> = fc.record({
-  timeMs: fc.integer({ min: 0, max: 2 ** 48 - 1 }),
+  timeMs: fc.oneof(fc.integer({ min: 0, max: 2 ** 48 - 1 }), fc.constant(1_795_300_000_123)),
   keyId: idArbitrary(idPrefixes.apiKey),
   lineageId: idArbitrary(idPrefixes.apiKey),
   accountId: idArbitrary(idPrefixes.account),
@@ -58,11 +87,20 @@ const recordArbitrary: fc.Arbitrary<LedgerRecord> = fc.record({
   organizationId: fc.option(idArbitrary(idPrefixes.organization)),
   environment: fc.constantFrom('live', 'sandbox'),
   outcome: fc.constantFrom(...outcomes),
-  cost: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+  cost: fc.oneof(fc.integer({ min: 0, max: 2 ** 32 - 1 }), fc.constant(1)),
   entrance: fc.constantFrom(...entrances),
   fingerprint: fc.option(fc.uint8Array({ minLength: 16, maxLength: 16 })),
+  charges: fc.array(chargeArbitrary, { maxLength: 44 }),
 });
 const seedArbitrary = fc.integer({ min: 0, max: 2 ** 32 - 1 });
+
+const longestCharge: Charge = {
+  level: { kind: 'key' },
+  name: 'x'.repeat(64),
+  period: 'quota',
+  windowStart: 1_795_000_000,
+  cost: 2 ** 48 - 1,
+};
 
 function batchOf(records: readonly LedgerRecord[], seed: number): Buffer {
   const buffer = Buffer.alloc((records.length + 1) * maxRecordBytes, 0xee);
@@ -201,9 +239,18 @@ describe('records', () => {
     );
   });
 
-  test('with all there is are of the size that is documented', () => {
-    const bytes = batchOf([toRecord(vectors.decisions[3].record)], 1);
-    expect(bytes.length).toBe(116);
+  test('with all there is are of the size that is documented, and have room', () => {
+    const all = toRecord(vectors.decisions[3].record);
+    expect(batchOf([all], 1).length).toBe(116);
+    const charges = Array.from({ length: 44 }, () => longestCharge);
+    expect(batchOf([{ ...all, charges }], 1).length).toBe(116 + 3434);
+  });
+
+  test('leave out what took nothing from a limit', () => {
+    const charge: Charge = { ...longestCharge, cost: 0 };
+    const [decoded] = decodeAll(batchOf([{ ...numbered(1), charges: [charge, charge] }], 1), 1);
+    expect(decoded).toMatchObject({ entry: { record: { charges: [] } } });
+    expect(batchOf([{ ...numbered(1), charges: [charge] }], 1)).toEqual(batchOf([numbered(1)], 1));
   });
 
   test.each<Partial<LedgerRecord>>([
@@ -223,6 +270,16 @@ describe('records', () => {
     { outcome: 'MAYBE' as 'VALID' },
     { entrance: 'back door' as 'verify' },
     { fingerprint: new Uint8Array(15) },
+    { charges: [{ ...longestCharge, name: '' }] },
+    { charges: [{ ...longestCharge, name: 'x'.repeat(65) }] },
+    { charges: [{ ...longestCharge, name: 'é' }] },
+    { charges: [{ ...longestCharge, period: 'week' as 'day' }] },
+    { charges: [{ ...longestCharge, level: { kind: 'planet' as 'key' } }] },
+    { charges: [{ ...longestCharge, cost: -1 }] },
+    { charges: [{ ...longestCharge, cost: 0.5 }] },
+    { charges: [{ ...longestCharge, cost: 2 ** 48 }] },
+    { charges: [{ ...longestCharge, windowStart: -1 }] },
+    { charges: Array.from({ length: 60 }, () => longestCharge) },
   ])('that can not be are refused: %o', (wrong) => {
     const buffer = Buffer.alloc(maxRecordBytes);
     expect(() => encodeDecision({ ...numbered(1), ...wrong }, buffer, 0)).toThrow(RangeError);

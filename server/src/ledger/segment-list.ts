@@ -92,7 +92,7 @@ async function collectCuts(
     seed,
     from,
     // Of most segments only the first record is looked at.
-    pageBytes: 4096,
+    pageBytes: 16 * 1024,
     onDecision: () => false,
     onCut: ({ segmentId, offset }) => {
       cuts.set(segmentId, Math.min(offset, cuts.get(segmentId) ?? offset));

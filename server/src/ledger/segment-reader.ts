@@ -31,7 +31,7 @@ export interface ReadSegment {
   readonly from: number;
   /** Where what counts ends, by a better source than the file; all before it must be whole. */
   readonly until?: number | undefined;
-  /** Read at a time, 2 KiB or more. */
+  /** Read at a time, `maxRecordBytes` or more: twice that at least, or every record is read for itself. */
   readonly pageBytes?: number;
   /** Called for each decision with the offset after it; answers whether to read on. */
   readonly onDecision?: (record: LedgerRecord, endOffset: number) => boolean;
