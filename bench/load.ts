@@ -2,21 +2,30 @@ import net from 'node:net';
 
 /** One round of load on one server. */
 export interface RoundResult {
+  requests: number;
+  seconds: number;
   requestsPerSecond: number;
   p50Ms: number;
   p99Ms: number;
-  /** Answers that were not 200, or not the bytes that were expected. Must be 0, or the round says nothing. */
+  /** Answers of another status, or not with the text that was expected. Must be 0, or the round says nothing. */
   wrong: number;
+}
+
+/** What every answer has to be. */
+export interface Expected {
+  status: number;
+  /** Somewhere in head or body. */
+  text: string;
 }
 
 export interface Round {
   port: number;
   connections: number;
+  /** When connections stop asking. */
   seconds: number;
-  /** Makes the raw HTTP/1.1 request that connection `index` sends as its `count`-th. */
-  request(index: number, count: number): Buffer;
-  /** What the body of every answer has to contain. */
-  expects: string;
+  /** Makes the raw HTTP/1.1 request that connection `index` sends as its `count`-th; null when there are no more. */
+  request(index: number, count: number): Buffer | null;
+  expected: Expected;
 }
 
 /**
@@ -39,7 +48,29 @@ export async function runRound(round: Round): Promise<RoundResult> {
   const seconds = (performance.now() - startedAt) / 1000;
   latencies.sort((a, b) => a - b);
   const at = (share: number) => latencies[Math.floor(latencies.length * share)] ?? Number.NaN;
-  return { requestsPerSecond: latencies.length / seconds, p50Ms: at(0.5), p99Ms: at(0.99), wrong };
+  const requests = latencies.length;
+  return { requests, seconds, requestsPerSecond: requests / seconds, p50Ms: at(0.5), p99Ms: at(0.99), wrong };
+}
+
+/**
+ * Sends each of these requests once, and fails unless every answer is as expected. Not for measuring time: nothing here
+ * has been warm before.
+ */
+export async function sendEach(
+  port: number,
+  requests: readonly Buffer[],
+  expected: Expected,
+): Promise<RoundResult> {
+  let sent = 0;
+  const result = await runRound({
+    port,
+    connections: 16,
+    seconds: Number.POSITIVE_INFINITY,
+    request: () => requests[sent++] ?? null,
+    expected,
+  });
+  if (result.wrong > 0) throw new Error(`${result.wrong} of ${result.requests} answers were wrong`);
+  return result;
 }
 
 function keepBusy(
@@ -51,12 +82,18 @@ function keepBusy(
   return new Promise((resolve, reject) => {
     // One buffer for the life of the connection: a fresh one for each read would make the client the slower side.
     const buffer = Buffer.allocUnsafe(16 * 1024);
+    const statusLine = `HTTP/1.1 ${round.expected.status}`;
     let pending = '';
     let sentAt = 0;
     let count = 0;
     const send = () => {
+      const request = round.request(index, count++);
+      if (request === null) {
+        socket.end();
+        return;
+      }
       sentAt = performance.now();
-      socket.write(round.request(index, count++));
+      socket.write(request);
     };
     const onData = (bytes: number) => {
       const text = pending + buffer.toString('latin1', 0, bytes);
@@ -66,7 +103,7 @@ function keepBusy(
       }
       pending = '';
       const now = performance.now();
-      report(now - sentAt, text.startsWith('HTTP/1.1 200') && text.includes(round.expects));
+      report(now - sentAt, text.startsWith(statusLine) && text.includes(round.expected.text));
       if (now < endsAt) send();
       else socket.end();
       return true;

@@ -1,17 +1,44 @@
-/** `npm run bench -- NAME`: one benchmark, or the list of them. */
-const benchmarks: Record<string, { about: string; run: () => Promise<void> }> = {
+/** `npm run bench -- NAME [--keys N] [--quick]`: one benchmark, all of them, or the list. */
+import { moveClient } from './cores.ts';
+import { type BenchOptions, readOptions } from './options.ts';
+
+interface Benchmark {
+  about: string;
+  run(options: BenchOptions, cleanup: AsyncDisposableStack): Promise<void>;
+}
+
+const benchmarks: Record<string, Benchmark> = {
   verify: {
-    about: 'POST /v1/keys/verify with the key in memory, against a bare node:http server of the same bytes',
-    run: async () => (await import('./verify.ts')).benchVerify(),
+    about: 'keys in memory, limits and metering on, against a bare node:http server and against better-auth',
+    run: async (...args) => (await import('./verify.ts')).benchVerify(...args),
   },
 };
 
-const name = process.argv[2];
-const benchmark = name === undefined ? undefined : benchmarks[name];
-if (benchmark === undefined) {
-  process.stdout.write('Usage: npm run bench -- NAME\n\n');
-  for (const [known, { about }] of Object.entries(benchmarks)) process.stdout.write(`  ${known}  ${about}\n`);
-  process.exitCode = name === undefined ? 0 : 1;
+const { name, options } = readOptions(process.argv.slice(2));
+const chosen = name === 'all' ? Object.keys(benchmarks) : [name ?? ''];
+if (chosen.every((each) => benchmarks[each] !== undefined)) {
+  moveClient();
+  for (const each of chosen) await run(benchmarks[each]!);
 } else {
-  await benchmark.run();
+  process.stdout.write('Usage: npm run bench -- NAME [--keys N] [--quick]\n\n');
+  for (const [known, { about }] of Object.entries(benchmarks))
+    process.stdout.write(`  ${known.padEnd(8)}${about}\n`);
+  process.stdout.write(`  ${'all'.padEnd(8)}one after the other\n`);
+  process.exitCode = name === undefined ? 0 : 1;
+}
+
+/** Whatever happens, nothing that was started goes on, and nothing that was stored stays. */
+async function run(benchmark: Benchmark): Promise<void> {
+  await using cleanup = new AsyncDisposableStack();
+  const interrupted = () => {
+    cleanup
+      .disposeAsync()
+      .catch((error: unknown) => console.error(error))
+      .finally(() => process.exit(130));
+  };
+  process.once('SIGINT', interrupted);
+  process.once('SIGTERM', interrupted);
+  await benchmark.run(options, cleanup);
+  process.off('SIGINT', interrupted);
+  process.off('SIGTERM', interrupted);
 }

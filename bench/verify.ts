@@ -1,144 +1,104 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
-import { type RoundResult, runRound } from './load.ts';
-import { type BenchServer, startFloor, startGatelodge } from './servers.ts';
+import { everyCore, serverCore } from './cores.ts';
+import { Gatelodge } from './gatelodge.ts';
+import { type StockedIssuer, stockIssuer } from './issuers.ts';
+import { sendEach } from './load.ts';
+import type { BenchOptions } from './options.ts';
+import { startBetterAuth } from './peers.ts';
+import { HelperServer } from './processes.ts';
+import {
+  authorizeEndpoint,
+  type Endpoint,
+  inTurn,
+  postJson,
+  sampleAnswer,
+  verifyEndpoint,
+} from './requests.ts';
+import { type Row, record } from './results.ts';
+import { alternate, type Contender } from './rounds.ts';
+import { round2 } from './statistics.ts';
 
-const rounds = 7;
-const roundSeconds = 2;
 const connectionCounts = [32, 256];
-const hotKeys = 1000;
+const hotKeys = 10_000;
+const organizations = 1_000;
 
-/**
- * Cached verification against the floor: alternated rounds, the ratio of each pair, and the median of the ratios. The
- * floor parses the same body and answers the same bytes, headers included.
- */
-export async function benchVerify(): Promise<void> {
-  const gatelodge = await startGatelodge();
-  try {
-    const caller = gatelodge.bootstrap.api_key;
-    const authorization = `Basic ${Buffer.from(`${caller.id}:${caller.secret}`).toString('base64')}`;
-    const secrets = await createKeys(gatelodge.port, gatelodge.bootstrap.demo.issuer_id, authorization);
-    const requests = secrets.map((secret) => rawRequest(authorization, secret));
-    const sample = await sampleAnswer(gatelodge.port, authorization, secrets[0]!);
-    const floor = await startFloor(sample.headers, sample.body);
-    try {
-      const table: Record<string, unknown>[] = [];
-      for (const connections of connectionCounts)
-        table.push(await compare(connections, gatelodge, floor, requests));
-      console.table(table);
-      await record(table);
-    } finally {
-      await floor.stop();
-    }
-  } finally {
-    await gatelodge.stop();
+/** Verification of keys in memory, against the floor and against better-auth. */
+export async function benchVerify(options: BenchOptions, cleanup: AsyncDisposableStack): Promise<void> {
+  const gatelodge = cleanup.use(await Gatelodge.start());
+  const issuer = await stockIssuer(gatelodge, { keys: options.keys, hot: hotKeys, organizations });
+  const endpoints = [verifyEndpoint(gatelodge), authorizeEndpoint(issuer.id)];
+  const floorRows: Row[] = [];
+  for (const endpoint of endpoints) {
+    await sendEach(gatelodge.port, issuer.secrets.map(endpoint.request), endpoint.valid);
+    floorRows.push(...(await againstFloor(gatelodge, issuer, endpoint, options)));
   }
+  const peerRows = await againstBetterAuth(gatelodge, issuer, options, cleanup);
+  record('verify', options, { 'Against the floor': floorRows, 'Against better-auth': peerRows });
 }
 
-interface Measured extends RoundResult {
-  /** Processor time that the server used for one request. */
-  cpuUs: number;
-}
-
-async function compare(connections: number, ours: BenchServer, floor: BenchServer, requests: Buffer[]) {
-  const pairs: { ours: Measured; floor: Measured }[] = [];
-  const round = async (server: BenchServer, seconds: number): Promise<Measured> => {
-    const before = await server.cpuSeconds();
-    const result = await runRound({
-      port: server.port,
+async function againstFloor(
+  gatelodge: Gatelodge,
+  issuer: StockedIssuer,
+  endpoint: Endpoint,
+  { pace }: BenchOptions,
+): Promise<Row[]> {
+  // Whatever our Postgres does for a verification is to be paid for on our core.
+  await gatelodge.postgres.useCores(serverCore);
+  const requests = issuer.secrets.map(endpoint.request);
+  const sample = await sampleAnswer(gatelodge.port, requests[0]!);
+  await using floor = await HelperServer.start('./floor-server.ts', [
+    JSON.stringify(sample.headers),
+    sample.body,
+  ]);
+  const ours: Contender = { server: gatelodge, request: inTurn(requests), expected: endpoint.valid };
+  const rows: Row[] = [];
+  for (const connections of connectionCounts) {
+    const pairs = await alternate(ours, { ...ours, server: floor }, connections, pace);
+    rows.push({
+      endpoint: endpoint.name,
       connections,
-      seconds,
-      request: (index, count) => requests[(index * 31 + count) % requests.length]!,
-      expects: '"valid":true',
+      'ours req/s': Math.round(pairs.ours((round) => round.requestsPerSecond)),
+      'floor req/s': Math.round(pairs.other((round) => round.requestsPerSecond)),
+      'throughput ratio': round2(pairs.ratio((round) => round.requestsPerSecond)),
+      'ours p99 ms': round2(pairs.ours((round) => round.p99Ms)),
+      'floor p99 ms': round2(pairs.other((round) => round.p99Ms)),
+      'p99 ratio': round2(pairs.ratio((round) => round.p99Ms)),
+      'ours CPU µs': round2(pairs.ours((round) => round.cpuUs)),
+      'floor CPU µs': round2(pairs.other((round) => round.cpuUs)),
     });
-    const cpuSeconds = (await server.cpuSeconds()) - before;
-    return { ...result, cpuUs: (cpuSeconds * 1e6) / (result.requestsPerSecond * seconds) };
-  };
-  await round(ours, 2);
-  await round(floor, 2);
-  for (let index = 0; index < rounds; index++) {
-    // Which one goes first changes from round to round, so that a drift of the machine helps neither.
-    const first = index % 2 === 0 ? ours : floor;
-    const a = await round(first, roundSeconds);
-    const b = await round(first === ours ? floor : ours, roundSeconds);
-    pairs.push(first === ours ? { ours: a, floor: b } : { ours: b, floor: a });
   }
-  const wrong = pairs.reduce((sum, pair) => sum + pair.ours.wrong + pair.floor.wrong, 0);
-  if (wrong > 0) throw new Error(`${wrong} answers were wrong, so the figures mean nothing`);
-  const medianOf = (pick: (pair: { ours: Measured; floor: Measured }) => number) => median(pairs.map(pick));
-  return {
-    connections,
-    'ours req/s': Math.round(medianOf((pair) => pair.ours.requestsPerSecond)),
-    'floor req/s': Math.round(medianOf((pair) => pair.floor.requestsPerSecond)),
-    'throughput ratio': round2(
-      medianOf((pair) => pair.ours.requestsPerSecond / pair.floor.requestsPerSecond),
-    ),
-    'ours p99 ms': round2(medianOf((pair) => pair.ours.p99Ms)),
-    'floor p99 ms': round2(medianOf((pair) => pair.floor.p99Ms)),
-    'p99 ratio': round2(medianOf((pair) => pair.ours.p99Ms / pair.floor.p99Ms)),
-    'ours CPU µs': round2(medianOf((pair) => pair.ours.cpuUs)),
-    'floor CPU µs': round2(medianOf((pair) => pair.floor.cpuUs)),
-    'CPU ratio': round2(medianOf((pair) => pair.floor.cpuUs / pair.ours.cpuUs)),
-  };
+  return rows;
 }
 
-async function createKeys(port: number, issuerId: string, authorization: string): Promise<string[]> {
-  const secrets: string[] = [];
-  for (let index = 0; index < hotKeys; index++) {
-    const response = await fetch(`http://127.0.0.1:${port}/v1/issuers/${issuerId}/api-keys`, {
-      method: 'POST',
-      headers: { Authorization: authorization, 'Content-Type': 'application/json' },
-      // Names of one length, so that every answer has as many bytes as the floor's.
-      body: JSON.stringify({
-        name: `key ${String(index).padStart(5, '0')}`,
-        restrictions: { scopes: ['invoices:read'] },
-      }),
+async function againstBetterAuth(
+  gatelodge: Gatelodge,
+  issuer: StockedIssuer,
+  options: BenchOptions,
+  cleanup: AsyncDisposableStack,
+): Promise<Row[]> {
+  const peer = await startBetterAuth(gatelodge.postgres, { keys: options.keys, hot: hotKeys });
+  cleanup.use(peer.server);
+  // All of its answers wait for Postgres, which it shall not have to share a core with.
+  await gatelodge.postgres.useCores(everyCore);
+  const endpoint = verifyEndpoint(gatelodge);
+  const ours: Contender = {
+    server: gatelodge,
+    request: inTurn(issuer.secrets.map(endpoint.request)),
+    expected: endpoint.valid,
+  };
+  const theirs: Contender = {
+    server: peer.server,
+    request: inTurn(peer.secrets.map((key) => postJson('/', { key }))),
+    expected: endpoint.valid,
+  };
+  const rows: Row[] = [];
+  for (const connections of connectionCounts) {
+    const pairs = await alternate(ours, theirs, connections, options.pace);
+    rows.push({
+      connections,
+      'ours req/s': Math.round(pairs.ours((round) => round.requestsPerSecond)),
+      'better-auth req/s': Math.round(pairs.other((round) => round.requestsPerSecond)),
+      'throughput ratio': round2(pairs.ratio((round) => round.requestsPerSecond)),
     });
-    const { data } = (await response.json()) as { data: { secret_plain: string } };
-    secrets.push(data.secret_plain);
   }
-  return secrets;
-}
-
-function rawRequest(authorization: string, secret: string): Buffer {
-  const body = JSON.stringify({ key: secret, scopes: ['invoices:read'] });
-  return Buffer.from(
-    `POST /v1/keys/verify HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${authorization}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
-  );
-}
-
-/** An answer of ours, for the floor to give: the same headers but those that node:http adds by itself. */
-async function sampleAnswer(port: number, authorization: string, secret: string) {
-  const response = await fetch(`http://127.0.0.1:${port}/v1/keys/verify`, {
-    method: 'POST',
-    headers: { Authorization: authorization, 'Content-Type': 'application/json' },
-    body: JSON.stringify({ key: secret, scopes: ['invoices:read'] }),
-  });
-  const own = new Set(['content-length', 'connection', 'date', 'keep-alive']);
-  const headers = [...response.headers].filter(([name]) => !own.has(name)).flat();
-  return { headers, body: await response.text() };
-}
-
-async function record(table: Record<string, unknown>[]): Promise<void> {
-  const results = new URL('./results/', import.meta.url);
-  await mkdir(results, { recursive: true });
-  const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}`;
-  const content = {
-    benchmark: 'verify',
-    at: new Date().toISOString(),
-    machine,
-    node: process.version,
-    rounds,
-    roundSeconds,
-    table,
-  };
-  await writeFile(new URL('verify.json', results), `${JSON.stringify(content, null, 2)}\n`);
-}
-
-function median(values: number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-}
-
-function round2(value: number): number {
-  return Math.round(value * 100) / 100;
+  return rows;
 }
