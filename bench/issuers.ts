@@ -55,16 +55,30 @@ export async function addKeys(
 
 const plansOf = new WeakMap<Gatelodge, Promise<string | null>>();
 
-/** Once for each installation. */
+/** Once for each installation. Answers null where this build has no plans. */
 function makePlan(gatelodge: Gatelodge): Promise<string | null> {
   let made = plansOf.get(gatelodge);
   if (made === undefined) {
-    made = gatelodge.create('/v1/plans', plan).then((created) => {
-      if (created !== null) return plan.name;
-      process.stderr.write('This build has no plans: the keys have no limits.\n');
-      return null;
-    });
+    made = gatelodge
+      .create('/v1/plans', plan)
+      .then((created) => (created === null ? insertPlan(gatelodge) : plan.name));
     plansOf.set(gatelodge, made);
   }
   return made;
+}
+
+/** For a build that has plans, but not yet the calls to make them. */
+async function insertPlan({ postgres }: Gatelodge): Promise<string | null> {
+  const [found] = await postgres.query<{ plans: string | null }>(
+    `select to_regclass('gatelodge.plans') as plans`,
+  );
+  if (found!.plans === null) {
+    process.stderr.write('This build has no plans: the keys have no limits.\n');
+    return null;
+  }
+  await postgres.query(
+    `insert into gatelodge.plans (account_id, name, limits) select id, $1, $2 from gatelodge.accounts`,
+    [plan.name, JSON.stringify(plan.limits)],
+  );
+  return plan.name;
 }
