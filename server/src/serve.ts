@@ -7,7 +7,8 @@ import { ensureBootstrap } from './bootstrap/bootstrap.ts';
 import { greet } from './bootstrap/greeting.ts';
 import { createConnectHandler } from './edge/connect.ts';
 import { Drain } from './edge/drain.ts';
-import { createEdge } from './edge/edge.ts';
+import { Edge } from './edge/edge.ts';
+import { openFastLane } from './edge/fast-lane.ts';
 import { PreflightEndpoint } from './edge/preflight.ts';
 import { RequestInfoReader } from './edge/request-info.ts';
 import { readTls } from './edge/tls.ts';
@@ -92,7 +93,7 @@ async function listen(services: Services): Promise<{ server: Server; drain: Drai
   let listening: { server: Server; drain: Drain } | undefined;
   const requestInfo = new RequestInfoReader(settings.trustedProxies);
   const app = createApp(services, routes, (fastify) => {
-    const edge = createEdge(
+    const edge = new Edge(
       {
         requestInfo,
         ...services.endpoints,
@@ -104,15 +105,21 @@ async function listen(services: Services): Promise<{ server: Server; drain: Drai
     );
     const server =
       tls === null
-        ? createHttpServer(serverOptions, edge)
-        : createHttpsServer({ ...serverOptions, ...tls }, edge);
+        ? createHttpServer(serverOptions, edge.listener)
+        : createHttpsServer({ ...serverOptions, ...tls }, edge.listener);
     // Bounded by their bytes alone: Node would drop those past the 2,000th without a word, which may be the ones that
     // a proxy in front of us has put at the end.
     server.maxHeadersCount = 0;
     // What a request expects beside 100-continue is passed over (RFC 9110 §10.1.1); Node would answer it itself.
     server.on('checkExpectation', (request, response) => server.emit('request', request, response));
     server.on('connect', createConnectHandler(requestInfo, settings.publicUrl));
-    listening = { server, drain: new Drain(server) };
+    const drain = new Drain(server);
+    openFastLane(server, {
+      answer: (request, headers) => edge.answerWhole(request, headers),
+      isStopping: () => drain.isStopping,
+      keepAliveMs: serverOptions.keepAliveTimeout,
+    });
+    listening = { server, drain };
     return server;
   });
   if (listening === undefined) throw new Error('Fastify made no server');

@@ -10,7 +10,9 @@ import { createIssuerDeletion } from './issuers/issuer-deletion.ts';
 import type { Periodic } from './jobs/periodic.ts';
 import { createLeakReportJob } from './leaks/leak-report-job.ts';
 import { ReportLeakEndpoint } from './leaks/report-leak.ts';
+import { Ledger } from './ledger/ledger.ts';
 import { AccountSlots } from './limits/account-slots.ts';
+import { MemoryLimiter } from './limits/memory-limiter.ts';
 import type { Log } from './logs/log.ts';
 import { type ChangeFeed, startChangeFeed } from './postgres/change-feed.ts';
 import { Database } from './postgres/database.ts';
@@ -25,7 +27,9 @@ import { Freshness } from './verification/freshness.ts';
 import { ImportedKeys } from './verification/imported-keys.ts';
 import { KeyDirectory, lookupConnections } from './verification/key-directory.ts';
 import { MeEndpoint } from './verification/me.ts';
+import { Meter } from './verification/meter.ts';
 import { RecordCache } from './verification/record-cache.ts';
+import { Replays } from './verification/replays.ts';
 import { Verifier } from './verification/verifier.ts';
 import { VerifyEndpoint } from './verification/verify.ts';
 import { VerifyBatchEndpoint } from './verification/verify-batch.ts';
@@ -160,7 +164,15 @@ export async function createServices(settings: Settings, options: ServiceOptions
     ] as const;
     for (const job of jobs) job.start();
     const authenticator = new Authenticator(keys, exposures, nowMs);
-    const verifier = new Verifier({ keys, freshness, counters, exposures, nowMs });
+    const replays = new Replays();
+    const limiter = new MemoryLimiter(nowMs);
+    const ledger = await Ledger.open({
+      directory: `${settings.dataDir}/ledger`,
+      installationId: '0'.repeat(32),
+      dataDirectoryId: '0'.repeat(32),
+    });
+    const meter = new Meter({ limiter, ledger, nowMs });
+    const verifier = new Verifier({ keys, freshness, counters, exposures, meter, replays, nowMs });
     return {
       settings,
       log,
@@ -194,19 +206,21 @@ export async function createServices(settings: Settings, options: ServiceOptions
       endpoints: {
         verify: new VerifyEndpoint({ authenticator, verifier }),
         verifyBatch: new VerifyBatchEndpoint({ authenticator, verifier }),
-        me: new MeEndpoint({ keys, counters, exposures, nowMs }),
+        me: new MeEndpoint({ keys, counters, exposures, meter, nowMs }),
         reportLeak,
         authorize: new AuthorizeEndpoint({
           keys,
           freshness,
           counters,
           exposures,
+          meter,
           nowMs,
           docsBaseUrl: settings.publicUrl,
         }),
       },
       close: async () => {
         for (const job of jobs) await job.close();
+        await ledger.close();
         await exposures.close();
         await changeFeed.close();
         imported.close();

@@ -1,6 +1,6 @@
-import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { corsHeaders, mayPageRead } from '../edge/cors.ts';
+import type { EdgeRequest } from '../edge/edge-request.ts';
 import { requestInfoOf } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import type { ExposureNotes } from '../exposure/exposure-notes.ts';
@@ -50,7 +50,7 @@ export class Authenticator {
    *   the environment of its key: so an error's answer has them too.
    * @throws a refusal: 401 for no key, a wrong or a dead one, and one in the URL; 403 for a suspended owner or a restriction
    */
-  authenticate(request: IncomingMessage, headers: string[]): Caller | Promise<Caller> {
+  authenticate(request: EdgeRequest, headers: string[]): Caller | Promise<Caller> {
     if (queryPresentsKey(request.url ?? '', null)) {
       headers.push(...corsHeaders(request.headers.origin, true));
       throw new AppError('ambiguous_credentials');
@@ -67,7 +67,7 @@ export class Authenticator {
    * A backend or a gateway keeps its connections and sends the same header on each request, so what it came to is kept
    * with the connection, for exactly that header. It spares a verification 2 µs of some 25.
    */
-  #presented(request: IncomingMessage, headers: string[]): PresentedCaller {
+  #presented(request: EdgeRequest, headers: string[]): PresentedCaller {
     const socket: RememberingSocket = request.socket;
     const header = request.headers.authorization;
     const last = socket[lastCaller];
@@ -79,12 +79,7 @@ export class Authenticator {
     return presented;
   }
 
-  #check(
-    request: IncomingMessage,
-    headers: string[],
-    presented: PresentedKey,
-    record: KeyRecord | null,
-  ): Caller {
+  #check(request: EdgeRequest, headers: string[], presented: PresentedKey, record: KeyRecord | null): Caller {
     const { origin } = request.headers;
     if (record === null || (presented.keyId !== null && presented.keyId !== record.id)) {
       const environment = environmentOfUnknownKey(presented.secret, null);
@@ -120,7 +115,7 @@ export class Authenticator {
   }
 }
 
-function presentedKey(request: IncomingMessage, headers: string[]): PresentedKey {
+function presentedKey(request: EdgeRequest, headers: string[]): PresentedKey {
   const credentials = findCredentials(request.headers, authorizationOnly);
   if (credentials.outcome === 'one') return credentials.key;
   headers.push(...corsHeaders(request.headers.origin, true));

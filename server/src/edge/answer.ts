@@ -7,42 +7,46 @@ export const authenticateChallenge = 'Basic realm="gatelodge", charset="UTF-8", 
 
 const jsonContentType = 'application/json; charset=utf-8';
 
-/**
- * Writes a whole answer in one go, past Fastify.
- *
- * @param headers flat list of names and values, added to the ones that every keyed answer has
- */
-export function writeAnswer(
-  response: ServerResponse,
-  status: number,
-  headers: string[],
-  body = '',
-  contentType = jsonContentType,
-): void {
-  if (response.headersSent || response.destroyed) return;
-  headers.push('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff');
-  if (body !== '') headers.push('Content-Type', contentType);
-  headers.push('Content-Length', String(Buffer.byteLength(body)));
-  response.writeHead(status, headers);
-  response.end(body);
+/** What the edge answers, without its headers: those are collected on the way, also for an error. */
+export interface EdgeAnswer {
+  readonly status: number;
+  readonly body?: string;
+  /** JSON unless given. */
+  readonly contentType?: string;
 }
 
-/** Writes an error as RFC 9457, with the challenge that a 401 owes. */
-export function writeProblem(
-  response: ServerResponse,
+/** Adds to `headers`, a flat list of names and values, the ones that every answer of the edge ends with. */
+export function finishHeaders(headers: string[], { body = '', contentType }: EdgeAnswer): void {
+  headers.push('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff');
+  if (body !== '') headers.push('Content-Type', contentType ?? jsonContentType);
+  headers.push('Content-Length', String(Buffer.byteLength(body)));
+}
+
+/** Writes a whole answer in one go, past Fastify. */
+export function writeAnswer(response: ServerResponse, headers: string[], answer: EdgeAnswer): void {
+  if (response.headersSent || response.destroyed) return;
+  finishHeaders(headers, answer);
+  response.writeHead(answer.status, headers);
+  response.end(answer.body ?? '');
+}
+
+/**
+ * An error as RFC 9457, with the challenge that a 401 owes.
+ *
+ * @param headers flat list of the answer's headers, which those of the error are added to
+ */
+export function problemAnswer(
   error: AppError,
   requestId: string,
   docsBaseUrl: string,
-  headers: string[] = [],
-): void {
+  headers: string[],
+): EdgeAnswer {
   headers.push('X-Request-Id', requestId);
   if (error.status === 401) headers.push('WWW-Authenticate', authenticateChallenge);
   for (const [name, value] of Object.entries(error.headers)) headers.push(name, value);
-  writeAnswer(
-    response,
-    error.status,
-    headers,
-    JSON.stringify(toProblem(error, requestId, docsBaseUrl)),
-    problemContentType,
-  );
+  return {
+    status: error.status,
+    body: JSON.stringify(toProblem(error, requestId, docsBaseUrl)),
+    contentType: problemContentType,
+  };
 }

@@ -2,6 +2,7 @@ import type { Server, ServerResponse } from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Server as TlsServer } from 'node:tls';
+import { isBusyInFastLane } from './fast-lane.ts';
 
 /** How long a connection that carries no request stays open, so that a request on its way is not cut off. */
 const usualLingerMs = 1_000;
@@ -82,7 +83,8 @@ export class Drain {
       for (const socket of this.#sockets) {
         const { bytesRead } = socket;
         const seen = lastSeen.get(socket) ?? { bytesRead, idleMs: 0 };
-        const isAtWork = Boolean(socket._httpMessage) || bytesRead !== seen.bytesRead;
+        const isAtWork =
+          Boolean(socket._httpMessage) || isBusyInFastLane(socket) || bytesRead !== seen.bytesRead;
         const idleMs = isAtWork ? 0 : seen.idleMs + passedMs;
         lastSeen.set(socket, { bytesRead, idleMs });
         if (!isAtWork && idleMs >= lingerMs) socket.destroy();

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { exchange, type RawRequest, send } from '../../test/harness/raw-http.ts';
 import { startTestServer, type TestServer } from '../../test/harness/server.ts';
 import { TestIssuer } from '../../test/harness/test-issuer.ts';
-import { createEdge, type EdgeEndpoint } from './edge.ts';
+import { Edge, type EdgeEndpoint } from './edge.ts';
 import { RequestInfoReader } from './request-info.ts';
 
 let server: TestServer;
@@ -287,9 +287,9 @@ describe('a connection from another machine', () => {
   let front: Server | undefined;
   const reached: string[] = [];
   const endpoint = (name: string): EdgeEndpoint => ({
-    async handle(_request, response) {
+    async handle() {
       reached.push(name);
-      response.end();
+      return { status: 200 };
     },
   });
 
@@ -300,7 +300,7 @@ describe('a connection from another machine', () => {
 
   /** The real front of the server, with connections that come from `address`, and a note of who was reached. */
   async function frontFor(address: string, trustedProxies: string[] = []): Promise<string> {
-    const edge = createEdge(
+    const edge = new Edge(
       {
         requestInfo: new RequestInfoReader(trustedProxies),
         verify: endpoint('verify'),
@@ -317,7 +317,7 @@ describe('a connection from another machine', () => {
         response.end();
       },
     );
-    front = createServer(edge);
+    front = createServer(edge.listener);
     front.on('connection', (socket) => {
       Object.defineProperty(socket, 'remoteAddress', { value: address });
     });

@@ -2,18 +2,14 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { AppError } from '../errors.ts';
 import { isUnavailable } from '../postgres/unavailable.ts';
 import { authorizePathPrefix } from '../verification/authorize.ts';
-import { writeProblem } from './answer.ts';
+import { type EdgeAnswer, problemAnswer, writeAnswer } from './answer.ts';
 import { isPreflight } from './cors.ts';
+import type { EdgeRequest } from './edge-request.ts';
 import type { EdgeInfo, RequestInfoReader } from './request-info.ts';
 
 /** An operation that the edge answers itself. `headers` collects what the answer needs, an error's too. */
 export interface EdgeEndpoint {
-  handle(
-    request: IncomingMessage,
-    response: ServerResponse,
-    info: EdgeInfo,
-    headers: string[],
-  ): Promise<void>;
+  handle(request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer>;
 }
 
 interface Dependencies {
@@ -35,32 +31,26 @@ const severalHosts = 'A request names one Host.';
 const plainHttpPaths = new Set(['/healthz', '/readyz']);
 
 /**
- * The front of the server, on bare node:http: what every request goes through (request id, HTTPS, preflights), the
- * few operations that have to be quick, and Fastify for everything else.
+ * The front of the server: what every request goes through (request id, HTTPS, preflights), the few operations that
+ * have to be quick, and Fastify for everything else.
  */
-export function createEdge(deps: Dependencies, fastify: RequestListener): RequestListener {
-  const answer = (
-    endpoint: EdgeEndpoint,
-    request: IncomingMessage,
-    response: ServerResponse,
-    info: EdgeInfo,
-  ) => {
-    const headers: string[] = [];
-    endpoint.handle(request, response, info, headers).catch((error: unknown) => {
-      const appError = toAppError(error);
-      if (appError.status >= 500) deps.onError(error, info);
-      // The rest of a body that nobody will read must not hold the connection.
-      if (!request.complete && appError.status === 413) headers.push('Connection', 'close');
-      writeProblem(response, appError, info.id, deps.docsBaseUrl, headers);
-    });
-  };
-  return (request, response) => {
-    const info = deps.requestInfo.read(request);
+export class Edge {
+  readonly #deps: Dependencies;
+  readonly #fastify: RequestListener;
+
+  constructor(deps: Dependencies, fastify: RequestListener) {
+    this.#deps = deps;
+    this.#fastify = fastify;
+  }
+
+  /** The listener of a bare node:http server. */
+  readonly listener: RequestListener = (request, response) => {
+    const info = this.#deps.requestInfo.read(request);
     const { host } = request.headers;
     // A second Host comes joined to the first. Who is in front of us may have gone by either (RFC 9112 §3.2).
     const hostFault = host === undefined ? noHost : host.includes(',') ? severalHosts : null;
     if (hostFault !== null && (host !== undefined || request.httpVersion !== '1.0')) {
-      writeProblem(response, new AppError('bad_request', { detail: hostFault }), info.id, deps.docsBaseUrl);
+      this.#refuse(response, new AppError('bad_request', { detail: hostFault }), info);
       return;
     }
     const encoding = request.headers['transfer-encoding'];
@@ -68,30 +58,87 @@ export function createEdge(deps: Dependencies, fastify: RequestListener): Reques
       // Where such a body ends nobody can tell (RFC 9112 §6.1). The parser finds that out as well, but only once the
       // request is on its way, and would hang up on one that is being carried out.
       const error = new AppError('bad_request', { detail: 'A Transfer-Encoding can only be chunked.' });
-      writeProblem(response, error, info.id, deps.docsBaseUrl, ['Connection', 'close']);
+      this.#refuse(response, error, info, ['Connection', 'close']);
       return;
     }
-    const url = originForm(request);
-    const queryAt = url.indexOf('?');
-    const path = queryAt === -1 ? url : url.slice(0, queryAt);
+    const path = pathOf(originForm(request));
     if (!info.isSecure && needsHttps(info, path)) {
-      writeProblem(response, httpsRequired(info), info.id, deps.docsBaseUrl);
+      this.#refuse(response, httpsRequired(info), info);
       return;
     }
-    if (isPreflight(request.method, request.headers)) return answer(deps.preflight, request, response, info);
-    if (path === '/v1/keys/verify' && request.method === 'POST')
-      return answer(deps.verify, request, response, info);
-    if (path === '/v1/keys/verify-batch' && request.method === 'POST')
-      return answer(deps.verifyBatch, request, response, info);
-    if (path.startsWith(authorizePathPrefix)) return answer(deps.authorize, request, response, info);
-    if (path === '/v1/me' && (request.method === 'GET' || request.method === 'HEAD'))
-      return answer(deps.me, request, response, info);
-    if (path === '/v1/keys/report-leak' && request.method === 'POST')
-      return answer(deps.reportLeak, request, response, info);
+    const endpoint = isPreflight(request.method, request.headers)
+      ? this.#deps.preflight
+      : this.#endpointOf(request.method, path);
+    if (endpoint !== null) {
+      void this.#answer(endpoint, request, response, info);
+      return;
+    }
     response.setHeader('X-Request-Id', info.id);
     response.setHeader('X-Content-Type-Options', 'nosniff');
-    fastify(request, response);
+    this.#fastify(request, response);
   };
+
+  /**
+   * Answers a request that has come in whole and is for one of the quick operations, preflights apart; `headers` takes
+   * the answer's. Never rejects.
+   */
+  answerWhole(request: EdgeRequest, headers: string[]): Promise<EdgeAnswer> {
+    const { requestInfo, docsBaseUrl } = this.#deps;
+    const info = requestInfo.read(request);
+    const path = pathOf(request.url ?? '/');
+    if (!info.isSecure && needsHttps(info, path))
+      return Promise.resolve(problemAnswer(httpsRequired(info), info.id, docsBaseUrl, headers));
+    const endpoint = this.#endpointOf(request.method, path);
+    if (endpoint === null) throw new Error('no quick operation');
+    return this.#carryOut(endpoint, request, info, headers);
+  }
+
+  #endpointOf(method: string | undefined, path: string): EdgeEndpoint | null {
+    const { verify, verifyBatch, me, authorize, reportLeak } = this.#deps;
+    if (path === '/v1/keys/verify' && method === 'POST') return verify;
+    if (path === '/v1/keys/verify-batch' && method === 'POST') return verifyBatch;
+    if (path.startsWith(authorizePathPrefix)) return authorize;
+    if (path === '/v1/me' && (method === 'GET' || method === 'HEAD')) return me;
+    if (path === '/v1/keys/report-leak' && method === 'POST') return reportLeak;
+    return null;
+  }
+
+  async #answer(
+    endpoint: EdgeEndpoint,
+    request: IncomingMessage,
+    response: ServerResponse,
+    info: EdgeInfo,
+  ): Promise<void> {
+    const headers: string[] = [];
+    const answer = await this.#carryOut(endpoint, request, info, headers);
+    // The rest of a body that nobody will read must not hold the connection.
+    if (!request.complete && answer.status === 413) headers.push('Connection', 'close');
+    writeAnswer(response, headers, answer);
+  }
+
+  async #carryOut(
+    endpoint: EdgeEndpoint,
+    request: EdgeRequest,
+    info: EdgeInfo,
+    headers: string[],
+  ): Promise<EdgeAnswer> {
+    try {
+      return await endpoint.handle(request, info, headers);
+    } catch (error) {
+      const appError = toAppError(error);
+      if (appError.status >= 500) this.#deps.onError(error, info);
+      return problemAnswer(appError, info.id, this.#deps.docsBaseUrl, headers);
+    }
+  }
+
+  #refuse(response: ServerResponse, error: AppError, info: EdgeInfo, headers: string[] = []): void {
+    writeAnswer(response, headers, problemAnswer(error, info.id, this.#deps.docsBaseUrl, headers));
+  }
+}
+
+function pathOf(url: string): string {
+  const queryAt = url.indexOf('?');
+  return queryAt === -1 ? url : url.slice(0, queryAt);
 }
 
 /** Whoever calls from the proxy's own machine is taken for the proxy, which says in what way it was called itself. */

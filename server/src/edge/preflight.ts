@@ -1,11 +1,11 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isWellFormedOrigin, originCandidates } from '../api-keys/origins.ts';
 import { AppError } from '../errors.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
 import { allPresetKeyHeaders } from '../key-profiles/presets.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
-import { writeAnswer } from './answer.ts';
+import type { EdgeAnswer } from './answer.ts';
 import { preflightHeaders } from './cors.ts';
+import type { EdgeRequest } from './edge-request.ts';
 import type { EdgeInfo } from './request-info.ts';
 
 const alwaysAllowable = [
@@ -30,15 +30,13 @@ export class PreflightEndpoint {
     this.#keys = keys;
   }
 
-  async handle(request: IncomingMessage, response: ServerResponse, info: EdgeInfo): Promise<void> {
+  async handle(request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer> {
     const origin = request.headers.origin ?? '';
     const issuerId = issuerNamedBy(request.url ?? '');
-    const answer = (isAllowed: boolean, allowable: ReadonlySet<string>) =>
-      writeAnswer(response, 204, [
-        'X-Request-Id',
-        info.id,
-        ...preflightHeaders(request.headers, isAllowed, allowable),
-      ]);
+    const answer = (isAllowed: boolean, allowable: ReadonlySet<string>): EdgeAnswer => {
+      headers.push('X-Request-Id', info.id, ...preflightHeaders(request.headers, isAllowed, allowable));
+      return { status: 204 };
+    };
     if (!isWellFormedOrigin(origin)) return answer(false, this.#allowable);
     if (issuerId === null) return answer(true, this.#allowable);
     const issuer = await this.#keys.findIssuer(issuerId);

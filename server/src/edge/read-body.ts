@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { AppError } from '../errors.ts';
+import type { EdgeRequest } from './edge-request.ts';
 
 export const maxBodyBytes = 256 * 1024;
 const noBytes = Buffer.alloc(0);
@@ -8,16 +9,22 @@ const noBytes = Buffer.alloc(0);
 const jsonTypePattern = /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
 
 /**
- * Reads a JSON body of at most 256 KiB, or what else its route takes.
+ * Reads a JSON body of at most 256 KiB, or what else its route takes: at once where the request has come in whole, else
+ * with a promise.
  *
  * @throws unsupported_media_type (415), body_too_large (413), malformed_json (400)
  */
-export function readJsonBody(request: IncomingMessage, maxBytes = maxBodyBytes): Promise<unknown> {
+export function readJsonBody(request: EdgeRequest, maxBytes = maxBodyBytes): unknown {
   const contentType = request.headers['content-type'];
   if (contentType !== 'application/json' && !jsonTypePattern.test(contentType ?? '')) {
     throw new AppError('unsupported_media_type');
   }
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw new AppError('body_too_large');
+  if (request.wholeBody === undefined) return streamBody(request, maxBytes);
+  return parseJson(request.wholeBody);
+}
+
+function streamBody(request: IncomingMessage, maxBytes: number): Promise<unknown> {
   return new Promise((resolve, reject) => {
     let first: Buffer | undefined;
     let rest: Buffer[] | undefined;
@@ -35,15 +42,10 @@ export function readJsonBody(request: IncomingMessage, maxBytes = maxBodyBytes):
     });
     request.on('end', () => {
       const body = (rest === undefined ? first : Buffer.concat(rest)) ?? noBytes;
-      // RFC 8259 §8.1. Bytes that are no UTF-8 would else become U+FFFD, as if they had been meant.
-      if (!isUtf8(body)) {
-        reject(new AppError('malformed_json'));
-        return;
-      }
       try {
-        resolve(JSON.parse(body.toString()));
-      } catch (cause) {
-        reject(new AppError('malformed_json', { cause }));
+        resolve(parseJson(body));
+      } catch (error) {
+        reject(error);
       }
     });
     request.on('error', (cause) => reject(new AppError('bad_request', { cause })));
@@ -52,4 +54,14 @@ export function readJsonBody(request: IncomingMessage, maxBytes = maxBodyBytes):
       if (!request.complete) reject(new AppError('bad_request', { cause: 'the client went away' }));
     });
   });
+}
+
+function parseJson(body: Buffer): unknown {
+  // RFC 8259 §8.1. Bytes that are no UTF-8 would else become U+FFFD, as if they had been meant.
+  if (!isUtf8(body)) throw new AppError('malformed_json');
+  try {
+    return JSON.parse(body.toString());
+  } catch (cause) {
+    throw new AppError('malformed_json', { cause });
+  }
 }

@@ -1,8 +1,8 @@
-import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { type CompiledIpRanges, canonicalIp, compileIpRanges, isIpAllowed } from '../api-keys/ip-ranges.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
 import { scrub } from '../logs/scrub.ts';
+import type { EdgeRequest } from './edge-request.ts';
 
 /** What is known of a request before its route is. */
 export interface RequestInfo {
@@ -35,7 +35,7 @@ const harmlessLength = 36;
 /** On the request itself: a WeakMap costs the hot path about a microsecond, mostly in the garbage collector. */
 const infoOfRequest = Symbol('edge info');
 
-type ReadRequest = IncomingMessage & { [infoOfRequest]?: EdgeInfo };
+type ReadRequest = EdgeRequest & { [infoOfRequest]?: EdgeInfo };
 
 /** What `RequestInfoReader.read` found out about this request. */
 export function requestInfoOf(request: ReadRequest): EdgeInfo {
@@ -52,7 +52,7 @@ export class RequestInfoReader {
     this.#trusted = trustedProxies.length === 0 ? null : compileIpRanges(trustedProxies);
   }
 
-  read(request: IncomingMessage): EdgeInfo {
+  read(request: EdgeRequest): EdgeInfo {
     const peer = plainAddress(request.socket.remoteAddress ?? '');
     const isFromTrustedProxy = this.#isTrusted(peer);
     const headers = request.headers;

@@ -1,6 +1,6 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { writeAnswer } from '../edge/answer.ts';
+import type { EdgeAnswer } from '../edge/answer.ts';
 import { corsHeaders } from '../edge/cors.ts';
+import type { EdgeRequest } from '../edge/edge-request.ts';
 import { readJsonBody } from '../edge/read-body.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { inertText } from '../events/inert-text.ts';
@@ -68,24 +68,19 @@ export class ReportLeakEndpoint {
     return { queued: this.#queued, capped: this.#capped };
   }
 
-  async handle(
-    request: IncomingMessage,
-    response: ServerResponse,
-    info: EdgeInfo,
-    headers: string[],
-  ): Promise<void> {
+  async handle(request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer> {
     headers.push(...corsHeaders(request.headers.origin, true));
     // Before the body is read: of an address that sends far too much nothing is, whatever it sends.
     if (this.#requestCap.isOver(info.ip)) {
       this.#capped++;
-      request.resume();
+      if (request.wholeBody === undefined) request.resume();
     } else {
       const { secret, url } = parseLeakReport(await readJsonBody(request, maxBody));
       if (this.#cap.isOver(info.ip)) this.#capped++;
       else await this.#queue(secret, url);
     }
     headers.push('X-Request-Id', info.id);
-    writeAnswer(response, 202, headers, acceptedBody);
+    return { status: 202, body: acceptedBody };
   }
 
   /** @throws unavailable (503) where the report could not be kept, or too many wait for that */

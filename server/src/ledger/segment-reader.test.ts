@@ -17,6 +17,7 @@ function fileOf(bytes: Buffer, pieceBytes = Number.POSITIVE_INFINITY): LedgerFil
   };
   return {
     write: readOnly,
+    writeDurably: readOnly,
     datasync: readOnly,
     truncate: readOnly,
     read: async (into, at, length, position) =>

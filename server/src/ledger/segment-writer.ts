@@ -107,8 +107,7 @@ export class SegmentWriter {
   async write(buffer: Buffer, length: number): Promise<void> {
     finishRecords(buffer, length, this.#seed);
     if (this.#durableEnd + length > this.#allocatedEnd) await this.#allocate(this.#durableEnd + length);
-    await writeAll(this.#file, buffer, length, this.#durableEnd);
-    await this.#file.datasync();
+    await writeAllDurably(this.#file, buffer, length, this.#durableEnd);
     this.#durableEnd += length;
     this.#hasRecords = true;
   }
@@ -174,12 +173,29 @@ async function writeCuts(file: LedgerFile, cuts: readonly Cut[], at: number, see
   return at + length;
 }
 
+async function writeAllDurably(
+  file: LedgerFile,
+  bytes: Buffer,
+  length: number,
+  position: number,
+): Promise<void> {
+  for (let written = 0; written < length; ) {
+    const more = await file.writeDurably(bytes, written, length - written, position + written);
+    if (more <= 0) throw nothingWritten();
+    written += more;
+  }
+}
+
 async function writeAll(file: LedgerFile, bytes: Buffer, length: number, position: number): Promise<void> {
   for (let written = 0; written < length; ) {
     const more = await file.write(bytes, written, length - written, position + written);
-    if (more <= 0) throw Object.assign(new Error('nothing was written'), { code: 'EIO' });
+    if (more <= 0) throw nothingWritten();
     written += more;
   }
+}
+
+function nothingWritten(): Error {
+  return Object.assign(new Error('nothing was written'), { code: 'EIO' });
 }
 
 function ignore(): void {}

@@ -88,6 +88,12 @@ export class CounterTable {
     if (counter.end > this.#ends[counters.slot]!) this.#ends[counters.slot] = counter.end;
   }
 
+  /** Takes off again what was counted, unless its window is over. */
+  giveBack(level: LevelName, { name, period, windowStart, cost }: CounterUse): void {
+    const counter = findCounter(this.find(level), name, period);
+    if (counter !== null && counter.start === windowStart) counter.used = Math.max(0, counter.used - cost);
+  }
+
   /**
    * Adds what a record says has been used, in any order.
    *

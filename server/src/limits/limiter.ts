@@ -1,4 +1,4 @@
-import type { LimitDecision } from './limit-decision.ts';
+import type { Admission, LimitDecision } from './limit-decision.ts';
 import type { LimitLevel, NamedCost } from './limits.ts';
 
 /**
@@ -15,6 +15,11 @@ export interface Limiter {
    * @throws unavailable (503) where what has been counted can't be known: that never means unlimited
    */
   admit(request: LimitRequest): LimitDecision | Promise<LimitDecision>;
+  /**
+   * Gives back what an admission has counted, for a request that came to nothing. In a window that is over by now there
+   * is nothing to give back.
+   */
+  refund(admission: Admission): void | Promise<void>;
   /** What `admit` would decide now, without counting anything; `remaining` is what there is before the request. */
   peek(request: LimitRequest): LimitDecision | Promise<LimitDecision>;
 }

@@ -1,6 +1,12 @@
 import type { CounterPeriod } from './counter-period.ts';
 import { CounterTable, findCounter, type LevelCounters } from './counter-table.ts';
-import { type LimitDecision, type LimitState, obstacleTo, tightestOf } from './limit-decision.ts';
+import {
+  type Admission,
+  type LimitDecision,
+  type LimitState,
+  obstacleTo,
+  tightestOf,
+} from './limit-decision.ts';
 import type { Limiter, LimitRequest } from './limiter.ts';
 import {
   type CounterAmount,
@@ -57,6 +63,10 @@ export class MemoryLimiter implements Limiter {
     const limits = this.#states(request, nowMs);
     const obstacle = obstacleTo(limits, request.namedCosts, nowMs);
     return obstacle ?? { admitted: true, limits, tightest: tightestOf(limits), nowMs };
+  }
+
+  refund({ limits }: Admission): void {
+    for (const state of limits) if (state.cost > 0) this.#counters.giveBack(state.level, state);
   }
 
   /**

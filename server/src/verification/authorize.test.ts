@@ -21,7 +21,10 @@ describe('an allowed request', () => {
     const answer = await issuer.authorize({ 'X-OTP-API-Key': secret, 'X-Request-Id': 'trace-7' });
     expect(answer.status).toBe(200);
     expect(answer.text).toBe('');
-    const { date: _date, ...headers } = answer.headers;
+    const { date: _date, 'x-ratelimit-reset': reset, ratelimit, ...headers } = answer.headers;
+    // What the operator's plan allows in the sandbox: 1,000 an hour, of which this was one.
+    expect(Number(reset)).toBeGreaterThan(Date.now() / 1000);
+    expect(ratelimit).toMatch(/^"hour";r=999;t=\d+$/);
     expect(headers).toEqual({
       'x-gatelodge-key-id': id,
       'x-gatelodge-account-id': server.operator.accountId,
@@ -31,6 +34,9 @@ describe('an allowed request', () => {
       'x-gatelodge-environment': 'sandbox',
       'x-gatelodge-scopes': 'invoices:read invoices:write',
       'x-environment': 'SANDBOX',
+      'x-ratelimit-limit': '1000',
+      'x-ratelimit-remaining': '999',
+      'ratelimit-policy': '"hour";q=1000;w=3600, "day";q=10000;w=86400',
       'x-request-id': 'trace-7',
       'x-content-type-options': 'nosniff',
       'cache-control': 'no-store',

@@ -1,12 +1,14 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { findCredentials } from '../authentication/credentials.ts';
-import { writeAnswer } from '../edge/answer.ts';
+import type { EdgeAnswer } from '../edge/answer.ts';
 import { corsHeaders, mayPageRead } from '../edge/cors.ts';
+import type { EdgeRequest } from '../edge/edge-request.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import type { ExposureNotes } from '../exposure/exposure-notes.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
 import { environmentLabel, type KeyProfile } from '../key-profiles/key-profile.ts';
+import type { LimitDecision } from '../limits/limit-decision.ts';
+import { rateLimitHeaders } from '../limits/rate-limit-headers.ts';
 import { type AuthorizeDemands, type BadDemand, parseDemands } from './authorize-demands.ts';
 import { decide, refusalBeforeTenant } from './decide.ts';
 import type { DecisionCounters } from './decision-counters.ts';
@@ -15,6 +17,7 @@ import { environmentHeader, environmentOfUnknownKey } from './environment-header
 import type { Freshness } from './freshness.ts';
 import type { KeyDirectory } from './key-directory.ts';
 import { queryPresentsKey } from './key-in-query.ts';
+import { chargeAndRecord, type Meter } from './meter.ts';
 import { refusalForNginx } from './nginx-answer.ts';
 import type { IssuerRecord, KeyRecord, OrganizationRecord } from './records.ts';
 import { type RefusalCode, refusals, renderRefusal } from './refusals.ts';
@@ -26,6 +29,7 @@ interface Dependencies {
   freshness: Freshness;
   counters: DecisionCounters;
   exposures: ExposureNotes;
+  meter: Meter;
   nowMs: () => number;
   docsBaseUrl: string;
 }
@@ -38,8 +42,9 @@ type Outcome =
       organization: OrganizationRecord | null;
       scopes: readonly string[];
       warnings: readonly string[];
+      limits: LimitDecision | null;
     }
-  | { refusal: RefusalCode; key: KeyRecord | null; secret: string | null };
+  | { refusal: RefusalCode; key: KeyRecord | null; secret: string | null; limits: LimitDecision | null };
 
 /**
  * `ANY /v1/authorize/{issuer_id}`: a gateway passes the headers of the request it holds and learns whether to let it
@@ -52,16 +57,12 @@ export class AuthorizeEndpoint {
     this.#deps = deps;
   }
 
-  async handle(
-    request: IncomingMessage,
-    response: ServerResponse,
-    info: EdgeInfo,
-    headers: string[],
-  ): Promise<void> {
+  async handle(request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer> {
     const url = request.url ?? '';
     const queryAt = url.indexOf('?');
     const issuerId = url.slice(authorizePathPrefix.length, queryAt === -1 ? undefined : queryAt);
-    const issuer = isId(idPrefixes.issuer, issuerId) ? await this.#deps.keys.findIssuer(issuerId) : null;
+    const known = isId(idPrefixes.issuer, issuerId) ? this.#deps.keys.findIssuer(issuerId) : null;
+    const issuer = known instanceof Promise ? await known : known;
     if (issuer === null) {
       headers.push(...corsHeaders(request.headers.origin, false));
       throw new AppError('not_found');
@@ -74,7 +75,7 @@ export class AuthorizeEndpoint {
       : parsed;
     const outcome: Outcome =
       'refusal' in demands
-        ? { refusal: demands.refusal, key: null, secret: null }
+        ? refused(demands.refusal)
         : await this.#decide(request, info, issuer, demands).catch((error: unknown) =>
             unavailableOutcome(error, null),
           );
@@ -93,21 +94,21 @@ export class AuthorizeEndpoint {
         ? 'VALID'
         : (refusals[outcome.refusal].verifyCode ?? outcome.refusal.toUpperCase()),
     );
-    if (outcome.refusal === null) this.#allow(response, headers, issuer, outcome);
-    else
-      this.#refuse(
-        response,
-        headers,
-        issuer,
-        outcome,
-        info.id,
-        'message' in demands ? demands.message : undefined,
-        'status' in parsed && parsed.status === 'nginx',
-      );
+    if (outcome.limits !== null)
+      headers.push(...rateLimitHeaders(outcome.limits, issuer.profile.rate_limit_headers));
+    if (outcome.refusal === null) return this.#allow(headers, issuer, outcome);
+    return this.#refuse(
+      headers,
+      issuer,
+      outcome,
+      info.id,
+      'message' in demands ? demands.message : undefined,
+      'status' in parsed && parsed.status === 'nginx',
+    );
   }
 
   async #decide(
-    request: IncomingMessage,
+    request: EdgeRequest,
     info: EdgeInfo,
     issuer: IssuerRecord,
     demands: AuthorizeDemands,
@@ -118,13 +119,13 @@ export class AuthorizeEndpoint {
       takesBasic: false,
     });
     if (credentials.outcome !== 'one') {
-      return { refusal: refusalOfCredentials[credentials.outcome], key: null, secret: null };
+      return refused(refusalOfCredentials[credentials.outcome]);
     }
     const { secret } = credentials.key;
     const found = this.#deps.keys.findOrImported(secret, issuer.account.id);
     let key = found instanceof Promise ? await found : found;
     // Keys of the account and of other issuers are no keys here.
-    if (key === null || key.issuer?.id !== issuer.id) return { refusal: 'invalid_key', key: null, secret };
+    if (key === null || key.issuer?.id !== issuer.id) return refused('invalid_key', null, secret);
     const { origin } = headers;
     const hasBrowserHeaders = origin !== undefined || headers['sec-fetch-site'] !== undefined;
     this.#deps.exposures.note(key, { origin, hasBrowserHeaders }, 'authorize', secret);
@@ -142,7 +143,7 @@ export class AuthorizeEndpoint {
         tenant = (named instanceof Promise ? await named : named) ?? 'unknown';
         // After a wait: the key may have been revoked in the meantime, and memory knows by now.
         if (named instanceof Promise) key = await this.#deps.keys.findOrImported(secret, issuer.account.id);
-        if (key === null) return { refusal: 'invalid_key', key: null, secret };
+        if (key === null) return refused('invalid_key', null, secret);
       }
     } catch (error) {
       return unavailableOutcome(error, key);
@@ -161,22 +162,30 @@ export class AuthorizeEndpoint {
       },
       this.#deps.nowMs(),
     );
-    if (!decision.valid) return { refusal: decision.refusal, key, secret };
+    const metered = key;
+    const charged = await chargeAndRecord(this.#deps.meter, {
+      key: metered,
+      decision,
+      entrance: 'authorize',
+    }).catch((error: unknown) => unavailableOutcome(error, metered));
+    const { refusal, limits } = charged;
+    if (refusal !== null || !decision.valid)
+      return { refusal: refusal ?? 'unavailable', key, secret, limits };
     return {
       refusal: null,
       key,
       organization: decision.organization,
       scopes: decision.scopes,
       warnings: decision.warnings,
+      limits,
     };
   }
 
   #allow(
-    response: ServerResponse,
     headers: string[],
     issuer: IssuerRecord,
     { key, organization, scopes, warnings }: Extract<Outcome, { refusal: null }>,
-  ): void {
+  ): EdgeAnswer {
     headers.push(
       'X-Gatelodge-Key-Id',
       key.id,
@@ -198,18 +207,17 @@ export class AuthorizeEndpoint {
     const isStale = !this.#deps.freshness.isFresh() && this.#deps.freshness.mode === 'stale';
     const told = isStale ? [...warnings, 'stale'] : warnings;
     if (told.length > 0) headers.push('X-Gatelodge-Warnings', told.join(' '));
-    writeAnswer(response, 200, headers);
+    return { status: 200 };
   }
 
   #refuse(
-    response: ServerResponse,
     headers: string[],
     issuer: IssuerRecord,
-    { refusal, key, secret }: Extract<Outcome, { refusal: RefusalCode }>,
+    { refusal, key, secret, limits }: Extract<Outcome, { refusal: RefusalCode }>,
     requestId: string,
     message: string | undefined,
     isForNginx: boolean,
-  ): void {
+  ): EdgeAnswer {
     const { profile } = issuer;
     const environment =
       key?.environment ??
@@ -224,17 +232,35 @@ export class AuthorizeEndpoint {
       docsBaseUrl: this.#deps.docsBaseUrl,
       ...(profile.tenant_header && { tenantHeader: profile.tenant_header.name }),
       ...(message !== undefined && { message }),
+      retryAfterSeconds: retryAfterOf(limits),
     });
     const told = isForNginx ? refusalForNginx(status, body) : { status, headers: [] };
     headers.push(...told.headers);
-    writeAnswer(response, told.status, headers, body, contentType);
+    return { status: told.status, body, contentType };
   }
 }
 
 /** While Postgres is away the issuer may be known and the key or its tenant not: that too is said in the issuer's dialect. */
-function unavailableOutcome(error: unknown, key: KeyRecord | null): Outcome {
+function unavailableOutcome(
+  error: unknown,
+  key: KeyRecord | null,
+): Extract<Outcome, { refusal: RefusalCode }> {
   if (!(error instanceof AppError) || error.code !== 'unavailable') throw error;
-  return { refusal: 'unavailable', key, secret: null };
+  return refused('unavailable', key);
+}
+
+function refused(
+  refusal: RefusalCode,
+  key: KeyRecord | null = null,
+  secret: string | null = null,
+): Extract<Outcome, { refusal: RefusalCode }> {
+  return { refusal, key, secret, limits: null };
+}
+
+function retryAfterOf(limits: LimitDecision | null): number | undefined {
+  return limits !== null && 'retryAfterSeconds' in limits
+    ? (limits.retryAfterSeconds ?? undefined)
+    : undefined;
 }
 
 /** How a 401 says where the key belongs (RFC 9110 §11.6.1). */

@@ -3,11 +3,12 @@ import { z } from 'zod';
 import type { ErrorCode } from '../errors.ts';
 import { environmentField, text, timestampField } from '../http/fields.ts';
 import { defineContract } from '../http/route.ts';
+import { levelKinds, limitNamePattern } from '../limits/limits.ts';
 import { parseScope } from '../scopes/scope.ts';
 import { maxExpressionLength, parseScopeExpression } from '../scopes/scope-expression.ts';
 import { checkNames, checkOutcomes } from './explain.ts';
 import { refusals } from './refusals.ts';
-import { maxBatch } from './verify-request.ts';
+import { maxBatch, maxCost, maxNamedLimits } from './verify-request.ts';
 
 /** Whatever Node takes for an address, as `verify-request.ts` does: zod's own pattern knows fewer spellings of IPv6. */
 const ipAddress = z
@@ -29,6 +30,8 @@ const scopeExpression = z
     if (!parsed.ok) context.addIssue({ code: 'custom', message: parsed.message });
   });
 
+const cost = z.int().min(0).max(maxCost);
+
 /** Body of `POST /v1/keys/verify`, as its contract; `verify-request.ts` checks it on the hot path. */
 export const verifyBody = z
   .strictObject({
@@ -47,7 +50,20 @@ export const verifyBody = z
       .string()
       .regex(/^[\x21-\x7e]{1,128}$/)
       .nullish()
-      .describe('Your name for the request; comes back on the answer.'),
+      .describe(
+        'Your name for the request; comes back on the answer. Sent again by the same caller within ten minutes, for the same key and with the same members, the request consumes and meters once.',
+      ),
+    cost: cost.nullish().describe('What the request takes from every limit; 1 unless given.'),
+    limits: z
+      .array(z.strictObject({ name: z.string().regex(limitNamePattern), cost }))
+      .min(1)
+      .max(maxNamedLimits)
+      .refine(
+        (named) => new Set(named.map(({ name }) => name)).size === named.length,
+        'names a limit twice; add the costs up',
+      )
+      .nullish()
+      .describe('What it takes from the limits of these names instead, at every level that has one.'),
     explain: z
       .boolean()
       .nullish()
@@ -110,9 +126,14 @@ export const verifyResult = z
     limits: z.array(
       z.object({
         name: z.string(),
+        level: z.enum(levelKinds).describe('Whose limit it is.'),
         limit: z.number().int(),
         remaining: z.number().int(),
-        reset: z.number().int().describe('Unix seconds.'),
+        reset: z
+          .number()
+          .int()
+          .nullable()
+          .describe('Unix seconds at which it starts anew; null for credits that are not refilled.'),
         exceeded: z.boolean(),
       }),
     ),

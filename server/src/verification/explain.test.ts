@@ -35,6 +35,7 @@ function reportsOf(record: Partial<KeyRecord>, request: Partial<DecisionRequest>
     request: { ...fromServer, ...request },
     nowMs,
     isTenantKnown: true,
+    limits: null,
   });
 }
 
@@ -58,6 +59,7 @@ test('tells every check, in the contract’s order, of a key without restriction
     ['secret_key_in_browser', 'skipped', null],
     ['ip', 'skipped', null],
     ['scope', 'skipped', null],
+    ['limits', 'skipped', null],
   ]);
 });
 
@@ -339,7 +341,7 @@ describe('a key that is not known', () => {
       'passed',
       'passed',
       'failed',
-      ...Array.from({ length: 10 }, () => 'skipped'),
+      ...Array.from({ length: 11 }, () => 'skipped'),
     ]);
     expect(reports[2]!.code).toBe('NOT_FOUND');
   });
@@ -373,6 +375,7 @@ describe('a key that is not known', () => {
       request: fromServer,
       nowMs,
       isTenantKnown: true,
+      limits: null,
     });
     expect(reports.filter(({ outcome }) => outcome === 'failed')).toEqual([]);
   });
@@ -385,6 +388,7 @@ test('a tenant that can’t be looked up is said to be that, and nothing is said
     request: { ...fromServer, tenant: null, tenantGiven: true },
     nowMs,
     isTenantKnown: false,
+    limits: null,
   }).filter(({ check }) => check === 'tenant');
   expect(report).toMatchObject({ outcome: 'skipped', code: null });
 });
@@ -452,7 +456,14 @@ test('the first check that failed is what the decision refuses with, for any key
   fc.assert(
     fc.property(record, request, ({ owner, ...members }, asked) => {
       const key: KeyRecord = { ...plain, ...members, ...owner };
-      const reports = explain({ record: key, secret, request: asked, nowMs, isTenantKnown: true });
+      const reports = explain({
+        record: key,
+        secret,
+        request: asked,
+        nowMs,
+        isTenantKnown: true,
+        limits: null,
+      });
       const decision = decide(key, asked, nowMs);
       const first = reports.find(({ outcome }) => outcome === 'failed');
       expect(first?.code ?? null).toBe(decision.valid ? null : refusals[decision.refusal].verifyCode);

@@ -1,4 +1,5 @@
 import { looksLikeKeySecret } from '../api-keys/key-secret.ts';
+import type { LimitDecision } from '../limits/limit-decision.ts';
 import { isExpression, printScopeExpression, scopesLacking } from '../scopes/scope-expression.ts';
 import {
   type DecisionRefusal,
@@ -35,6 +36,7 @@ export const checkNames = [
   'secret_key_in_browser',
   'ip',
   'scope',
+  'limits',
 ] as const;
 
 export const checkOutcomes = ['passed', 'failed', 'skipped'] as const;
@@ -65,13 +67,15 @@ interface Asked {
   readonly nowMs: number;
   /** Whether the tenant could be looked up. Where it could not, the key is refused by an earlier check. */
   readonly isTenantKnown: boolean;
+  /** How the limits stand towards the request; null where none governs the key. */
+  readonly limits: LimitDecision | null;
 }
 
 /**
  * Every check of a key that the caller sees, each on its own, whether or not an earlier one has failed. Its first
  * failure is what `decide` refuses with, since both ask the same checks.
  */
-export function explain({ record, secret, request, nowMs, isTenantKnown }: Asked): CheckReport[] {
+export function explain({ record, secret, request, nowMs, isTenantKnown, limits }: Asked): CheckReport[] {
   return [
     present,
     record.isImported
@@ -90,6 +94,7 @@ export function explain({ record, secret, request, nowMs, isTenantKnown }: Asked
     explainExposure(record, request),
     explainIp(record, request),
     explainScope(record, request),
+    explainLimits(limits),
   ];
 }
 
@@ -241,6 +246,19 @@ function explainScope(record: KeyRecord, { scopes }: DecisionRequest): CheckRepo
   );
 }
 
+function explainLimits(limits: LimitDecision | null): CheckReport {
+  if (limits === null) return skipped('limits', 'No limit governs the key.');
+  if (limits.admitted || (limits.code !== 'rate_limited' && limits.code !== 'quota_exceeded'))
+    return passed('limits', `Every limit has room: ${countOf(limits.limits.length, 'limit')}.`);
+  const full = limits.limits.filter(({ exceeded }) => exceeded);
+  const names = full.map(({ level, name }) => `${name} of the ${level.kind}`).join(', ');
+  const wait =
+    limits.retryAfterSeconds === null
+      ? 'waiting does not help'
+      : `there is room again in ${countOf(limits.retryAfterSeconds, 'second')}`;
+  return failed('limits', limits.code, `No room is left in ${names}; ${wait}.`);
+}
+
 function told(
   check: CheckName,
   refusal: DecisionRefusal | null,
@@ -254,7 +272,11 @@ function passed(check: CheckName, message: string): CheckReport {
   return { check, outcome: 'passed', code: null, message };
 }
 
-function failed(check: CheckName, refusal: DecisionRefusal | 'invalid_key', message: string): CheckReport {
+function failed(
+  check: CheckName,
+  refusal: DecisionRefusal | 'invalid_key' | 'rate_limited' | 'quota_exceeded',
+  message: string,
+): CheckReport {
   return { check, outcome: 'failed', code: refusals[refusal].verifyCode, message };
 }
 

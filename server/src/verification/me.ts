@@ -1,17 +1,20 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { findCredentials, type PresentedKey } from '../authentication/credentials.ts';
-import { writeAnswer } from '../edge/answer.ts';
+import type { EdgeAnswer } from '../edge/answer.ts';
 import { corsHeaders, mayPageRead } from '../edge/cors.ts';
+import type { EdgeRequest } from '../edge/edge-request.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import type { ExposureNotes } from '../exposure/exposure-notes.ts';
 import { allPresetKeyHeaders, presets } from '../key-profiles/presets.ts';
+import type { LimitDecision } from '../limits/limit-decision.ts';
+import { rateLimitHeaders } from '../limits/rate-limit-headers.ts';
 import { decide, refusalBeforeTenant } from './decide.ts';
 import type { DecisionCounters } from './decision-counters.ts';
 import { deprecationHeaders } from './deprecation.ts';
 import { environmentHeader, environmentOfUnknownKey } from './environment-header.ts';
 import type { KeyDirectory } from './key-directory.ts';
 import { queryPresentsKey } from './key-in-query.ts';
+import { chargeAndRecord, type Meter } from './meter.ts';
 import type { KeyRecord, OrganizationRecord } from './records.ts';
 import { refusals } from './refusals.ts';
 
@@ -24,6 +27,7 @@ interface Dependencies {
   keys: KeyDirectory;
   counters: DecisionCounters;
   exposures: ExposureNotes;
+  meter: Meter;
   nowMs: () => number;
 }
 
@@ -36,12 +40,7 @@ export class MeEndpoint {
   }
 
   /** Errors are problem+json whatever the key's profile; `headers` collects what the answer of an error needs too. */
-  async handle(
-    request: IncomingMessage,
-    response: ServerResponse,
-    info: EdgeInfo,
-    headers: string[],
-  ): Promise<void> {
+  async handle(request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer> {
     const origin = request.headers.origin;
     const presented = presentedKey(request, headers);
     const found = this.#deps.keys.find(presented.secret);
@@ -78,17 +77,21 @@ export class MeEndpoint {
       ...corsHeaders(origin, mayPageRead(key, origin), profile.environment_header),
       ...environmentHeader(profile, key.environment),
     );
-    this.#deps.counters.count('me', decision.valid ? 'VALID' : refusals[decision.refusal].verifyCode);
-    if (!decision.valid) throw new AppError(decision.refusal);
+    const { refusal, outcome, limits } = await chargeAndRecord(this.#deps.meter, {
+      key: known,
+      decision,
+      entrance: 'me',
+    });
+    this.#deps.counters.count('me', outcome);
+    if (limits !== null) headers.push(...rateLimitHeaders(limits, profile.rate_limit_headers));
+    if (refusal !== null) throw new AppError(refusal, detailOf(limits));
     headers.push('X-Request-Id', info.id, ...deprecationHeaders(key));
-    writeAnswer(response, 200, headers, renderIdentity(key, decision.organization, decision.scopes));
+    const scopes = decision.valid ? decision.scopes : [];
+    return { status: 200, body: renderIdentity(key, decision.organization, scopes) };
   }
 
   /** The tenant header of the key's own profile, where the request has one; it is optional here. */
-  async #tenantOf(
-    request: IncomingMessage,
-    key: KeyRecord,
-  ): Promise<OrganizationRecord | 'unknown' | undefined> {
+  async #tenantOf(request: EdgeRequest, key: KeyRecord): Promise<OrganizationRecord | 'unknown' | undefined> {
     const name = key.issuer?.profile.tenant_header?.name.toLowerCase();
     const given = name === undefined ? undefined : request.headers[name];
     if (key.issuer === null || given === undefined || given === '') return undefined;
@@ -98,7 +101,7 @@ export class MeEndpoint {
   }
 }
 
-function presentedKey(request: IncomingMessage, headers: string[]): PresentedKey {
+function presentedKey(request: EdgeRequest, headers: string[]): PresentedKey {
   const credentials = findCredentials(request.headers, places);
   const isInQuery = queryPresentsKey(request.url ?? '', null);
   if (credentials.outcome === 'one' && !isInQuery) return credentials.key;
@@ -106,6 +109,14 @@ function presentedKey(request: IncomingMessage, headers: string[]): PresentedKey
   if (isInQuery || credentials.outcome === 'ambiguous') throw new AppError('ambiguous_credentials');
   if (credentials.outcome === 'token') throw new AppError('invalid_token');
   throw new AppError(credentials.outcome === 'missing' ? 'missing_key' : 'invalid_key');
+}
+
+/** How long to wait, where that helps. */
+function detailOf(limits: LimitDecision | null): { detail?: string } {
+  if (limits === null || limits.admitted || !('retryAfterSeconds' in limits)) return {};
+  const { code, retryAfterSeconds } = limits;
+  if (retryAfterSeconds === null) return {};
+  return { detail: refusals[code].describe({ retryAfterSeconds }) };
 }
 
 function renderIdentity(

@@ -1,15 +1,18 @@
 import { AppError } from '../errors.ts';
 import type { ExposureNotes } from '../exposure/exposure-notes.ts';
-import { presets } from '../key-profiles/presets.ts';
+import type { Outcome } from '../ledger/outcome.ts';
+import type { LimitDecision } from '../limits/limit-decision.ts';
 import type { DecisionRequest } from './checks.ts';
 import { type Decision, decide, refusalBeforeTenant } from './decide.ts';
 import type { DecisionCounters } from './decision-counters.ts';
-import { environmentHeader } from './environment-header.ts';
 import { explain, explainUnknown } from './explain.ts';
 import type { Freshness } from './freshness.ts';
 import type { KeyDirectory } from './key-directory.ts';
+import type { Charge, Charged, Meter } from './meter.ts';
 import type { KeyRecord, OrganizationRecord } from './records.ts';
 import { refusals } from './refusals.ts';
+import { nameOf, type OpenReplay, type Replays } from './replays.ts';
+import { fingerprintOf } from './request-fingerprint.ts';
 import { decidedBody, notFoundBody, type VerifyCode } from './verify-answer.ts';
 import type { VerifyRequest } from './verify-request.ts';
 
@@ -18,6 +21,8 @@ interface Dependencies {
   freshness: Freshness;
   counters: DecisionCounters;
   exposures: ExposureNotes;
+  meter: Meter;
+  replays: Replays;
   nowMs: () => number;
 }
 
@@ -26,17 +31,31 @@ export interface Verification {
   /** The key that was asked about; null where there is none that the caller may know of. */
   readonly subject: KeyRecord | null;
   readonly code: VerifyCode;
+  /** How the limits of the key stand; null where none governs. */
+  readonly limits: LimitDecision | null;
   /** The answer, as JSON. */
   readonly body: string;
 }
+
+/**
+ * A verification that is decided and not yet answered: `Verifier.finish` has to follow, or `Verifier.withdraw`.
+ */
+export type Decided = {
+  readonly requestId: string;
+} & (
+  | { readonly kind: 'told'; readonly verification: Verification }
+  | { readonly kind: 'charged'; readonly charged: Charged; readonly open: OpenReplay | null }
+  /** It was decided before. */
+  | { readonly kind: 'replay'; readonly charge: Charge; readonly outcome: Outcome | Promise<Outcome> }
+);
 
 type TenantAsked = OrganizationRecord | 'unavailable' | null;
 
 /**
  * Decides about the key of one verify body, for a caller that is known; `POST /v1/keys/verify` and its batch both ask it.
  *
- * Answers without a promise where memory knows all that it takes, which is what keeps the hot path free of waiting.
- * Throws `unavailable` (503) where neither Postgres nor memory can tell.
+ * Decides without a promise where memory knows all that it takes, which is what keeps the hot path free of waiting.
+ * Throws `unavailable` (503) where neither Postgres nor memory can tell, or nothing can be put on record.
  */
 export class Verifier {
   readonly #deps: Dependencies;
@@ -45,16 +64,58 @@ export class Verifier {
     this.#deps = deps;
   }
 
-  /** @param requestId names the answer where the body gives no name of its own */
-  verify(caller: KeyRecord, asked: VerifyRequest, requestId: string): Verification | Promise<Verification> {
+  /**
+   * Finds the key and the tenant, decides and charges the limits.
+   *
+   * @param requestId names the answer where the body gives no name of its own
+   */
+  decide(caller: KeyRecord, asked: VerifyRequest, requestId: string): Decided | Promise<Decided> {
     const found = this.#subjectOf(caller, asked.key);
     if (found instanceof Promise) return found.then((key) => this.#about(caller, key, asked, requestId));
     return this.#about(caller, found, asked, requestId);
   }
 
+  /** Puts a decision on record, and answers it once it is. */
+  async finish(decided: Decided): Promise<Verification> {
+    const { requestId } = decided;
+    switch (decided.kind) {
+      case 'told':
+        return decided.verification;
+      case 'charged': {
+        const { charged, open } = decided;
+        const recorded = this.#deps.meter.record(charged);
+        // Rendered while the disk is at work.
+        const verification = this.#answer(charged, requestId);
+        try {
+          await recorded;
+        } catch (error) {
+          throw this.withdraw(decided, error);
+        }
+        open?.settle(charged.outcome, charged.timeMs);
+        return verification;
+      }
+      case 'replay':
+        return this.#replay(decided.charge, await decided.outcome, requestId);
+    }
+  }
+
+  /** Gives back what a decision has consumed that is not answered. @returns what to throw instead of it */
+  withdraw(decided: Decided, error: unknown): unknown {
+    if (decided.kind !== 'charged') return error;
+    const told = this.#deps.meter.withdraw(decided.charged, error);
+    decided.open?.fail(told);
+    return told;
+  }
+
   /** Counts an answer that is given. One that only explains is no decision about anybody's request. */
   count(asked: VerifyRequest, { code }: Verification): void {
     if (!asked.explain) this.#deps.counters.count('verify', code);
+  }
+
+  /** Looks up what `decide` needs, so that afterwards memory knows it; for a batch, of which many wait at once. */
+  async warmUp(caller: KeyRecord, asked: VerifyRequest): Promise<void> {
+    const key = await this.#subjectOf(caller, asked.key);
+    if (key !== null) await this.#tenantOf(key, asked);
   }
 
   /**
@@ -78,7 +139,7 @@ export class Verifier {
     key: KeyRecord | null,
     asked: VerifyRequest,
     requestId: string,
-  ): Verification | Promise<Verification> {
+  ): Decided | Promise<Decided> {
     const named = asked.request_id ?? requestId;
     if (key === null) return notFound(asked, named);
     const { origin } = asked;
@@ -92,7 +153,7 @@ export class Verifier {
     const tenant = this.#tenantOf(key, asked);
     if (tenant instanceof Promise)
       return tenant.then((record) => this.#decideAnew(caller, asked, record, named));
-    return this.#decide(key, asked, tenant, named);
+    return this.#decide(caller, key, asked, tenant, named);
   }
 
   /** After a wait: the key may have been revoked in the meantime, and memory knows by now. */
@@ -101,9 +162,9 @@ export class Verifier {
     asked: VerifyRequest,
     tenant: TenantAsked,
     requestId: string,
-  ): Promise<Verification> {
+  ): Promise<Decided> {
     const key = await this.#subjectOf(caller, asked.key);
-    return key === null ? notFound(asked, requestId) : this.#decide(key, asked, tenant, requestId);
+    return key === null ? notFound(asked, requestId) : this.#decide(caller, key, asked, tenant, requestId);
   }
 
   /**
@@ -118,7 +179,13 @@ export class Verifier {
     return isRefusedAnyway && found instanceof Promise ? found.catch(orUnavailable) : found;
   }
 
-  #decide(key: KeyRecord, asked: VerifyRequest, tenant: TenantAsked, requestId: string): Verification {
+  #decide(
+    caller: KeyRecord,
+    key: KeyRecord,
+    asked: VerifyRequest,
+    tenant: TenantAsked,
+    requestId: string,
+  ): Decided | Promise<Decided> {
     const nowMs = this.#deps.nowMs();
     const request: DecisionRequest = {
       origin: asked.origin,
@@ -131,13 +198,74 @@ export class Verifier {
       scopes: asked.scopes,
     };
     const decision = decide(key, request, nowMs);
-    const code = decision.valid ? 'VALID' : refusals[decision.refusal].verifyCode;
-    const isTenantKnown = tenant !== 'unavailable';
-    const checks = asked.explain
-      ? explain({ record: key, secret: asked.key, request, nowMs, isTenantKnown })
-      : undefined;
-    const body = decidedBody(key, decision, code, { requestId, warnings: this.#warnings(decision), checks });
-    return { subject: key, code, body };
+    const { cost, limits: namedCosts } = asked;
+    if (asked.explain) {
+      const charge: Charge = { key, decision, entrance: 'verify', cost, namedCosts };
+      const isTenantKnown = tenant !== 'unavailable';
+      return this.#explain(charge, { request, nowMs, isTenantKnown }, asked.key, requestId);
+    }
+    if (asked.request_id === undefined)
+      return this.#charge({ key, decision, entrance: 'verify', cost, namedCosts }, null, requestId);
+    const fingerprint = fingerprintOf(caller, key, asked);
+    const charge: Charge = { key, decision, entrance: 'verify', cost, namedCosts, fingerprint };
+    const name = nameOf(fingerprint);
+    const outcome = this.#deps.replays.find(name, nowMs);
+    if (outcome !== null) return { kind: 'replay', charge, outcome, requestId };
+    return this.#charge(charge, this.#deps.replays.begin(name), requestId);
+  }
+
+  #charge(charge: Charge, open: OpenReplay | null, requestId: string): Decided | Promise<Decided> {
+    try {
+      const charged = this.#deps.meter.charge(charge);
+      if (!(charged instanceof Promise)) return { kind: 'charged', charged, open, requestId };
+      return charged.then(
+        (settled): Decided => ({ kind: 'charged', charged: settled, open, requestId }),
+        (error: unknown) => {
+          open?.fail(error);
+          throw error;
+        },
+      );
+    } catch (error) {
+      open?.fail(error);
+      throw error;
+    }
+  }
+
+  #answer({ charge, refusal, limits }: Charged, requestId: string): Verification {
+    const { key, decision } = charge;
+    const code = refusal === null ? 'VALID' : (refusals[refusal].verifyCode as VerifyCode);
+    const warnings = this.#warnings(decision);
+    const body = decidedBody(key, decision, code, { requestId, warnings, limits });
+    return { subject: key, code, limits, body };
+  }
+
+  /** What would be refused by now is; else it is as it was decided the first time, and costs nothing more. */
+  async #replay(charge: Charge, outcome: Outcome, requestId: string): Promise<Verification> {
+    const { key, decision } = charge;
+    const code = decision.valid ? (outcome as VerifyCode) : refusals[decision.refusal].verifyCode;
+    const limits = await this.#deps.meter.peek(charge);
+    const warnings = this.#warnings(decision);
+    return {
+      subject: key,
+      code,
+      limits,
+      body: decidedBody(key, decision, code, { requestId, warnings, limits }),
+    };
+  }
+
+  async #explain(
+    charge: Charge,
+    circumstances: { request: DecisionRequest; nowMs: number; isTenantKnown: boolean },
+    secret: string,
+    requestId: string,
+  ): Promise<Decided> {
+    const { key, decision } = charge;
+    const limits = await this.#deps.meter.peek(charge);
+    const checks = explain({ ...circumstances, record: key, secret, limits });
+    const code = checks.find(({ outcome }) => outcome === 'failed')?.code ?? 'VALID';
+    const warnings = this.#warnings(decision);
+    const body = decidedBody(key, decision, code, { requestId, warnings, limits, checks });
+    return { kind: 'told', verification: { subject: key, code, limits, body }, requestId };
   }
 
   #warnings(decision: Decision): readonly string[] {
@@ -146,18 +274,6 @@ export class Verifier {
       ? warnings
       : [...warnings, 'stale'];
   }
-}
-
-/** @throws permission_denied (403) unless the key may verify others */
-export function assertMayVerify(caller: KeyRecord): void {
-  if (caller.scopes !== null && !caller.scopes.includes('keys:verify')) {
-    throw new AppError('permission_denied', { detail: 'The API key lacks the permission keys:verify.' });
-  }
-}
-
-/** The environment header of an answer that tells of no key in particular: the caller's own. */
-export function environmentOfCaller(caller: KeyRecord): [string, string] {
-  return environmentHeader(caller.issuer?.profile ?? presets.standard, caller.environment);
 }
 
 /**
@@ -171,9 +287,11 @@ function visibleTo(caller: KeyRecord, key: KeyRecord | null): KeyRecord | null {
   return caller.environment === 'live' || key.environment === 'sandbox' ? key : null;
 }
 
-function notFound({ key, explain: wantsChecks }: VerifyRequest, requestId: string): Verification {
-  const checks = wantsChecks ? explainUnknown(key) : undefined;
-  return { subject: null, code: 'NOT_FOUND', body: notFoundBody(requestId, checks) };
+function notFound(asked: VerifyRequest, requestId: string): Decided {
+  const checks = asked.explain ? explainUnknown(asked.key) : undefined;
+  const body = notFoundBody(requestId, checks);
+  const verification = { subject: null, code: 'NOT_FOUND', limits: null, body } as const;
+  return { kind: 'told', verification, requestId };
 }
 
 function orUnavailable(error: unknown): 'unavailable' {

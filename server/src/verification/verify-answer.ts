@@ -1,3 +1,4 @@
+import type { LimitDecision, LimitState } from '../limits/limit-decision.ts';
 import type { Decision } from './decide.ts';
 import type { CheckReport } from './explain.ts';
 import type { KeyRecord } from './records.ts';
@@ -10,6 +11,8 @@ export type VerifyCode = 'VALID' | RefusedVerifyCode;
 interface Circumstances {
   requestId: string;
   warnings: readonly string[];
+  /** How the limits stand; null where none governs. */
+  limits: LimitDecision | null;
   /** With `explain`: every check. */
   checks?: readonly CheckReport[] | undefined;
 }
@@ -25,11 +28,12 @@ export function decidedBody(
   key: KeyRecord,
   decision: Decision,
   code: VerifyCode,
-  { requestId, warnings, checks }: Circumstances,
+  { requestId, warnings, limits, checks }: Circumstances,
 ): string {
   const { organization } = decision;
+  const isValid = code === 'VALID';
   return JSON.stringify({
-    valid: decision.valid,
+    valid: isValid,
     code,
     request_id: requestId,
     key: {
@@ -47,9 +51,13 @@ export function decidedBody(
       name: organization.name,
     },
     environment: key.environment,
-    scopes: decision.valid ? decision.scopes : [],
-    limits: [],
+    scopes: isValid && decision.valid ? decision.scopes : [],
+    limits: limits === null ? [] : limits.limits.map(toLimitMember),
     warnings,
     checks,
   });
+}
+
+function toLimitMember({ level, name, limit, remaining, resetSeconds, exceeded }: LimitState) {
+  return { name, level: level.kind, limit, remaining, reset: resetSeconds, exceeded };
 }

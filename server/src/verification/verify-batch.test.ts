@@ -262,7 +262,7 @@ describe('422: nothing is decided', () => {
           { key: '', limits: [] },
           { key: 'x', scopes: ['a:read', 'b'] },
           { origin: 7 },
-          { key: 'x', cost: 1, scopes: 'a:read AND', explain: 1 },
+          { key: 'x', cost: -1, scopes: 'a:read AND', explain: 1 },
           { key: 'x', ip: 'x', environment: 'test', tenant: '', request_id: ' ' },
         ],
       },

@@ -50,7 +50,7 @@ test('the answer is that of verify, and besides every check', async () => {
     const { checks, ...rest } = (await explain(key.secret, body)).body;
     const plain = await api.post('/v1/keys/verify', { key: key.secret, request_id: 'r', ...body });
     expect(rest).toEqual(plain.body);
-    expect(checks).toHaveLength(13);
+    expect(checks).toHaveLength(14);
     for (const explainOff of [false, null]) {
       const off = await api.post('/v1/keys/verify', {
         key: key.secret,
@@ -229,10 +229,15 @@ test('explains as verify decides, whatever is asked about whichever key', async 
     fc.asyncProperty(fc.array(body, { minLength: 5, maxLength: 5 }), async (bodies) => {
       for (const asked of bodies) {
         const { key, ...rest } = asked;
-        const { checks, ...explained } = (await explain(key, rest)).body;
+        const { checks, limits: before, ...explained } = (await explain(key, rest)).body;
         expect(checks).toBeDefined();
-        const decided = await api.post('/v1/keys/verify', { ...asked, request_id: 'r' });
-        expect(explained).toEqual(decided.body);
+        const { limits: after, ...decided } = (
+          await api.post('/v1/keys/verify', { ...asked, request_id: 'r' })
+        ).body;
+        expect(explained).toEqual(decided);
+        // The one consumes, the other does not.
+        const names = (limits: { name: string }[]) => limits.map(({ name }) => name);
+        expect(names(before)).toEqual(names(after));
       }
       const requests = bodies.map((asked) => ({ ...asked, request_id: 'r' }));
       const codes = async (explaining: boolean) => {

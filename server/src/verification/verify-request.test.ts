@@ -66,7 +66,7 @@ describe('422: tells each member that is wrong', () => {
   });
 
   test('unknown members: also those that later versions may know, and those that every object has', async () => {
-    for (const member of ['limits', 'cost', 'checks', 'account_id', 'Key', '__proto__', 'constructor', '']) {
+    for (const member of ['quota', 'checks', 'account_id', 'Key', '__proto__', 'constructor', '']) {
       const rawBody = `{"key":"x",${JSON.stringify(member)}:{}}`;
       const { status, body } = await server.operator.api.request('POST', path, { rawBody });
       expect([member, status]).toEqual([member, 422]);
@@ -202,6 +202,12 @@ describe('the check by hand and the contract’s schema', () => {
     .array(goodScope, { minLength: 1, maxLength: 6 })
     .map((scopes) => scopes.map((one, index) => (index % 2 === 0 ? one : `AND (${one} or a:b) OR`)).join(' '))
     .map((text) => (text.endsWith('OR') ? `${text} z:z` : text));
+  const goodCost = fc.nat(1_000_000_000);
+  const limitName = fc.constantFrom('hour', 'tokens', 'a.b:c-d_e', 'x'.repeat(64));
+  const goodLimits = fc.uniqueArray(fc.record({ name: limitName, cost: goodCost }), {
+    minLength: 1,
+    selector: ({ name }) => name,
+  });
   const orNull = (value: fc.Arbitrary<unknown>) => fc.option(value, { nil: null });
   const goodBody = fc.record(
     {
@@ -213,6 +219,8 @@ describe('the check by hand and the contract’s schema', () => {
       scopes: orNull(fc.oneof(fc.array(goodScope, { maxLength: 4 }), goodExpression)),
       explain: orNull(fc.boolean()),
       request_id: orNull(fc.stringMatching(/^[\x21-\x7e]{1,128}$/)),
+      cost: orNull(goodCost),
+      limits: orNull(goodLimits),
     },
     { requiredKeys: ['key'] },
   );
@@ -228,12 +236,24 @@ describe('the check by hand and the contract’s schema', () => {
     fc.constantFrom('', lone, 'a\u0000b', '😀'.repeat(513), '1.2.3.4/8', '1.2.3.4\n', '::1 ', 'LIVE'),
     fc.ipV4Extended(),
     fc.array(scope, { maxLength: 102 }),
+    fc.constantFrom(-1, 1.5, 1_000_000_001, -0, 2 ** 53),
+    fc.array(
+      fc.record(
+        {
+          name: fc.oneof(limitName, fc.constantFrom('', 'a b', 'x'.repeat(65), 'ü')),
+          cost: fc.oneof(goodCost, fc.constantFrom(-1, '1', null)),
+          more: fc.constant(1),
+        },
+        { requiredKeys: [] },
+      ),
+      { maxLength: 21 },
+    ),
     fc
       .array(fc.oneof(scope, fc.constantFrom('AND', 'or', '(', ')')), { maxLength: 9 })
       .map((words) => words.join(' ')),
   );
   const doubtfulMember = fc.record({
-    name: fc.constantFrom(...Object.keys(verifyBody.shape), 'limits', 'toString'),
+    name: fc.constantFrom(...Object.keys(verifyBody.shape), 'quota', 'toString'),
     value: doubtful,
   });
 
@@ -281,7 +301,18 @@ describe('the check by hand and the contract’s schema', () => {
 
   test('name the same members', () => {
     expect(Object.keys(verifyBody.shape).toSorted()).toEqual(
-      ['key', 'origin', 'tenant', 'ip', 'environment', 'scopes', 'request_id', 'explain'].toSorted(),
+      [
+        'key',
+        'origin',
+        'tenant',
+        'ip',
+        'environment',
+        'scopes',
+        'request_id',
+        'cost',
+        'limits',
+        'explain',
+      ].toSorted(),
     );
     for (const name of ['__proto__', 'constructor', 'hasOwnProperty']) {
       const input: unknown = JSON.parse(`{"key":"x","${name}":1}`);

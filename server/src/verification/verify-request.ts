@@ -3,6 +3,7 @@ import { type FieldError, invalidFields } from '../errors.ts';
 import { isStorableText } from '../http/fields.ts';
 import { echoedName, maxErrors } from '../http/validation.ts';
 import type { Environment } from '../key-profiles/key-profile.ts';
+import { limitNamePattern, type NamedCost } from '../limits/limits.ts';
 import { parseScope } from '../scopes/scope.ts';
 import { parseScopeExpressionOnce, type ScopeDemand } from '../scopes/scope-expression.ts';
 
@@ -15,12 +16,20 @@ export interface VerifyRequest {
   environment?: Environment;
   scopes: ScopeDemand;
   request_id?: string;
+  /** What it takes from every limit; 1 where it is left out. */
+  cost?: number;
+  /** What it takes from the limits of these names instead; no name twice. */
+  limits?: readonly NamedCost[];
   /** Wants every check told instead of a decision that counts. */
   explain?: boolean;
 }
 
 const noScopes: readonly string[] = Object.freeze([]);
 const maxScopes = 100;
+/** How many limits one request may name. */
+export const maxNamedLimits = 20;
+/** As much as a record of the ledger holds. */
+export const maxCost = 1_000_000_000;
 /** How many verifications one batch may ask for. */
 export const maxBatch = 100;
 
@@ -128,6 +137,15 @@ function readVerifyRequest(body: unknown, root: string, errors: FieldError[]): V
         if (value === null) break;
         request.scopes = parseScopes(value, within(root, 'scopes'), errors);
         break;
+      case 'cost':
+        if (value === null) break;
+        if (isCost(value)) request.cost = value;
+        else errors.push(badCost(within(root, 'cost')));
+        break;
+      case 'limits':
+        if (value === null) break;
+        request.limits = parseLimits(value, within(root, 'limits'), errors);
+        break;
       case 'explain':
         if (value === null) break;
         if (typeof value === 'boolean') request.explain = value;
@@ -165,6 +183,38 @@ function parseScopes(value: unknown, path: string, errors: FieldError[]): ScopeD
       errors.push({ path: `${path}[${index}]`, message: parsed.message, code: 'invalid_format' });
   });
   return value as string[];
+}
+
+function parseLimits(value: unknown, path: string, errors: FieldError[]): readonly NamedCost[] {
+  if (!Array.isArray(value) || value.length === 0 || value.length > maxNamedLimits) {
+    const message = `must be an array of 1 to ${maxNamedLimits} objects such as { "name": "tokens", "cost": 150 }`;
+    errors.push({ path, message, code: 'invalid_type' });
+    return [];
+  }
+  const named: NamedCost[] = [];
+  for (const [index, entry] of value.entries()) {
+    const at = `${path}[${index}]`;
+    const { name, cost } = isObject(entry) ? entry : {};
+    if (!isObject(entry)) errors.push(notAnObject(at));
+    else
+      for (const member in entry)
+        if (member !== 'name' && member !== 'cost') errors.push(unknownMember(member, at));
+    if (typeof name !== 'string' || !limitNamePattern.test(name))
+      errors.push({ path: `${at}.name`, message: 'must be the name of a limit', code: 'invalid_format' });
+    else if (named.some((other) => other.name === name))
+      errors.push({ path: `${at}.name`, message: 'is named twice; add the costs up', code: 'duplicate' });
+    else if (!isCost(cost)) errors.push(badCost(`${at}.cost`));
+    else named.push({ name, cost });
+  }
+  return named;
+}
+
+function isCost(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= maxCost;
+}
+
+function badCost(path: string): FieldError {
+  return { path, message: `must be a whole number from 0 to ${maxCost}`, code: 'invalid_value' };
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -63,7 +63,24 @@ describe('VALID', () => {
       organization: { id: tenant.id, external_id: 'acme', name: 'Acme' },
       environment: 'sandbox',
       scopes: ['invoices:read', 'invoices:write'],
-      limits: [],
+      limits: [
+        {
+          name: 'hour',
+          level: 'account',
+          limit: 1000,
+          remaining: 999,
+          reset: expect.any(Number),
+          exceeded: false,
+        },
+        {
+          name: 'day',
+          level: 'account',
+          limit: 10000,
+          remaining: 9999,
+          reset: expect.any(Number),
+          exceeded: false,
+        },
+      ],
       warnings: [],
     });
     expect(headers.get('x-environment')).toBe('SANDBOX');

@@ -1,12 +1,14 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../authentication/authenticator.ts';
-import { writeAnswer } from '../edge/answer.ts';
+import type { EdgeAnswer } from '../edge/answer.ts';
+import type { EdgeRequest } from '../edge/edge-request.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { presets } from '../key-profiles/presets.ts';
+import { rateLimitHeaders } from '../limits/rate-limit-headers.ts';
 import { readBodyOfCaller } from './caller-body.ts';
 import { environmentHeader, environmentOfUnknownKey } from './environment-header.ts';
 import type { KeyRecord } from './records.ts';
-import { assertMayVerify, environmentOfCaller, type Verifier } from './verifier.ts';
+import type { Verifier } from './verifier.ts';
+import { assertMayVerify, environmentOfCaller } from './verify-caller.ts';
 import { parseVerifyRequest } from './verify-request.ts';
 
 interface Dependencies {
@@ -22,25 +24,26 @@ export class VerifyEndpoint {
     this.#deps = deps;
   }
 
-  async handle(
-    request: IncomingMessage,
-    response: ServerResponse,
-    info: EdgeInfo,
-    headers: string[],
-  ): Promise<void> {
-    const authenticated = this.#deps.authenticator.authenticate(request, headers);
+  async handle(request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer> {
+    const { authenticator, verifier } = this.#deps;
+    const authenticated = authenticator.authenticate(request, headers);
     let { record: caller } = authenticated instanceof Promise ? await authenticated : authenticated;
     try {
       assertMayVerify(caller);
-      const read = await readBodyOfCaller(this.#deps.authenticator, request, caller);
+      const reading = readBodyOfCaller(authenticator, request, caller);
+      const read = reading instanceof Promise ? await reading : reading;
       if (read.caller !== caller) assertMayVerify(read.caller);
       caller = read.caller;
       const asked = parseVerifyRequest(read.body);
-      const verified = this.#deps.verifier.verify(caller, asked, info.id);
-      const verification = verified instanceof Promise ? await verified : verified;
-      this.#deps.verifier.count(asked, verification);
-      headers.push('X-Request-Id', info.id, ...decidedEnvironment(caller, verification.subject, asked.key));
-      writeAnswer(response, 200, headers, verification.body);
+      const deciding = verifier.decide(caller, asked, info.id);
+      const decided = deciding instanceof Promise ? await deciding : deciding;
+      const verification = await verifier.finish(decided);
+      verifier.count(asked, verification);
+      const { subject, limits, body } = verification;
+      headers.push('X-Request-Id', info.id, ...decidedEnvironment(caller, subject, asked.key));
+      if (limits !== null)
+        headers.push(...rateLimitHeaders(limits, profileOf(subject ?? caller).rate_limit_headers));
+      return { status: 200, body };
     } catch (error) {
       // Nothing has been decided about the key that was asked about, so the caller's own tells the environment.
       headers.push(...environmentOfCaller(caller));
@@ -50,10 +53,14 @@ export class VerifyEndpoint {
 }
 
 function decidedEnvironment(caller: KeyRecord, subject: KeyRecord | null, secret: string): [string, string] {
-  const profile = subject?.issuer?.profile ?? caller.issuer?.profile ?? presets.standard;
+  const profile = subject?.issuer?.profile ?? profileOf(caller);
   const environment =
     subject?.environment ??
     environmentOfUnknownKey(secret, caller.issuer?.profile ?? null) ??
     caller.environment;
   return environmentHeader(profile, environment);
+}
+
+function profileOf({ issuer }: KeyRecord) {
+  return issuer?.profile ?? presets.standard;
 }
