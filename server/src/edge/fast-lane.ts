@@ -161,7 +161,8 @@ class LaneConnection {
       ? 'Connection: close'
       : `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(this.#options.keepAliveMs / 1000)}`;
     head += `Date: ${dateField()}\r\n${keepAlive}\r\n\r\n`;
-    return isAscii(body)
+    // As many bytes as characters: ASCII.
+    return Buffer.byteLength(body) === body.length
       ? this.#socket.write(head + body, 'latin1')
       : this.#socket.write(Buffer.concat([Buffer.from(head, 'latin1'), Buffer.from(body)]));
   }
@@ -222,12 +223,6 @@ class LaneConnection {
 
 /** What would end a field or begin another (RFC 9110 §5.5). */
 const unsafeInField = /[^\t\x20-\x7e\x80-\xff]/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: as above
-const beyondAscii = /[^\x00-\x7f]/;
-
-function isAscii(text: string): boolean {
-  return !beyondAscii.test(text);
-}
 
 /** Whether a head that is not whole may yet be that of a quick operation. */
 function mayBeQuick(begin: string): boolean {

@@ -51,6 +51,8 @@ export async function createTenant(
   const { id, key, api } = await createCustomer(server, {
     name: `${marker} account`,
     owner_email: `${marker}@tenant.test`,
+    // Else each answer tells how much is left.
+    plan: null,
   });
   const issuer = await createTenantIssuer(api, marker, 'first');
   const sibling = await createTenantIssuer(api, marker, 'sibling');
