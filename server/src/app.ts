@@ -35,6 +35,11 @@ import { getOrganization } from './organizations/get.route.ts';
 import { listOrganizationsRoute } from './organizations/list.route.ts';
 import { activateOrganization, suspendOrganization } from './organizations/set-status.route.ts';
 import { updateOrganization } from './organizations/update.route.ts';
+import { createPlan } from './plans/create.route.ts';
+import { deletePlan } from './plans/delete.route.ts';
+import { getPlan } from './plans/get.route.ts';
+import { listPlansRoute } from './plans/list.route.ts';
+import { updatePlan } from './plans/update.route.ts';
 import { createSupportGrant } from './support-grants/create.route.ts';
 import { getSupportGrant } from './support-grants/get.route.ts';
 import { listSupportGrantsRoute } from './support-grants/list.route.ts';
@@ -58,6 +63,11 @@ export const routes: readonly Route[] = [
   suspendAccount,
   activateAccount,
   deleteAccount,
+  createPlan,
+  listPlansRoute,
+  getPlan,
+  updatePlan,
+  deletePlan,
   createIssuer,
   listIssuersRoute,
   getIssuer,

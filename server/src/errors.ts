@@ -48,6 +48,16 @@ const ownErrors = {
     title: 'Issuers still live',
     detail: 'The account still has active live issuers; suspend or delete them first, or pass force=true.',
   },
+  plan_exists: {
+    status: 409,
+    title: 'Plan exists',
+    detail: 'The account has a plan of this name; choose another, or change that one.',
+  },
+  plan_in_use: {
+    status: 409,
+    title: 'Plan in use',
+    detail: 'Something is on this plan; put it on another plan, or on null, first.',
+  },
   idempotency_in_flight: {
     status: 409,
     title: 'Request in flight',

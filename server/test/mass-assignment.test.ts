@@ -96,7 +96,10 @@ describe('a member that the operation does not declare', () => {
       const before = await rows.snapshot();
       for (const name of names.filter((candidate) => !declared.includes(candidate))) {
         const answer = await call(route, operation, { ...(operation.body!.example as object), [name]: 'x' });
-        expectUnknown(answer, [name], `${operation.operationId} with ${name}`);
+        const { secret = '' } = operation.body!.example as { secret?: string };
+        // A leak report repeats no part of the secret that it is about.
+        const path = secret.includes(name) ? '' : name;
+        expectUnknown(answer, [path], `${operation.operationId} with ${name}`);
         asked++;
       }
       expect(await rows.snapshot(), operation.operationId).toEqual(before);
@@ -216,7 +219,7 @@ function call(
 }
 
 function pathOf({ path }: Operation): string {
-  const { key, issuer, accountId, supportGrantId } = tenant;
+  const { key, issuer, accountId, supportGrantId, planName } = tenant;
   const { id: organization, key: organizationKey } = issuer.organizations[0];
   const keyOfPath = path.includes('{org_id}')
     ? organizationKey
@@ -228,7 +231,8 @@ function pathOf({ path }: Operation): string {
     .replace('{issuer_id}', issuer.id)
     .replace('{org_id}', organization)
     .replace('{key_id}', keyOfPath.id)
-    .replace('{grant_id}', supportGrantId);
+    .replace('{grant_id}', supportGrantId)
+    .replace('{plan_name}', planName);
 }
 
 /** The objects inside of a body whose members are declared, by their path. */

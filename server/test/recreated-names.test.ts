@@ -21,6 +21,7 @@ afterAll(() => server.close());
 beforeEach(async () => {
   customer = await createCustomer(server);
   ({ api } = customer);
+  await api.create('/v1/plans', { name: 'big' });
 });
 
 const externalId = 'tenant_abc123';
@@ -169,7 +170,7 @@ describe('an account made anew under its name and address', () => {
     succeeded(await server.operator.api.delete(`/v1/accounts/${customer.id}?${query}`));
     const renewed = await createCustomer(server);
     expect(renewed.id).not.toBe(customer.id);
-    for (const list of ['/v1/issuers', '/v1/account/support-grants'])
+    for (const list of ['/v1/issuers', '/v1/plans', '/v1/account/support-grants'])
       expect((await renewed.api.get(list)).body.data).toEqual([]);
     const keys = (await renewed.api.get('/v1/api-keys')).body.data;
     expect(keys.map(({ id }: { id: string }) => id)).toEqual([renewed.key.id]);

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { routes } from '../src/app.ts';
 import type { Route } from '../src/http/route.ts';
-import { type IdPrefix, idPrefixes, newId } from '../src/ids/ids.ts';
+import { idPrefixes, newId } from '../src/ids/ids.ts';
 import { type DumpScope, dumpOf, idsIn } from './harness/account-dump.ts';
+import { unknownIds } from './harness/management-routes.ts';
 import { ApiContract } from './harness/openapi.ts';
 import { Rows } from './harness/rows.ts';
 import { startTestServer, type TestServer } from './harness/server.ts';
@@ -32,6 +33,7 @@ beforeAll(async () => {
     key: { ...key, path: `/v1/api-keys/${key.id}` },
     issuer: await createTenantIssuer(api, 'operators', 'first'),
     supportGrantId: newId(idPrefixes.supportGrant),
+    planName: (await api.create('/v1/plans', { name: 'operators-plan' })).name,
   };
   sql = new SqlLog(server);
 });
@@ -46,6 +48,7 @@ interface Ids {
   org_id: string;
   key_id: readonly string[];
   grant_id: string;
+  plan_name: string;
 }
 
 interface CallerCase {
@@ -58,12 +61,13 @@ interface CallerCase {
   traces: () => Promise<readonly string[]>;
 }
 
-type Owner = Pick<Tenant, 'key' | 'supportGrantId'>;
-const idsOf = ({ key, supportGrantId }: Owner, issuer: TenantIssuer, at: 0 | 1 = 0): Ids => ({
+type Owner = Pick<Tenant, 'key' | 'supportGrantId' | 'planName'>;
+const idsOf = ({ key, supportGrantId, planName }: Owner, issuer: TenantIssuer, at: 0 | 1 = 0): Ids => ({
   issuer_id: issuer.id,
   org_id: issuer.organizations[at].id,
   key_id: [key.id, issuer.key.id, issuer.organizations[at].key.id],
   grant_id: supportGrantId,
+  plan_name: planName,
 });
 const otherAccount = {
   foreign: () => idsOf(theirs, theirs.issuer),
@@ -149,20 +153,12 @@ const callers: CallerCase[] = [
   },
 ];
 
-const prefixOf: Record<string, IdPrefix> = {
-  grant_id: idPrefixes.supportGrant,
-  account_id: idPrefixes.account,
-  issuer_id: idPrefixes.issuer,
-  org_id: idPrefixes.organization,
-  key_id: idPrefixes.apiKey,
-};
-
 const handled = routes.filter((route) => route.handler !== null);
 const parametersOf = (route: Route) => [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!);
 
 test('the matrix knows every parameter of every path', () => {
   expect(handled.length).toBeGreaterThan(40);
-  expect(routes.flatMap(parametersOf).filter((name) => !(name in prefixOf))).toEqual([]);
+  expect(routes.flatMap(parametersOf).filter((name) => !(name in unknownIds()))).toEqual([]);
 });
 
 describe.each(callers)('$name', (caller) => {
@@ -237,6 +233,7 @@ function pathPairs(route: Route, { key, own, foreign, victim }: CallerCase): [st
     ];
   }
   const pairs: [string, string][] = [];
+  const random = unknownIds();
   for (let foreignFrom = 0; foreignFrom < parameters.length; foreignFrom++) {
     for (const keyId of parameters.includes('key_id') ? foreign().key_id : ['']) {
       const theirs = { ...foreign(), key_id: keyId };
@@ -247,7 +244,7 @@ function pathPairs(route: Route, { key, own, foreign, victim }: CallerCase): [st
           const ownId = own()[name as keyof Ids];
           return path.replace(`{${name}}`, index < foreignFrom ? String(ownId) : foreignId(name));
         }, route.path);
-      pairs.push([fill((name) => theirs[name as keyof Ids]), fill((name) => newId(prefixOf[name]!))]);
+      pairs.push([fill((name) => theirs[name as keyof Ids]), fill((name) => random[name]!)]);
     }
   }
   return pairs;

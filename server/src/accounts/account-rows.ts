@@ -12,6 +12,7 @@ const tables = [
   'events',
   'idempotency_records',
   'support_grants',
+  'plans',
   'issuers',
 ] as const;
 

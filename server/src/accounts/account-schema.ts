@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { nameField, timestampField } from '../http/fields.ts';
+import { includedUsageResource, planLimitsResource, planNameField } from '../plans/plan-schema.ts';
 
-/** The plans there are until an operator can make others. */
-export const builtInPlans = ['default', 'unlimited'] as const;
-
-const plan = z.enum(builtInPlans);
+const plan = planNameField.describe(
+  'One of the operator’s plans, or null for none: then nothing limits the account.',
+);
 
 const maxLeakDelaySeconds = 604_800;
 
@@ -67,6 +67,10 @@ export const accountResource = z.object(accountShape).meta({ id: 'Account' });
 export const ownAccountResource = z
   .object({
     ...accountShape,
+    limits: planLimitsResource.describe(
+      'What the plan allows all keys of the account together; the ETag does not tell of it.',
+    ),
+    included: includedUsageResource,
     leak_revocation_delay_seconds: leakDelay,
     customer_id: z.string().describe('The account’s id, under the name that bills and support use.'),
     members: z.array(z.object({ email: z.string(), role: z.enum(['owner', 'admin', 'viewer']) })),

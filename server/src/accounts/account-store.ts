@@ -4,12 +4,31 @@ import { requireMatch } from '../http/etag.ts';
 import { nameContains, type PageRequest, paged } from '../http/listing.ts';
 import type { CursorCodec } from '../http/pagination.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
+import type { PlanLimits } from '../limits/plan-limits.ts';
 import type { Transaction } from '../postgres/database.ts';
+import type { IncludedUsage } from '../postgres/schema.ts';
 import type { AccountRow } from './account.ts';
 
 /** The account whose transaction this is. */
 export function findOwnAccount(tx: Transaction, accountId: string): Promise<AccountRow> {
   return tx.selectFrom('accounts').selectAll().where('id', '=', accountId).executeTakeFirstOrThrow();
+}
+
+interface AccountPlan {
+  limits: PlanLimits;
+  included: IncludedUsage;
+}
+
+/** Without a plan nothing is limited, and all is included. */
+const noPlan: AccountPlan = { limits: { live: [], sandbox: [] }, included: { live: null, sandbox: null } };
+
+/** What the plan says that an account is on: one of the operator's, of which an account sees its own alone. */
+export async function findPlanOf(tx: Transaction, { plan }: AccountRow): Promise<AccountPlan> {
+  if (plan === null) return noPlan;
+  const { rows } = await sql<AccountPlan>`select limits, included from lookup_account_plan(${plan})`.execute(
+    tx,
+  );
+  return rows[0] ?? noPlan;
 }
 
 /** As `findOwnAccount`, and nobody changes it before the transaction ends. @throws not_found, precondition_failed */

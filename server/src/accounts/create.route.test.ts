@@ -74,6 +74,14 @@ describe('201', () => {
     expect((await api.create('/v1/accounts', { ...acme, plan })).plan).toBe(plan);
   });
 
+  test('may be on any plan of the operator’s', async () => {
+    await api.create('/v1/plans', { name: 'gold', included: { live: 5 } });
+    const { plan, api_key } = await api.create('/v1/accounts', { ...acme, plan: 'gold' });
+    const customer = api.as({ id: api_key.id, secret: api_key.secret_plain });
+    const own = (await customer.get('/v1/account')).body.data;
+    expect([plan, own.plan, own.included]).toEqual(['gold', 'gold', { live: 5, sandbox: null }]);
+  });
+
   test('two accounts may have one name and one owner, and are two', async () => {
     const [one, other] = [await api.create('/v1/accounts', acme), await api.create('/v1/accounts', acme)];
     expect(one.id).not.toBe(other.id);
@@ -112,7 +120,10 @@ describe('422', () => {
     [{ ...acme, owner_email: 'a@b@c' }, 'owner_email', 'invalid_format'],
     [{ ...acme, owner_email: `${'x'.repeat(250)}@acme.test` }, 'owner_email', 'too_big'],
     [{ ...acme, owner_email: 'x@acme.test\r\nBcc: y@evil.test' }, 'owner_email', 'invalid_format'],
-    [{ ...acme, plan: 'free' }, 'plan', 'invalid_value'],
+    [{ ...acme, plan: 'free' }, 'plan', 'unknown_plan'],
+    [{ ...acme, plan: 'Default' }, 'plan', 'unknown_plan'],
+    [{ ...acme, plan: '' }, 'plan', 'invalid_format'],
+    [{ ...acme, plan: 'a b' }, 'plan', 'invalid_format'],
     // The attack: to be made the operator, or to choose one's own id, by a member that nobody looks at.
     [{ ...acme, operator: true }, 'operator', 'unknown_member'],
     [{ ...acme, is_operator: true }, 'is_operator', 'unknown_member'],

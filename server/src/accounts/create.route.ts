@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { createdBy } from '../api-keys/create-api-key.ts';
 import { insertEvent } from '../events/event-store.ts';
 import { defineRoute } from '../http/route.ts';
+import { holdAccountPlan } from '../plans/plan-store.ts';
 import { toAccountResource } from './account.ts';
 import { createAccountBody, createdAccountResource } from './account-schema.ts';
 import { findOwnAccount, turnToAccount } from './account-store.ts';
@@ -25,6 +26,7 @@ export const createAccount = defineRoute({
     },
   },
   async handler({ services, tx, principal, body, now, record, request }) {
+    await holdAccountPlan(tx, body.plan);
     const { accountId, key } = await insertAccount(
       tx,
       services.secrets,

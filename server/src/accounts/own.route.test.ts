@@ -3,7 +3,7 @@ import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer, withScopes } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
-import { createKey } from '../../test/harness/test-issuer.ts';
+import { createKey, succeeded } from '../../test/harness/test-issuer.ts';
 
 const server = await startTestServer();
 const rows = await Rows.open(server.database);
@@ -27,6 +27,25 @@ describe('GET /v1/account', () => {
       members: [{ email: 'owner@acme.test', role: 'owner' }],
     });
     expect(answer.headers.get('ETag')).toBe('"1"');
+  });
+
+  test('200: tells what its plan allows and includes; of none, that nothing is limited', async () => {
+    const { api: operator } = server.operator;
+    const limits = { live: [{ name: 'hour', limit: 5, window: 'hour' }], sandbox: [] };
+    await operator.create('/v1/plans', { name: 'small', limits, included: { live: 100 } });
+    const { id, api } = await createCustomer(server, { plan: 'small' });
+    const told = async () => {
+      const { plan, limits, included } = (await api.get('/v1/account')).body.data;
+      return { plan, limits, included };
+    };
+    expect(await told()).toEqual({ plan: 'small', limits, included: { live: 100, sandbox: null } });
+    const nothing = { limits: { live: [], sandbox: [] }, included: { live: null, sandbox: null } };
+    succeeded(await operator.patch(`/v1/accounts/${id}`, { plan: null }));
+    expect(await told()).toEqual({ plan: null, ...nothing });
+    // Named by a node of an older build, and made by nobody.
+    await rows.query(`update accounts set plan = 'nobodys' where id = $1`, [id]);
+    expect(await told()).toEqual({ plan: 'nobodys', ...nothing });
+    expect((await api.patch('/v1/account', { name: 'x' })).body.data).toMatchObject(nothing);
   });
 
   test('200: a key with that permission alone reads it and nothing else', async () => {
@@ -152,6 +171,8 @@ describe('PATCH /v1/account', () => {
   test.each([
     // The attack: an account that raises its own plan, or declares itself the operator.
     [{ plan: 'unlimited' }, 'plan'],
+    [{ limits: { live: [], sandbox: [] } }, 'limits'],
+    [{ included: { live: null } }, 'included'],
     [{ operator: true }, 'operator'],
     [{ status: 'active' }, 'status'],
     [{ members: [] }, 'members'],

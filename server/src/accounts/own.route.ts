@@ -1,12 +1,11 @@
 import { sql } from 'kysely';
 import { z } from 'zod';
-import type { Principal } from '../authentication/principal.ts';
-import { AppError } from '../errors.ts';
+import { requireLive } from '../authentication/require-live.ts';
 import { defineRoute } from '../http/route.ts';
 import type { Transaction } from '../postgres/database.ts';
 import { type AccountRow, toAccountResource } from './account.ts';
 import { ownAccountResource, patchOwnAccountBody } from './account-schema.ts';
-import { findOwnAccount, lockOwnAccount } from './account-store.ts';
+import { findOwnAccount, findPlanOf, lockOwnAccount } from './account-store.ts';
 
 export const getOwnAccount = defineRoute({
   method: 'GET',
@@ -17,9 +16,10 @@ export const getOwnAccount = defineRoute({
   responses: { 200: { description: 'The account.', schema: z.object({ data: ownAccountResource }) } },
   errors: ['wrong_environment'],
   async handler({ tx, principal }) {
+    // Its name is what live users see, and its members are people: none of it is for the key of a test bench.
     requireLive(principal);
     const row = await findOwnAccount(tx, principal.accountId);
-    return { body: { data: await withMembers(tx, row) }, version: row.version };
+    return { body: { data: await withPlanAndMembers(tx, row) }, version: row.version };
   },
 });
 
@@ -38,7 +38,7 @@ export const updateOwnAccount = defineRoute({
     const current = await lockOwnAccount(tx, principal.accountId, ifMatch);
     const set = changesOf(current, body);
     if (Object.keys(set).length === 0)
-      return { body: { data: await withMembers(tx, current) }, version: current.version };
+      return { body: { data: await withPlanAndMembers(tx, current) }, version: current.version };
     const row = await tx
       .updateTable('accounts')
       .set({
@@ -56,7 +56,7 @@ export const updateOwnAccount = defineRoute({
       data: { changed: Object.keys(set) },
     });
     afterCommit(() => services.cache.forget({ kind: 'account', id: row.id }));
-    return { body: { data: await withMembers(tx, row) }, version: row.version };
+    return { body: { data: await withPlanAndMembers(tx, row) }, version: row.version };
   },
 });
 
@@ -74,12 +74,7 @@ function changesOf(current: AccountRow, patch: z.output<typeof patchOwnAccountBo
   };
 }
 
-/** Its name is what live users see, and its members are people: none of it is for the key of a test bench. */
-function requireLive(principal: Principal): void {
-  if (principal.environment === 'sandbox') throw new AppError('wrong_environment');
-}
-
-async function withMembers(tx: Transaction, row: AccountRow) {
+async function withPlanAndMembers(tx: Transaction, row: AccountRow) {
   const members = await tx
     .selectFrom('account_members')
     .select(['email', 'role'])
@@ -87,5 +82,13 @@ async function withMembers(tx: Transaction, row: AccountRow) {
     .orderBy('created_at')
     .execute();
   const { leak_revocation_delay_seconds } = row;
-  return { ...toAccountResource(row), leak_revocation_delay_seconds, customer_id: row.id, members };
+  const { limits, included } = await findPlanOf(tx, row);
+  return {
+    ...toAccountResource(row),
+    limits,
+    included,
+    leak_revocation_delay_seconds,
+    customer_id: row.id,
+    members,
+  };
 }

@@ -25,6 +25,25 @@ describe('200', () => {
     expect(read.headers.get('ETag')).toBe(planless.headers.get('ETag'));
   });
 
+  test('may be put on any plan of the operator’s, and on no plan of its own', async () => {
+    const customer = await createCustomer(server);
+    await api.create('/v1/plans', { name: 'gold' });
+    await customer.api.create('/v1/plans', { name: 'made-by-itself' });
+    const path = `/v1/accounts/${customer.id}`;
+    expect((await api.patch(path, { plan: 'gold' })).body.data.plan).toBe('gold');
+    const refused = await api.patch(path, { plan: 'made-by-itself' });
+    expect([refused.status, refused.body.errors[0]]).toEqual([
+      422,
+      {
+        path: 'plan',
+        message:
+          'is not the name of a plan; make it by POST /v1/plans first, name one that is there, or give null for none',
+        code: 'unknown_plan',
+      },
+    ]);
+    expect((await api.get(path)).body.data.plan).toBe('gold');
+  });
+
   test('is told in both trails, with the names of what changed and no values', async () => {
     const { id } = await createCustomer(server);
     const { events } = await rows.eventsOf(() => api.patch(`/v1/accounts/${id}`, { plan: 'unlimited' }));

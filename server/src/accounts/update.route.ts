@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { defineRoute } from '../http/route.ts';
+import { holdAccountPlan } from '../plans/plan-store.ts';
 import { accountParams, accountResource, patchAccountBody } from './account-schema.ts';
 import { changeAccount } from './change-account.ts';
 
@@ -16,12 +17,16 @@ export const updateAccount = defineRoute({
   responses: { 200: { description: 'The account.', schema: z.object({ data: accountResource }) } },
   errors: ['conflict'],
   handler: (context) =>
-    changeAccount(context, () => ({
-      set: {
-        ...(context.body.name !== undefined && { name: context.body.name }),
-        ...(context.body.plan !== undefined && { plan: context.body.plan }),
-      },
-      event: 'account.updated',
-      data: { changed: Object.keys(context.body) },
-    })),
+    changeAccount(context, async (current) => {
+      const { tx, body } = context;
+      if (body.plan !== current.plan) await holdAccountPlan(tx, body.plan);
+      return {
+        set: {
+          ...(body.name !== undefined && { name: body.name }),
+          ...(body.plan !== undefined && { plan: body.plan }),
+        },
+        event: 'account.updated',
+        data: { changed: Object.keys(body) },
+      };
+    }),
 });

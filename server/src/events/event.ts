@@ -12,6 +12,9 @@ export type EventType =
   | 'support-grant.created'
   | 'support-grant.revoked'
   | 'support-grant.used'
+  | 'plan.created'
+  | 'plan.updated'
+  | 'plan.deleted'
   | 'issuer.created'
   | 'issuer.updated'
   | 'issuer.suspended'
@@ -47,7 +50,11 @@ export interface Actor {
 /** A fact to be written down in the transaction that makes it true. `data` holds no secret and no address of others. */
 export interface NewEvent {
   type: EventType;
-  subject: { type: 'account' | 'support_grant' | 'issuer' | 'organization' | 'api_key'; id: string };
+  /** A plan has no id of its own; its name stands for it. */
+  subject: {
+    type: 'account' | 'support_grant' | 'plan' | 'issuer' | 'organization' | 'api_key';
+    id: string;
+  };
   environment: Environment;
   issuerId?: string | null;
   organizationId?: string | null;

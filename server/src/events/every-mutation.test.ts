@@ -23,6 +23,9 @@ const eventOf: Record<string, string> = {
   'accounts.delete': 'account.deletion_requested',
   'supportGrants.create': 'support-grant.created',
   'supportGrants.revoke': 'support-grant.revoked',
+  'plans.create': 'plan.created',
+  'plans.update': 'plan.updated',
+  'plans.delete': 'plan.deleted',
   'issuers.create': 'issuer.created',
   'issuers.update': 'issuer.updated',
   'issuers.suspend': 'issuer.suspended',
@@ -68,12 +71,14 @@ async function makeTenancy(level: 'account' | 'issuer' | 'organization') {
   }[level];
   const { id: keyId } = await createKey(api, `${owner}/api-keys`);
   const grant = await api.create('/v1/account/support-grants', { reason: 'x', expires_in_seconds: 3600 });
+  const plan = await api.create('/v1/plans', { name: 'x' });
   const ids = {
     account_id: id,
     issuer_id: issuer.id,
     org_id: organization.id,
     key_id: keyId,
     grant_id: grant.id,
+    plan_name: plan.name,
   };
   return { id, key, api, ids };
 }

@@ -6,12 +6,12 @@ import {
   type ManagementRoute,
   managementRoutes,
   pathOf,
+  unknownIds,
 } from '../../test/harness/management-routes.ts';
 import { send } from '../../test/harness/raw-http.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { createKey } from '../../test/harness/test-issuer.ts';
-import { idPrefixes, newId } from '../ids/ids.ts';
 import { type ManagementPermission, managementPermissions, permissionsOfAccount } from '../scopes/scope.ts';
 
 // What every operation of the management API answers alike, generated from the list of routes so that a new one
@@ -55,6 +55,7 @@ beforeAll(async () => {
       expires_in_seconds: 3600,
     })
   ).id;
+  ids.plan_name = (await api.create('/v1/plans', { name: 'a-plan' })).name;
   keyIds.account = (await createKey(api, '/v1/api-keys')).id;
   keyIds.issuer = (await createKey(api, `${path}/api-keys`)).id;
   keyIds.organization = (await createKey(api, `${path}/organizations/${organization.id}/api-keys`)).id;
@@ -123,15 +124,8 @@ describe('what is refused changes nothing', () => {
     const malformed = ['x', 'I_0000000000000000000000000', '%00', 'a%2Fb', '..%2f', 'x'.repeat(64), 'é'];
 
     test.each(having(hasParameters))('%s: for an id that does not exist', async (_name, route) => {
-      for (const [name, prefix] of [
-        ['account_id', idPrefixes.account],
-        ['issuer_id', idPrefixes.issuer],
-        ['org_id', idPrefixes.organization],
-        ['key_id', idPrefixes.apiKey],
-        ['grant_id', idPrefixes.supportGrant],
-      ] as const) {
+      for (const [name, id] of Object.entries(unknownIds())) {
         if (!route.path.includes(`{${name}}`)) continue;
-        const id = newId(prefix);
         const answer = await callerOf(route).request(route.method, pathWith(route, { [name]: id }), {
           ...(route.body && { body: exampleBodyOf(route) }),
         });

@@ -37,6 +37,7 @@ describe('a creation repeated under its Idempotency-Key', () => {
     'issuer.apiKeys.rotate': { grace_seconds: 60 },
     'organization.apiKeys.rotate': { grace_seconds: 60 },
     'supportGrants.create': { reason: 'a ticket' },
+    'plans.create': { name: 'gold' },
   };
   const creating = routes.filter((route) => route.handler !== null && route.creates === true);
   const { api: operator } = server.operator;

@@ -106,8 +106,8 @@ async function authorizeAnew(tx: Transaction, { create, undo }: Creation): Promi
  */
 function isOutdated(error: unknown): boolean {
   if (!(error instanceof AppError)) return false;
-  if (error.code === 'external_id_taken' || error.code === 'already_rotated') return true;
   const { code, errors = [] } = error;
+  if (code === 'external_id_taken' || code === 'plan_exists' || code === 'already_rotated') return true;
   return (
     code === 'invalid_request' && errors.length > 0 && errors.every((each) => each.code === 'in_the_past')
   );

@@ -8,6 +8,7 @@ import { actorOf } from '../events/actor.ts';
 import { insertEvents } from '../events/event-store.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
 import { presets } from '../key-profiles/presets.ts';
+import { planNamePattern } from '../plans/plan.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { Services } from '../services.ts';
 import {
@@ -157,6 +158,7 @@ const parameterPrefixes: Record<string, (typeof idPrefixes)[keyof typeof idPrefi
 };
 
 function isWellFormed([name, value]: [string, string]): boolean {
+  if (name === 'plan_name') return planNamePattern.test(value);
   const prefix = parameterPrefixes[name];
   return prefix !== undefined && isId(prefix, value);
 }

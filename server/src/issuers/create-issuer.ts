@@ -9,6 +9,8 @@ export interface NewIssuer {
   environment: Environment;
   publishableScopes?: readonly string[] | undefined;
   profile?: KeyProfile;
+  /** One of the account's plans, held by this transaction. */
+  plan?: string | null | undefined;
   /** The live issuer whose twin this is. */
   twinOf?: string;
 }
@@ -24,6 +26,7 @@ export async function insertIssuer(tx: Transaction, issuer: NewIssuer): Promise<
       name: issuer.name,
       environment: issuer.environment,
       publishable_scopes: [...(issuer.publishableScopes ?? [])],
+      plan: issuer.plan ?? null,
       twin_of: issuer.twinOf ?? null,
     })
     .execute();

@@ -27,6 +27,7 @@ describe('201', () => {
       environment: 'live',
       status: 'active',
       publishable_scopes: [],
+      plan: null,
       sandbox_issuer_id: null,
       sandbox_of: null,
       created_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
@@ -57,6 +58,13 @@ describe('201', () => {
       environment: 'sandbox',
       publishable_scopes: ['posts:read', 'posts.public:list'],
     });
+  });
+
+  test('takes a plan of the account’s own, also for a sandbox issuer; null is none', async () => {
+    await api.create('/v1/plans', { name: 'gold' });
+    expect((await api.create('/v1/issuers', { name: 'x', plan: 'gold' })).plan).toBe('gold');
+    expect((await sandbox.create('/v1/issuers', { name: 'x', plan: 'gold' })).plan).toBe('gold');
+    expect((await api.create('/v1/issuers', { name: 'x', plan: null })).plan).toBeNull();
   });
 
   test('a sandbox key makes sandbox issuers unless it says otherwise', async () => {
@@ -108,7 +116,12 @@ describe('422', () => {
     [{ name: 'x', id: 'i_0000000000000000000000000' }, 'id'],
     [{ name: 'x', status: 'active' }, 'status'],
     [{ name: 'x', twin_of: null }, 'twin_of'],
+    // The operator’s plans are for accounts; an issuer is on one of its account’s own.
     [{ name: 'x', plan: 'unlimited' }, 'plan'],
+    [{ name: 'x', plan: 'default' }, 'plan'],
+    [{ name: 'x', plan: '' }, 'plan'],
+    [{ name: 'x', plan: 'x'.repeat(65) }, 'plan'],
+    [{ name: 'x', plan: 7 }, 'plan'],
   ])('%j is refused at %s and changes nothing', async (body, path) => {
     const before = await rows.snapshot();
     const answer = await api.post('/v1/issuers', body);

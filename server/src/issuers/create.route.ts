@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { AppError } from '../errors.ts';
 import { defineRoute } from '../http/route.ts';
+import { holdPlan } from '../plans/plan-store.ts';
 import { insertIssuer } from './create-issuer.ts';
 import { toIssuerResource } from './issuer.ts';
 import { createIssuerBody, issuerResource } from './issuer-schema.ts';
@@ -21,11 +22,13 @@ export const createIssuer = defineRoute({
     const environment = body.environment ?? principal.environment;
     if (principal.environment === 'sandbox' && environment === 'live')
       throw new AppError('wrong_environment');
+    await holdPlan(tx, principal.accountId, body.plan);
     const id = await insertIssuer(tx, {
       accountId: principal.accountId,
       name: body.name,
       environment,
       publishableScopes: body.publishable_scopes,
+      plan: body.plan,
     });
     await record({
       type: 'issuer.created',

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { environmentField, nameField, timestampField } from '../http/fields.ts';
+import { planNameField } from '../plans/plan-schema.ts';
 import { isReservedScope, parseScope } from '../scopes/scope.ts';
 
 const publishableScopes = z
@@ -20,12 +21,19 @@ const publishableScopes = z
   })
   .describe('The product scopes that are safe in a browser; only these may a publishable key hold.');
 
+const plan = planNameField
+  .nullable()
+  .describe(
+    'One of the account’s own plans, or null for no limits of its own. A key of the account sets it.',
+  );
+
 /** Body of `POST /v1/issuers`. */
 export const createIssuerBody = z
   .strictObject({
     name: nameField,
     environment: environmentField.optional().describe('live unless the caller’s key is a sandbox key.'),
     publishable_scopes: publishableScopes.optional(),
+    plan: plan.optional(),
   })
   .meta({
     id: 'CreateIssuerRequest',
@@ -36,11 +44,17 @@ export const createIssuerBody = z
 export const issuerMembers = z.strictObject({
   name: nameField,
   publishable_scopes: publishableScopes,
+  // As it stands: a node of an older build lets anything be named. What a patch names has been checked.
+  plan: z.string().nullable().default(null),
 });
 
 /** Body of `PATCH /v1/issuers/{issuer_id}`, for its contract. */
-export const patchIssuerBody = issuerMembers
-  .partial()
+export const patchIssuerBody = z
+  .strictObject({
+    name: nameField.optional(),
+    publishable_scopes: publishableScopes.optional(),
+    plan: plan.optional(),
+  })
   .meta({ id: 'PatchIssuerRequest', examples: [{ name: 'Invoices and payments API' }] });
 
 /** An issuer as it is answered. */
@@ -52,6 +66,7 @@ export const issuerResource = z
     environment: environmentField,
     status: z.enum(['active', 'suspended']),
     publishable_scopes: z.array(z.string()),
+    plan: z.string().nullable(),
     sandbox_issuer_id: z.string().nullable().describe('The sandbox twin of a live issuer, once it exists.'),
     sandbox_of: z.string().nullable().describe('The live issuer whose sandbox twin this is.'),
     created_at: timestampField,

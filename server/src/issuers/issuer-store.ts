@@ -69,6 +69,7 @@ export async function raiseVersion(tx: Transaction, accountId: string, issuerId:
 interface IssuerFilter extends PageRequest {
   environment?: Environment | undefined;
   status?: 'active' | 'suspended' | undefined;
+  plan?: string | undefined;
   search?: string | undefined;
 }
 
@@ -82,6 +83,7 @@ export function listIssuers(
   let query = visibleIssuers(tx, principal);
   if (filter.environment) query = query.where('issuers.environment', '=', filter.environment);
   if (filter.status) query = query.where('issuers.status', '=', filter.status);
+  if (filter.plan) query = query.where('issuers.plan', '=', filter.plan);
   if (filter.search) query = query.where(nameContains('issuers', filter.search));
   return paged(query, 'issuers', filter, cursors).execute();
 }

@@ -9,6 +9,7 @@ export function toIssuerResource(row: IssuerRow) {
     environment: row.environment,
     status: row.status,
     publishable_scopes: row.publishable_scopes,
+    plan: row.plan,
     sandbox_issuer_id: row.sandbox_issuer_id,
     sandbox_of: row.twin_of,
     created_at: row.created_at.toISOString(),

@@ -11,7 +11,9 @@ const { api } = await createCustomer(server);
 
 const live = await api.create('/v1/issuers', { name: 'live one' });
 const suspended = await api.create('/v1/issuers', { name: 'suspended one' });
+await api.create('/v1/plans', { name: 'gold' });
 const sandboxed = await api.create('/v1/issuers', { name: 'sandbox one', environment: 'sandbox' });
+succeeded(await api.patch(`/v1/issuers/${live.id}`, { plan: 'gold' }));
 succeeded(await api.post(`/v1/issuers/${suspended.id}/suspend`));
 
 const listed = async (query: string, as = api) =>
@@ -26,12 +28,14 @@ describe('200', () => {
     expect(last).toEqual((await api.get(`/v1/issuers/${live.id}`)).body.data);
   });
 
-  test('filters by environment, status and a part of the name, also all at once', async () => {
+  test('filters by environment, status, plan and a part of the name, also all at once', async () => {
     expect(await listed('environment=sandbox')).toEqual([sandboxed.id]);
     expect(await listed('environment=live')).toEqual([suspended.id, live.id]);
     expect(await listed('status=suspended')).toEqual([suspended.id]);
     expect(await listed('status=active')).toEqual([sandboxed.id, live.id]);
     expect(await listed('search=one&status=active&environment=live')).toEqual([live.id]);
+    expect(await listed('plan=gold')).toEqual([live.id]);
+    expect(await listed('plan=nothing')).toEqual([]);
     expect(await listed('search=nothing')).toEqual([]);
   });
 
@@ -43,7 +47,7 @@ describe('200', () => {
 });
 
 describe('422', () => {
-  test.each(['environment=test', 'status=gone', 'name=x'])('for the filter %s', async (query) => {
+  test.each(['environment=test', 'status=gone', 'plan=', 'name=x'])('for the filter %s', async (query) => {
     const answer = await api.get(`/v1/issuers?${query}`);
     expect([answer.status, answer.body.code]).toEqual([422, 'invalid_request']);
   });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { environmentField, searchField } from '../http/fields.ts';
+import { environmentField, searchField, text } from '../http/fields.ts';
 import { positionOf, sortQuery } from '../http/listing.ts';
 import { pageOf, pageQuery, toPage } from '../http/pagination.ts';
 import { defineRoute } from '../http/route.ts';
@@ -19,6 +19,7 @@ export const listIssuersRoute = defineRoute({
     search: searchField.optional(),
     environment: environmentField.optional(),
     status: z.enum(['active', 'suspended']).optional(),
+    plan: text(1, 64).optional(),
   }),
   responses: { 200: { description: 'A page of issuers.', schema: pageOf(issuerResource) } },
   async handler({ tx, principal, query, cursors }) {

@@ -4,7 +4,8 @@ import { insertIssuer } from './create-issuer.ts';
 import { type IssuerRow, raiseVersion } from './issuer-store.ts';
 
 /**
- * Finds the sandbox twin of a live issuer or makes it, with the live issuer's key profile and publishable scopes.
+ * Finds the sandbox twin of a live issuer or makes it, with the live issuer's key profile and publishable scopes, and
+ * without its plan: what limits live traffic says nothing about a sandbox. It may be put on one of its own.
  *
  * @param live locked by this transaction, so that two callers can't both find none
  */

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { atOnce } from '../../test/harness/at-once.ts';
-import { createCustomer } from '../../test/harness/customer.ts';
+import { createCustomer, withScopes } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { createKey, succeeded } from '../../test/harness/test-issuer.ts';
@@ -12,6 +12,9 @@ afterAll(async () => {
   await server.close();
 });
 const { api, key } = await createCustomer(server);
+
+await api.create('/v1/plans', { name: 'gold' });
+await api.create('/v1/plans', { name: 'silver' });
 
 const create = (members: Record<string, unknown> = {}) =>
   api.create('/v1/issuers', { name: 'before', publishable_scopes: ['posts:read'], ...members });
@@ -27,9 +30,14 @@ describe('200', () => {
     });
     const rescoped = await api.patch(`/v1/issuers/${issuer.id}`, { publishable_scopes: [] });
     expect(rescoped.body.data).toMatchObject({ name: 'after', publishable_scopes: [] });
+    const planned = await api.patch(`/v1/issuers/${issuer.id}`, { plan: 'gold' });
+    expect(planned.body.data).toMatchObject({ name: 'after', publishable_scopes: [], plan: 'gold' });
     const read = await api.get(`/v1/issuers/${issuer.id}`);
-    expect(read.body.data).toEqual(rescoped.body.data);
-    expect(read.headers.get('ETag')).toBe(rescoped.headers.get('ETag'));
+    expect(read.body.data).toEqual(planned.body.data);
+    expect(read.headers.get('ETag')).toBe(planned.headers.get('ETag'));
+    const again = await api.patch(`/v1/issuers/${issuer.id}`, { name: 'again' });
+    expect(again.body.data.plan).toBe('gold');
+    expect((await api.patch(`/v1/issuers/${issuer.id}`, { plan: null })).body.data.plan).toBeNull();
   });
 
   test('is one event with the names of what changed', async () => {
@@ -74,6 +82,38 @@ describe('200', () => {
   });
 });
 
+describe('the plan', () => {
+  test('of a sandbox twin is its own: none to begin with, whatever the live issuer is on', async () => {
+    const { id } = await create({ plan: 'gold' });
+    const twin = await api.create(`/v1/issuers/${id}/sandbox-issuer`);
+    expect(twin.plan).toBeNull();
+    expect((await api.patch(`/v1/issuers/${twin.id}`, { plan: 'silver' })).body.data.plan).toBe('silver');
+    expect((await api.get(`/v1/issuers/${id}`)).body.data.plan).toBe('gold');
+  });
+
+  // Attack: a key that an issuer’s plan limits takes the issuer off the plan, or puts it on a bigger one.
+  test('403: is not set by a key of the issuer itself, which may change all else', async () => {
+    const { id } = await create({ plan: 'gold' });
+    const path = `/v1/issuers/${id}`;
+    const own = await withScopes(api, ['gatelodge.issuers:write'], `${path}/api-keys`);
+    const before = await rows.snapshot();
+    for (const plan of [null, 'silver']) {
+      const answer = await own.patch(path, { name: 'lifted', plan });
+      expect([answer.status, answer.body.code]).toEqual([403, 'permission_denied']);
+    }
+    expect(await rows.snapshot()).toEqual(before);
+    const renamed = await own.patch(path, { name: 'renamed', plan: 'gold' });
+    expect(renamed.body.data).toMatchObject({ name: 'renamed', plan: 'gold' });
+  });
+
+  test('that a node of an older build has named, and nobody has made, keeps nobody from changing the rest', async () => {
+    const { id } = await create();
+    await rows.query(`update issuers set plan = 'a name of old' where id = $1`, [id]);
+    const answer = await api.patch(`/v1/issuers/${id}`, { name: 'after' });
+    expect(answer.body.data).toMatchObject({ name: 'after', plan: 'a name of old' });
+  });
+});
+
 describe('412', () => {
   test('of 50 changes at once that name the same version exactly one is made', async () => {
     const { id } = await create();
@@ -103,6 +143,9 @@ describe('422', () => {
     [{ publishable_scopes: null }, 'publishable_scopes'],
     [{ publishable_scopes: ['x'] }, 'publishable_scopes[0]'],
     [{ publishable_scopes: ['gatelodge.events:read'] }, 'publishable_scopes[0]'],
+    [{ plan: 'unlimited' }, 'plan'],
+    [{ plan: 'nothing' }, 'plan'],
+    [{ plan: 'a b' }, 'plan'],
     [{ environment: 'sandbox' }, 'environment'],
     [{ status: 'suspended' }, 'status'],
     [{ account_id: 'acc_0000000000000000000000000' }, 'account_id'],

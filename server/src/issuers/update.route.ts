@@ -1,9 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { sql } from 'kysely';
 import { z } from 'zod';
+import type { Principal } from '../authentication/principal.ts';
+import { AppError } from '../errors.ts';
 import { mergePatch } from '../http/merge-patch.ts';
 import { defineRoute } from '../http/route.ts';
 import { parseInput } from '../http/validation.ts';
+import { holdPlan } from '../plans/plan-store.ts';
 import type { Json } from '../postgres/schema.ts';
 import { toIssuerResource } from './issuer.ts';
 import { issuerMembers, issuerParams, issuerResource, patchIssuerBody } from './issuer-schema.ts';
@@ -21,10 +24,14 @@ export const updateIssuer = defineRoute({
   responses: { 200: { description: 'The issuer.', schema: z.object({ data: issuerResource }) } },
   async handler({ services, tx, principal, params, body, ifMatch, record, afterCommit }) {
     const current = await lockIssuer(tx, principal, params.issuer_id, ifMatch);
-    const { name, publishable_scopes } = current;
-    const changed = parseInput(issuerMembers, mergePatch({ name, publishable_scopes }, body as Json));
-    if (isDeepStrictEqual(changed, { name, publishable_scopes }))
+    const { name, publishable_scopes, plan } = current;
+    const changed = parseInput(issuerMembers, mergePatch({ name, publishable_scopes, plan }, body as Json));
+    if (isDeepStrictEqual(changed, { name, publishable_scopes, plan }))
       return { body: { data: toIssuerResource(current) }, version: current.version };
+    if (changed.plan !== plan) {
+      requireAbove(principal);
+      await holdPlan(tx, principal.accountId, changed.plan);
+    }
     await tx
       .updateTable('issuers')
       .set({ ...changed, version: sql`version + 1`, updated_at: sql`now()` })
@@ -43,3 +50,11 @@ export const updateIssuer = defineRoute({
     return { body: { data: toIssuerResource(row) }, version: row.version };
   },
 });
+
+/** The plan of an issuer limits its own keys too, and nobody lifts a limit of its own. @throws permission_denied */
+function requireAbove({ issuerId }: Principal): void {
+  if (issuerId === null) return;
+  throw new AppError('permission_denied', {
+    detail: 'The plan of an issuer is set by a key of its account, not by one of its own.',
+  });
+}

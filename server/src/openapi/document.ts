@@ -167,6 +167,7 @@ const tagDescriptions: Record<string, string> = {
   me: 'Who a credential is.',
   openapi: 'This document.',
   organizations: 'The tenants of an issuer.',
+  plans: 'Named sets of limits for accounts, issuers and organizations.',
   supportGrants: 'Leave for the operator’s support to read in your account for a while.',
 };
 

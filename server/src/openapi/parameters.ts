@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { idPrefixes } from '../ids/ids.ts';
+import { planNamePattern } from '../plans/plan.ts';
 import type { Components, JsonSchema } from './components.ts';
 
 /** What the parameters of our paths are: ids, each with the prefix of its noun. */
@@ -36,6 +37,9 @@ export function parametersIn(
 
 /** A malformed id is answered as one that does not exist, so the pattern is a help and no rule. */
 function idParameter(name: string): JsonSchema | undefined {
+  if (name === 'plan_name') {
+    return { description: 'Name of the plan.', schema: { type: 'string', pattern: planNamePattern.source } };
+  }
   const id = idParameters[name];
   return (
     id && {

@@ -13,6 +13,7 @@ afterAll(async () => {
 });
 const { api, key } = await createCustomer(server);
 const issuer = await api.create('/v1/issuers', { name: 'Acme API' });
+await api.create('/v1/plans', { name: 'gold' });
 const path = `/v1/issuers/${issuer.id}/organizations`;
 
 describe('201', () => {
@@ -87,6 +88,18 @@ describe('201', () => {
   });
 });
 
+test('a plan that is not there is told with what to do about it', async () => {
+  const answer = await api.post(path, { name: 'x', plan: 'nothing' });
+  expect(answer.body.errors).toEqual([
+    {
+      path: 'plan',
+      message:
+        'is not the name of a plan; make it by POST /v1/plans first, name one that is there, or give null for none',
+      code: 'unknown_plan',
+    },
+  ]);
+});
+
 describe('409', () => {
   test('for an external id that another organization of the issuer has', async () => {
     await api.create(path, { name: 'x', external_id: 'taken' });
@@ -126,6 +139,10 @@ describe('422', () => {
     [{ name: 'x', external_id: 'x'.repeat(129) }, 'external_id'],
     [{ name: 'x', external_id: 7 }, 'external_id'],
     [{ name: 'x', plan: '' }, 'plan'],
+    [{ name: 'x', plan: 'a b' }, 'plan'],
+    // A plan of the operator’s is none of the account’s.
+    [{ name: 'x', plan: 'default' }, 'plan'],
+    [{ name: 'x', plan: 'nothing' }, 'plan'],
     [{ name: 'x', metadata: [] }, 'metadata'],
     [{ name: 'x', metadata: null }, 'metadata'],
     [{ name: 'x', metadata: { a: '\u0000' } }, 'metadata'],

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { defineRoute } from '../http/route.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
+import { holdPlan } from '../plans/plan-store.ts';
 import { externalIdTaken } from './external-id-taken.ts';
 import { toOrganizationResource } from './organization.ts';
 import { createOrganizationBody, organizationResource, organizationsParams } from './organization-schema.ts';
@@ -19,6 +20,7 @@ export const createOrganization = defineRoute({
   errors: ['external_id_taken'],
   async handler({ tx, principal, params, body, record }) {
     const issuer = await requireIssuer(tx, principal, params.issuer_id);
+    await holdPlan(tx, principal.accountId, body.plan);
     const id = newId(idPrefixes.organization);
     const row = await tx
       .insertInto('organizations')

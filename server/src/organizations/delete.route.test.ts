@@ -50,6 +50,7 @@ describe('204', () => {
 
   test('made anew under the same name and external id it inherits nothing', async () => {
     // The attack: a tenant that comes back under its old name and finds keys of the one before it.
+    await api.create('/v1/plans', { name: 'gold' });
     const members = { name: 'same', external_id: 'same' };
     const first = await issuer.createOrganization({ ...members, metadata: { secret: 1 }, plan: 'gold' });
     const old = await issuer.createKey({}, first.id);

@@ -21,6 +21,7 @@ export const listOrganizationsRoute = defineRoute({
     search: searchField.optional(),
     external_id: text(1, 128).optional(),
     status: z.enum(['active', 'suspended']).optional(),
+    plan: text(1, 64).optional(),
   }),
   responses: { 200: { description: 'A page of organizations.', schema: pageOf(organizationResource) } },
   async handler({ tx, principal, params, query, cursors }) {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { metadataField, metadataPatchField, nameField, text, timestampField } from '../http/fields.ts';
+import { metadataField, metadataPatchField, nameField, timestampField } from '../http/fields.ts';
+import { planNameField } from '../plans/plan-schema.ts';
 
 /** The account's own name for a tenant: what `x-tn` may carry, so nothing a header value can't hold. */
 const externalId = z
@@ -11,7 +12,7 @@ const externalId = z
   .refine((value) => !value.startsWith('org_'), 'must not begin with "org_", which is how our own ids begin')
   .describe('Your own name for the tenant, unique in the issuer.');
 
-const plan = text(1, 64).describe('A named plan, or null for none of its own.');
+const plan = planNameField.describe('One of the account’s own plans, or null for no limits of its own.');
 
 /** Body of `POST …/organizations`. */
 export const createOrganizationBody = z
@@ -30,7 +31,8 @@ export const createOrganizationBody = z
 export const organizationMembers = z.strictObject({
   name: nameField,
   external_id: externalId.nullable().default(null),
-  plan: plan.nullable().default(null),
+  // As it stands: a node of an older build lets anything be named. What a patch names has been checked.
+  plan: z.string().nullable().default(null),
   metadata: metadataField.default({}),
 });
 

@@ -61,6 +61,7 @@ interface OrganizationFilter extends PageRequest {
   status?: 'active' | 'suspended' | undefined;
   search?: string | undefined;
   external_id?: string | undefined;
+  plan?: string | undefined;
 }
 
 /** One row more than the page holds. */
@@ -74,6 +75,7 @@ export function listOrganizations(
   let query = visibleOrganizations(tx, principal, issuerId);
   if (filter.status) query = query.where('organizations.status', '=', filter.status);
   if (filter.external_id) query = query.where('organizations.external_id', '=', filter.external_id);
+  if (filter.plan) query = query.where('organizations.plan', '=', filter.plan);
   if (filter.search) query = query.where(nameContains('organizations', filter.search));
   return paged(query, 'organizations', filter, cursors).execute();
 }

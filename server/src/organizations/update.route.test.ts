@@ -15,6 +15,9 @@ const { api, key } = await createCustomer(server);
 const issuer = await TestIssuer.create(server, {}, {}, api);
 const collection = `${issuer.path}/organizations`;
 
+await api.create('/v1/plans', { name: 'gold' });
+await api.create('/v1/plans', { name: 'silver' });
+
 const full = { name: 'before', plan: 'gold', metadata: { a: 1, b: { c: 2, d: 3 }, list: [1, 2] } };
 let made = 0;
 async function create(members: Record<string, unknown> = {}) {
@@ -83,6 +86,13 @@ describe('200', () => {
     ]);
   });
 
+  test('a plan that a node of an older build has named keeps nobody from changing the rest', async () => {
+    const { organization, path } = await create();
+    await rows.query(`update organizations set plan = 'a name of old' where id = $1`, [organization.id]);
+    const answer = await api.patch(path, { name: 'after' });
+    expect(answer.body.data).toMatchObject({ name: 'after', plan: 'a name of old' });
+  });
+
   test('an external id given to another organization names that one by the very next request', async () => {
     // The attack: a name that a node still takes for the tenant that had it before.
     const { secret } = await issuer.createKey();
@@ -146,6 +156,9 @@ describe('422', () => {
     [{ metadata: { a: '\u0000' } }, 'metadata'],
     [{ metadata: Object.fromEntries(Array.from({ length: 48 }, (_, n) => [`m${n}`, n])) }, 'metadata'],
     [{ metadata: { big: 'x'.repeat(8192) } }, 'metadata'],
+    [{ plan: 'nothing' }, 'plan'],
+    [{ plan: 'default' }, 'plan'],
+    [{ plan: '' }, 'plan'],
     [{ status: 'active' }, 'status'],
     [{ issuer_id: 'i_0000000000000000000000000' }, 'issuer_id'],
     [{ name: 'fine', surprise: null }, 'surprise'],

@@ -5,6 +5,7 @@ import { mergePatch } from '../http/merge-patch.ts';
 import { defineRoute } from '../http/route.ts';
 import { parseInput } from '../http/validation.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
+import { holdPlan } from '../plans/plan-store.ts';
 import type { Json } from '../postgres/schema.ts';
 import { externalIdTaken } from './external-id-taken.ts';
 import { toOrganizationResource } from './organization.ts';
@@ -37,6 +38,7 @@ export const updateOrganization = defineRoute({
     );
     if (isDeepStrictEqual(changed, { name, external_id, plan, metadata }))
       return { body: { data: toOrganizationResource(current) }, version: current.version };
+    if (changed.plan !== plan) await holdPlan(tx, principal.accountId, changed.plan);
     const issuer = await requireIssuer(tx, principal, params.issuer_id);
     const row = await tx
       .updateTable('organizations')

@@ -16,7 +16,7 @@ export async function deleteSilently(tx: Transaction): Promise<void> {
  */
 export async function deleteRows(
   tx: Transaction,
-  table: 'api_keys' | 'organizations' | 'idempotency_records' | 'support_grants' | 'issuers',
+  table: 'api_keys' | 'organizations' | 'idempotency_records' | 'support_grants' | 'plans' | 'issuers',
   matches: RawBuilder<unknown>,
   most: number,
 ): Promise<number> {

@@ -24,6 +24,8 @@ export const managementPermissions = [
   'gatelodge.key-profiles:write',
   'gatelodge.organizations:read',
   'gatelodge.organizations:write',
+  'gatelodge.plans:read',
+  'gatelodge.plans:write',
   'gatelodge.api-keys:read',
   'gatelodge.api-keys:write',
   'gatelodge.events:read',

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { createdBy } from '../api-keys/create-api-key.ts';
+import { requireLive } from '../authentication/require-live.ts';
 import { AppError } from '../errors.ts';
 import { defineRoute } from '../http/route.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
 import { toSupportGrantResource } from './support-grant.ts';
 import { createSupportGrantBody, supportGrantResource } from './support-grant-schema.ts';
-import { requireLive } from './support-grant-store.ts';
 
 export const createSupportGrant = defineRoute({
   method: 'POST',

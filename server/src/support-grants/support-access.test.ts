@@ -45,9 +45,12 @@ describe('what a grant opens', () => {
     'gatelodge.issuers:read',
     'gatelodge.key-profiles:read',
     'gatelodge.organizations:read',
+    'gatelodge.plans:read',
   ];
   const operations = [
     'account.get',
+    'plans.list',
+    'plans.get',
     'events.list',
     'issuers.list',
     'issuers.get',
@@ -79,6 +82,7 @@ describe('what a grant opens', () => {
     ids.issuer_id = (await api.create('/v1/issuers', { name: 'Shop' })).id;
     const issuer = `/v1/issuers/${ids.issuer_id}`;
     ids.org_id = (await api.create(`${issuer}/organizations`, { name: 'Tenant' })).id;
+    ids.plan_name = (await api.create('/v1/plans', { name: 'gold' })).name;
     keyIds.account = (await createKey(api, '/v1/api-keys')).id;
     keyIds.issuer = (await createKey(api, `${issuer}/api-keys`)).id;
     keyIds.organization = (await createKey(api, `${issuer}/organizations/${ids.org_id}/api-keys`)).id;

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { Principal } from '../authentication/principal.ts';
+import { requireLive } from '../authentication/require-live.ts';
 import { AppError } from '../errors.ts';
 import { requireMatch } from '../http/etag.ts';
 import { type PageRequest, paged } from '../http/listing.ts';
@@ -20,11 +21,6 @@ function ownGrants(tx: Transaction, principal: Principal) {
     .selectFrom('support_grants')
     .selectAll('support_grants')
     .where('support_grants.account_id', '=', principal.accountId);
-}
-
-/** @throws wrong_environment */
-export function requireLive(principal: Principal): void {
-  if (principal.environment === 'sandbox') throw new AppError('wrong_environment');
 }
 
 /** @throws not_found, wrong_environment */

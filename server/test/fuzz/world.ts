@@ -47,6 +47,7 @@ export class FuzzWorld {
     const ofOrganization = await createKey(api, `${below}/api-keys`, { restrictions });
     const ofAccount = await createKey(api, '/v1/api-keys', { restrictions });
     const grant = await api.create('/v1/account/support-grants', { reason: 'fuzz' });
+    const { name: plan } = await api.create('/v1/plans', { name: `plan-${grant.id}` });
     const account = await this.#server.operator.api.create('/v1/accounts', {
       name: 'Globex Corporation',
       owner_email: 'owner@globex.example',
@@ -56,6 +57,7 @@ export class FuzzWorld {
       issuer_id: issuer.id,
       org_id: organization.id,
       grant_id: grant.id,
+      plan_name: plan,
       account_id: account.id,
     };
     this.otherCredentials = [

@@ -20,7 +20,7 @@ export function pathOf({ path, operationId }: ManagementRoute, ids: Record<strin
   );
 }
 
-/** For every parameter of a path a well-formed id that nothing has. */
+/** For every parameter of a path a well-formed id (of a plan, a name) that nothing has. */
 export function unknownIds(): Record<string, string> {
   return {
     account_id: newId(idPrefixes.account),
@@ -28,7 +28,13 @@ export function unknownIds(): Record<string, string> {
     org_id: newId(idPrefixes.organization),
     key_id: newId(idPrefixes.apiKey),
     grant_id: newId(idPrefixes.supportGrant),
+    plan_name: unknownPlanName(),
   };
+}
+
+/** The name of a plan that nobody has made. */
+export function unknownPlanName(): string {
+  return `no-plan-${newId(idPrefixes.event)}`;
 }
 
 /** A body that the operation takes, as its contract shows one; undefined where it takes none. */

@@ -5,6 +5,7 @@ const tenantTables = [
   'accounts',
   'account_members',
   'support_grants',
+  'plans',
   'issuers',
   'key_profiles',
   'organizations',

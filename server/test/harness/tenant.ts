@@ -34,6 +34,8 @@ export interface Tenant {
   readonly twin: TenantIssuer;
   /** Lets the operator's support read in the account. */
   readonly supportGrantId: string;
+  /** A plan of the account, which nothing is on. */
+  readonly planName: string;
   /** Keys that were deleted: their secrets were made here, and nobody knows them any more. */
   readonly deletedKey: TestKey;
   readonly deletedSandboxKey: TestKey;
@@ -62,6 +64,7 @@ export async function createTenant(
     await api.delete(deleted.path);
     return deleted;
   };
+  const { name: planName } = await api.create('/v1/plans', { name: `${marker}-plan`, description: marker });
   const grant = await api.create('/v1/account/support-grants', { reason: `${marker} reason` });
   return {
     accountId: id,
@@ -75,6 +78,7 @@ export async function createTenant(
     sibling,
     twin: await furnishIssuer(api, twin.id, marker, 'twin'),
     supportGrantId: grant.id,
+    planName,
     deletedKey: await createDeletedKey('live'),
     deletedSandboxKey: await createDeletedKey('sandbox'),
   };
