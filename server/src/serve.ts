@@ -118,6 +118,7 @@ async function listen(services: Services): Promise<{ server: Server; drain: Drai
       answer: (request, headers) => edge.answerWhole(request, headers),
       isStopping: () => drain.isStopping,
       keepAliveMs: serverOptions.keepAliveTimeout,
+      onError: (error) => log.error({ err: error }, 'an answer could not be written'),
     });
     listening = { server, drain };
     return server;

@@ -113,7 +113,13 @@ export class Edge {
     const answer = await this.#carryOut(endpoint, request, info, headers);
     // The rest of a body that nobody will read must not hold the connection.
     if (!request.complete && answer.status === 413) headers.push('Connection', 'close');
-    writeAnswer(response, headers, answer);
+    try {
+      writeAnswer(response, headers, answer);
+    } catch (error) {
+      // A field that node:http does not take: whatever it was to say, it is not said.
+      this.#deps.onError(error, info);
+      response.destroy();
+    }
   }
 
   async #carryOut(

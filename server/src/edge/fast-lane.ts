@@ -13,6 +13,8 @@ interface FastLaneOptions {
   isStopping: () => boolean;
   /** How long a connection without a request stays open. */
   keepAliveMs: number;
+  /** An answer could not be written, and its connection is closed. */
+  onError: (error: unknown) => void;
 }
 
 /** What is heard of a connection before its first request, or of a request that is not whole, for so long is node:http's. */
@@ -101,7 +103,7 @@ class LaneConnection {
     const end = bodyAt + head.contentLength;
     if (bytes.length > end) this.#give(bytes);
     else if (bytes.length < end) this.#wait(bytes);
-    else void this.#answer(head, bytes.subarray(bodyAt));
+    else this.#answer(head, bytes.subarray(bodyAt)).catch(this.#onFailure);
   }
 
   #parse(text: string): RequestHead | null {
@@ -194,6 +196,11 @@ class LaneConnection {
     // One that has answered is idle; any other may be slow, and node:http has its own patience with those.
     if (this.#waiting === null && this.#lastParsed !== null) this.#socket.destroy();
     else this.#give(this.#waiting);
+  };
+
+  readonly #onFailure = (error: unknown): void => {
+    this.#options.onError(error);
+    this.#socket.destroy();
   };
 
   readonly #onError = (): void => {

@@ -64,7 +64,8 @@ export function parseRequestHead(head: string): RequestHead | null {
   if (host === undefined || host === '' || host.includes(',')) return null;
   if (connection !== undefined && connection.toLowerCase() !== 'keep-alive') return null;
   const contentLength = lengthOf(request, headers['content-length']);
-  return contentLength === null ? null : { ...request, headers, contentLength };
+  if (contentLength === null) return null;
+  return { method: request.method, url: request.url, headers, contentLength };
 }
 
 interface RequestLine {
