@@ -46,6 +46,8 @@ describe('200', () => {
       subject: { type: 'issuer', id: issuer.id },
       request_id: renamed.headers.get('X-Request-Id'),
       data: { changed: ['name'] },
+      count: null,
+      last_at: null,
     });
   });
 
@@ -115,8 +117,15 @@ describe('422', () => {
     'issuer_id=',
     'issuer_id=x',
     `type=${'x'.repeat(101)}`,
-    'subject=x',
+    'organization_id=x',
+    `organization_id=${issuer.id}`,
+    'subject=',
+    'subject=%20',
+    'actor=%00',
+    `actor=${'x'.repeat(101)}`,
     'after=x',
+    'after=2026-11-21',
+    'before=2026-11-21T12:00:00',
     'type=a&type=b',
   ])('for the filter %s', async (query) => {
     const answer = await api.get(`/v1/events?${query}`);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type IdPrefix, isId } from '../ids/ids.ts';
 import type { JsonObject } from '../postgres/schema.ts';
 
 /**
@@ -21,6 +22,11 @@ export const nameField = text(1, 200).refine(
 
 /** A search word: found anywhere in the name, whatever its case. */
 export const searchField = text(1, 200).describe('Part of the name, in any case.');
+
+/** The id of an object in a query or a body. `noun` with its article. */
+export function idField(prefix: IdPrefix, noun: string) {
+  return z.string().refine((value) => isId(prefix, value), `must be the id of ${noun}, ${prefix}…`);
+}
 
 export const timestampField = z.iso
   .datetime({ precision: 3 })

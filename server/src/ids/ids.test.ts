@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { idPrefixes, isId, newId } from './ids.ts';
+import { idPrefixes, isId, leastIdAt, newId } from './ids.ts';
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -29,6 +29,20 @@ describe('an id', () => {
     // Ids made faster than the clock ticks run ahead of it.
     expect(madeAt).toBeGreaterThanOrEqual(before);
     expect(madeAt).toBeLessThanOrEqual(after + 10n);
+  });
+
+  test('lies between the least ones of the moments around it', () => {
+    const before = Date.now();
+    const id = newId(idPrefixes.event);
+    // Ids made faster than the clock ticks run ahead of it.
+    const after = Date.now() + 10;
+    expect(leastIdAt(idPrefixes.event, before) < id).toBe(true);
+    expect(id < leastIdAt(idPrefixes.event, after)).toBe(true);
+    for (const timeMs of [0, 1, before, 253_402_300_799_999]) {
+      const least = leastIdAt(idPrefixes.event, timeMs);
+      expect(isId(idPrefixes.event, least)).toBe(true);
+      expect(uuidOf(least)).toBe(BigInt(timeMs) << 80n);
+    }
   });
 
   test('no prefix begins with another, so none can be taken for another', () => {

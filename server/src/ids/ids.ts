@@ -47,6 +47,16 @@ export function isId(prefix: IdPrefix, value: string): boolean {
   return value.startsWith(prefix) && idBody.test(value.slice(prefix.length));
 }
 
+/**
+ * The least id that can have been made at this moment or later; for looking through a trail from or up to a moment.
+ *
+ * @param timeMs whole milliseconds since 1970
+ */
+export function leastIdAt(prefix: IdPrefix, timeMs: number): string {
+  const uuid = BigInt(timeMs) << 80n;
+  return prefix + uuid.toString(36).padStart(base36Length, '0');
+}
+
 /** `00` to `zz`: two digits at a time are three look-ups where `toString(36)` and padding are ten steps. */
 const digitPairs = Array.from({ length: 36 * 36 }, (_, pair) => pair.toString(36).padStart(2, '0'));
 

@@ -161,6 +161,7 @@ export interface ApiKeysTable {
   rotated_at: NullableTimestamp;
   retires_at: NullableTimestamp;
   retire: ColumnType<Retirement | null, Retirement | null | undefined, Retirement | null>;
+  uses_before_rotation: ColumnType<number | null, never, number | null>;
   import_batch: ColumnType<string | null, string | null | undefined, never>;
   exposure_told_on: ColumnType<Date | null, never, Date | null>;
   leak_told_on: ColumnType<Date | null, never, Date | null>;
@@ -238,6 +239,7 @@ export interface UsageBucketsTable {
   cost: number;
   reported: number;
   errors: number;
+  timed: number;
   latency_ms: number;
 }
 
