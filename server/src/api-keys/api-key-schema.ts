@@ -173,7 +173,9 @@ const apiKeyShape = {
   created_at: timestampField,
   updated_at: timestampField,
   created_by: z.object({ type: z.enum(['api_key', 'system']), id: z.string() }),
-  last_used_at: timestampField.nullable().describe('Written once usage is metered; null until then.'),
+  last_used_at: timestampField
+    .nullable()
+    .describe('When it last passed, a minute behind at the most; null before the first time.'),
   rotation_due_at: timestampField.nullable(),
   revoked_at: timestampField.nullable(),
   imported: z.boolean().describe('Known by a hash that another system made; for verify and authorize only.'),
@@ -190,6 +192,28 @@ const apiKeyShape = {
 };
 
 export const apiKeyResource = z.object(apiKeyShape).meta({ id: 'ApiKey' });
+
+/** A key that is read by itself. */
+export const apiKeyWithTrafficResource = z
+  .object({
+    ...apiKeyShape,
+    traffic: z
+      .object({
+        share: z
+          .number()
+          .min(0)
+          .max(1)
+          .nullable()
+          .describe('The part of them that came with this key; null where there were none.'),
+        total: z.int().describe('Requests with either key, whatever became of them.'),
+        since: timestampField,
+      })
+      .optional()
+      .describe(
+        'Of a key that was rotated and of its successor alone: what each of the two is still used for, since the rotation or in the last 24 hours (from the beginning of the hour).',
+      ),
+  })
+  .meta({ id: 'ApiKeyWithTraffic' });
 
 /** The answer of a creation: the only one that ever shows the secret. */
 export const createdApiKeyResource = z

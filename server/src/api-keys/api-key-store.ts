@@ -1,9 +1,10 @@
 import { sql } from 'kysely';
+import { z } from 'zod';
 import type { Principal } from '../authentication/principal.ts';
 import { AppError } from '../errors.ts';
 import { requireMatch } from '../http/etag.ts';
-import { nameContains, type PageRequest, paged } from '../http/listing.ts';
-import type { CursorCodec } from '../http/pagination.ts';
+import { nameContains, type PageRequest, paged, positionOf, type Sort, sortQuery } from '../http/listing.ts';
+import type { CursorCodec, CursorPosition } from '../http/pagination.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
 import type { KeyProfile } from '../key-profiles/key-profile.ts';
 import { findKeyProfile } from '../key-profiles/key-profile-store.ts';
@@ -37,11 +38,20 @@ export async function requirePlace(
   };
 }
 
-/** The keys at exactly one place that the caller can see: the sandbox ones only for a sandbox key. */
+/**
+ * The keys at exactly one place that the caller can see: the sandbox ones only for a sandbox key. When they were last
+ * used stands apart from them, so that a key in use is not a key that changes.
+ */
 function visibleKeys(tx: Transaction, principal: Principal, place: KeyPlace) {
   const query = tx
     .selectFrom('api_keys')
+    .leftJoin('key_uses', (join) =>
+      join
+        .onRef('key_uses.key_id', '=', 'api_keys.id')
+        .onRef('key_uses.account_id', '=', 'api_keys.account_id'),
+    )
     .selectAll('api_keys')
+    .select('key_uses.last_used_at as last_used_at')
     .where('api_keys.account_id', '=', place.accountId)
     .where('api_keys.issuer_id', place.issuer === null ? 'is' : '=', place.issuer?.id ?? null)
     .where('api_keys.organization_id', place.organizationId === null ? 'is' : '=', place.organizationId);
@@ -72,14 +82,25 @@ export async function lockApiKey(
 ): Promise<ApiKeyRow> {
   const row = await visibleKeys(tx, principal, place)
     .where('api_keys.id', '=', params.key_id)
-    .forUpdate()
+    .forUpdate('api_keys')
     .executeTakeFirst();
   if (row === undefined) throw new AppError('not_found');
   requireMatch(ifMatch, row.version);
   return row;
 }
 
-interface KeyFilter extends PageRequest {
+/** The orders of a list of keys. */
+export const keySortQuery = z
+  .enum([...sortQuery.unwrap().options, '-last_used_at', 'last_used_at'])
+  .default('-created_at')
+  .describe(
+    'Order of the keys; a leading minus is descending. `-last_used_at` has those that were never used at its end.',
+  );
+
+type KeySort = z.output<typeof keySortQuery>;
+
+interface KeyFilter extends Omit<PageRequest, 'sort'> {
+  sort?: KeySort | undefined;
   status?: ApiKeyStatus | undefined;
   kind?: 'secret' | 'publishable' | undefined;
   environment?: 'live' | 'sandbox' | undefined;
@@ -108,5 +129,29 @@ export function listApiKeys(
       .where('api_keys.status', '=', 'active')
       .where((eb) => eb.or([eb(end, 'is', null), eb(end, '>', now)]));
   } else if (filter.status) query = query.where('api_keys.status', '=', filter.status);
-  return paged(query, 'api_keys', filter, cursors).execute();
+  const { sort } = filter;
+  if (!isByUse(sort)) return paged(query, 'api_keys', { ...filter, sort }, cursors).execute();
+  const direction = sort.startsWith('-') ? 'desc' : 'asc';
+  // To the millisecond, as a cursor has it.
+  const usedAt = sql<Date>`coalesce(date_trunc('milliseconds', key_uses.last_used_at), '-infinity')`;
+  if (filter.cursor !== undefined) {
+    const [at, id] = cursors.decode(filter.cursor);
+    const operator = sql.raw(direction === 'desc' ? '<' : '>');
+    query = query.where(sql<boolean>`(${usedAt}, api_keys.id) ${operator} (${at}::timestamptz, ${id})`);
+  }
+  return query
+    .orderBy(usedAt, direction)
+    .orderBy('api_keys.id', direction)
+    .limit(filter.limit + 1)
+    .execute();
+}
+
+/** Where a key stands in that order. */
+export function keyPositionOf(sort: KeySort | undefined): (row: ApiKeyRow) => CursorPosition {
+  if (!isByUse(sort)) return positionOf(sort);
+  return ({ id, last_used_at }) => [last_used_at?.toISOString() ?? '-infinity', id];
+}
+
+function isByUse(sort: KeySort | undefined): sort is Exclude<KeySort, Sort> {
+  return sort?.endsWith('last_used_at') === true;
 }

@@ -1,11 +1,10 @@
 import { z } from 'zod';
 import { environmentField, searchField } from '../http/fields.ts';
-import { positionOf, sortQuery } from '../http/listing.ts';
 import { pageOf, pageQuery, toPage } from '../http/pagination.ts';
 import { defineRoute } from '../http/route.ts';
 import { toApiKeyResource } from './api-key.ts';
 import { apiKeyResource, apiKeyStatusField } from './api-key-schema.ts';
-import { listApiKeys, requirePlace } from './api-key-store.ts';
+import { keyPositionOf, keySortQuery, listApiKeys, requirePlace } from './api-key-store.ts';
 import { keyLevels } from './levels.ts';
 
 export const listApiKeyRoutes = keyLevels.map((level) =>
@@ -19,7 +18,7 @@ export const listApiKeyRoutes = keyLevels.map((level) =>
     params: level.params,
     query: z.strictObject({
       ...pageQuery,
-      sort: sortQuery,
+      sort: keySortQuery,
       search: searchField.optional(),
       status: apiKeyStatusField.optional(),
       kind: z.enum(['secret', 'publishable']).optional(),
@@ -30,7 +29,7 @@ export const listApiKeyRoutes = keyLevels.map((level) =>
       const place = await requirePlace(tx, principal, params);
       const rows = await listApiKeys(tx, principal, place, query, now, cursors);
       const render = (row: (typeof rows)[number]) => toApiKeyResource(row, now);
-      return { body: toPage(rows, query.limit, cursors, positionOf(query.sort), render) };
+      return { body: toPage(rows, query.limit, cursors, keyPositionOf(query.sort), render) };
     },
   }),
 );

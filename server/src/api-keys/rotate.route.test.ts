@@ -66,6 +66,7 @@ describe.each(levels)('201: rotating a key of the $level', ({ path, level, issue
       retires_at: later(3600),
       retire: 'after-grace',
       successor_id: successor.id,
+      traffic: { share: null, total: 0, since: now() },
     });
     const events = (await api.get('/v1/events?limit=2')).body.data;
     expect(events.map((event: { type: string }) => event.type)).toEqual([

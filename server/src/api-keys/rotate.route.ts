@@ -12,6 +12,7 @@ import { createdBy, insertApiKey } from './create-api-key.ts';
 import { forgetKey } from './forget-key.ts';
 import { checkCeiling, checkGrant } from './key-rules.ts';
 import { collectionPath, itemParams, keyLevels } from './levels.ts';
+import { usesOfHour } from './rotation-traffic.ts';
 
 export const rotateApiKeyRoutes = keyLevels.map((level) =>
   defineRoute({
@@ -71,6 +72,7 @@ export const rotateApiKeyRoutes = keyLevels.map((level) =>
           rotated_at: now,
           retires_at: retiresAt,
           retire: body.retire,
+          uses_before_rotation: await usesOfHour(tx, current, now),
           rotation_due_at: null,
           next_notice_at: null,
           version: sql`version + 1`,

@@ -57,7 +57,8 @@ export function defineStatusRoutes({ verb, status, event, summary }: StatusChang
           organizationId: row.organization_id,
         });
         afterCommit(() => forgetKey(services, row));
-        return { body: { data: toApiKeyResource(row, now) }, version: row.version };
+        const { last_used_at } = current;
+        return { body: { data: toApiKeyResource({ ...row, last_used_at }, now) }, version: row.version };
       },
     }),
   );

@@ -63,7 +63,8 @@ export const updateApiKeyRoutes = keyLevels.map((level) =>
         data: { changed: Object.keys(body) },
       });
       afterCommit(() => forgetKey(services, row));
-      return { body: { data: toApiKeyResource(row, now) }, version: row.version };
+      const { last_used_at } = current;
+      return { body: { data: toApiKeyResource({ ...row, last_used_at }, now) }, version: row.version };
     },
   }),
 );
