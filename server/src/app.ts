@@ -44,6 +44,8 @@ import { createSupportGrant } from './support-grants/create.route.ts';
 import { getSupportGrant } from './support-grants/get.route.ts';
 import { listSupportGrantsRoute } from './support-grants/list.route.ts';
 import { revokeSupportGrant } from './support-grants/revoke.route.ts';
+import { keyUsageRoutes } from './usage/key-usage.route.ts';
+import { listUsageRoute } from './usage/list.route.ts';
 import { verificationContracts } from './verification/contracts.ts';
 
 /** Every route of the server, once. OpenAPI, the tenancy matrix and the fuzz suite are made from this list. */
@@ -95,6 +97,8 @@ export const routes: readonly Route[] = [
   ...revokeApiKeyRoutes,
   ...rotateApiKeyRoutes,
   ...deleteApiKeyRoutes,
+  ...keyUsageRoutes,
+  listUsageRoute,
   listEventsRoute,
   ...healthContracts,
   openApiContract,

@@ -42,8 +42,10 @@ describe('lists and replays', () => {
   // Attack: filters by somebody else's ids.
   test('a filter by foreign ids finds what one by ids that nobody has finds: nothing', async () => {
     for (const id of [theirs.issuer.id, newId(idPrefixes.issuer)]) {
-      const { status, body } = await ours.api.get(`/v1/events?issuer_id=${id}`);
-      expect([status, body]).toEqual([200, { data: [], has_more: false, next_cursor: null }]);
+      for (const list of ['/v1/events', '/v1/usage']) {
+        const { status, body } = await ours.api.get(`${list}?issuer_id=${id}`);
+        expect([status, body]).toEqual([200, { data: [], has_more: false, next_cursor: null }]);
+      }
     }
   });
 

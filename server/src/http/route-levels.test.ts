@@ -27,8 +27,9 @@ const keyVerbs = [
   'enable',
   'revoke',
   'delete',
+  'usage',
 ];
-const openToEveryKey = ['events.list'];
+const openToEveryKey = ['events.list', 'usage.list'];
 const openBelowOrganization = [
   'organizations.get',
   ...keyVerbs.map((verb) => `organization.apiKeys.${verb}`),

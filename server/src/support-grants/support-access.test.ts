@@ -46,6 +46,7 @@ describe('what a grant opens', () => {
     'gatelodge.key-profiles:read',
     'gatelodge.organizations:read',
     'gatelodge.plans:read',
+    'gatelodge.usage:read',
   ];
   const operations = [
     'account.get',
@@ -57,7 +58,10 @@ describe('what a grant opens', () => {
     'keyProfiles.get',
     'organizations.list',
     'organizations.get',
-    ...['apiKeys', 'issuer.apiKeys', 'organization.apiKeys'].flatMap((at) => [`${at}.list`, `${at}.get`]),
+    'usage.list',
+    ...['apiKeys', 'issuer.apiKeys', 'organization.apiKeys'].flatMap((at) =>
+      ['list', 'get', 'usage'].map((verb) => `${at}.${verb}`),
+    ),
   ];
 
   const ids: Record<string, string> = {};
