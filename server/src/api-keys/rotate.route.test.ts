@@ -57,6 +57,7 @@ describe.each(levels)('201: rotating a key of the $level', ({ path, level, issue
       lineage_id: old.id,
       predecessor_id: old.id,
     });
+    const traffic = { share: null, total: 0, since: now() };
     const read = (await api.get(`${path}/${old.id}`)).body.data;
     expect(read).toEqual({
       ...same,
@@ -66,7 +67,7 @@ describe.each(levels)('201: rotating a key of the $level', ({ path, level, issue
       retires_at: later(3600),
       retire: 'after-grace',
       successor_id: successor.id,
-      traffic: { share: null, total: 0, since: now() },
+      traffic,
     });
     const events = (await api.get('/v1/events?limit=2')).body.data;
     expect(events.map((event: { type: string }) => event.type)).toEqual([
@@ -81,7 +82,7 @@ describe.each(levels)('201: rotating a key of the $level', ({ path, level, issue
       data: { successor_id: successor.id, grace_seconds: 3600, retires_at: later(3600) },
     });
     expect(JSON.stringify(events)).not.toContain(secret);
-    expect((await api.get(`${path}/${successor.id}`)).body.data).toEqual(successor);
+    expect((await api.get(`${path}/${successor.id}`)).body.data).toEqual({ ...successor, traffic });
   });
 
   test('without a body the grace is a day', async () => {
