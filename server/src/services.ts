@@ -79,6 +79,7 @@ export interface Services {
   accountDeletion: Periodic;
   issuerDeletion: Periodic;
   authenticator: Authenticator;
+  meter: Meter;
   endpoints: {
     verify: VerifyEndpoint;
     verifyBatch: VerifyBatchEndpoint;
@@ -163,7 +164,6 @@ export async function createServices(settings: Settings, options: ServiceOptions
       leakReports,
     ] as const;
     for (const job of jobs) job.start();
-    const authenticator = new Authenticator(keys, exposures, nowMs);
     const replays = new Replays();
     const limiter = new MemoryLimiter(nowMs);
     const ledger = await Ledger.open({
@@ -172,6 +172,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       dataDirectoryId: '0'.repeat(32),
     });
     const meter = new Meter({ limiter, ledger, nowMs });
+    const authenticator = new Authenticator(keys, exposures, meter, nowMs);
     const verifier = new Verifier({ keys, freshness, counters, exposures, meter, replays, nowMs });
     return {
       settings,
@@ -203,6 +204,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       accountDeletion: jobs[0],
       issuerDeletion: jobs[1],
       authenticator,
+      meter,
       endpoints: {
         verify: new VerifyEndpoint({ authenticator, verifier }),
         verifyBatch: new VerifyBatchEndpoint({ authenticator, verifier }),

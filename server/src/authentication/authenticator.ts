@@ -10,6 +10,7 @@ import { deprecationHeaders } from '../verification/deprecation.ts';
 import { environmentHeader, environmentOfUnknownKey } from '../verification/environment-header.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import { queryPresentsKey } from '../verification/key-in-query.ts';
+import type { Meter } from '../verification/meter.ts';
 import type { KeyRecord } from '../verification/records.ts';
 import { type CredentialPlaces, findCredentials, type PresentedKey } from './credentials.ts';
 
@@ -35,11 +36,18 @@ export interface Caller {
 export class Authenticator {
   readonly #keys: KeyDirectory;
   readonly #exposures: ExposureNotes;
+  readonly #meter: Pick<Meter, 'recordCall'>;
   readonly #nowMs: () => number;
 
-  constructor(keys: KeyDirectory, exposures: ExposureNotes, nowMs: () => number) {
+  constructor(
+    keys: KeyDirectory,
+    exposures: ExposureNotes,
+    meter: Pick<Meter, 'recordCall'>,
+    nowMs: () => number,
+  ) {
     this.#keys = keys;
     this.#exposures = exposures;
+    this.#meter = meter;
     this.#nowMs = nowMs;
   }
 
@@ -108,7 +116,10 @@ export class Authenticator {
     if (record.rotatedAtMs !== null) headers.push(...deprecationHeaders(record));
     if (refusal === null && record.kind === 'secret') return { record, secret: presented.secret };
     headers.push(...environmentHeader(record.issuer?.profile ?? presets.standard, record.environment));
-    if (refusal !== null) throw new AppError(refusal);
+    if (refusal !== null) {
+      void this.#meter.recordCall(record, refusal);
+      throw new AppError(refusal);
+    }
     throw new AppError('permission_denied', {
       detail: 'A publishable key can never call the management API.',
     });

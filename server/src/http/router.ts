@@ -104,6 +104,7 @@ async function authenticate(
   try {
     const { record, secret } = await services.authenticator.authenticate(request.raw, headers);
     headers.push(...environmentHeader(record.issuer?.profile ?? presets.standard, record.environment));
+    await services.meter.recordCall(record, null);
     return toPrincipal(record, secret);
   } finally {
     for (let at = 0; at < headers.length; at += 2) reply.header(headers[at]!, headers[at + 1]);

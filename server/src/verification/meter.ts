@@ -115,6 +115,33 @@ export class Meter {
     return isUnrecorded ? unrecorded(error) : error;
   }
 
+  /**
+   * Meters a call of the management API by the key of its caller, apart from traffic. It takes from no limit, and goes
+   * on unmetered where nothing can be recorded: that must not keep an operator from mending it.
+   *
+   * @param refusal why the caller was turned away; null where it was let in
+   * @returns a promise that never rejects
+   */
+  recordCall(key: KeyRecord, refusal: RefusalCode | null): Promise<void> {
+    const outcome = refusal === null ? 'VALID' : refusals[refusal].verifyCode;
+    return this.#ledger
+      .append({
+        timeMs: this.#nowMs(),
+        keyId: key.id,
+        lineageId: key.lineageId,
+        accountId: key.account.id,
+        issuerId: key.issuer === null ? null : key.issuer.id,
+        organizationId: key.organization === null ? null : key.organization.id,
+        environment: key.environment,
+        outcome: outcome as Outcome,
+        cost: 1,
+        entrance: 'management',
+        fingerprint: null,
+        charges: noCharges,
+      })
+      .catch(() => {});
+  }
+
   /** A refusal says how the limits stand, too, as long as the key is one that may use them. */
   #refuse(charge: Charge, refusal: RefusalCode, request: LimitRequest | null): Charged | Promise<Charged> {
     const { status, verifyCode } = refusals[refusal];
