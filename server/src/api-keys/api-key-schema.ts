@@ -8,6 +8,8 @@ import {
   text,
   timestampField,
 } from '../http/fields.ts';
+import { limitsField } from '../limits/limit-schema.ts';
+import { quotaField, quotaPatchField, quotaResource } from '../limits/quota-schema.ts';
 import { parseScope } from '../scopes/scope.ts';
 import { parseIpRange } from './ip-ranges.ts';
 import { parseAllowedOrigin } from './origins.ts';
@@ -73,6 +75,13 @@ const restrictionsRequest = z
 
 const description = text(1, 1000);
 
+const limits = limitsField.describe(
+  'The key’s own limits, beside those of its organization, issuer and account. Counted for its whole line of rotations; each key of the line has a list of its own.',
+);
+const quota = quotaField.describe(
+  'Credits that decisions use up, counted for the whole line of rotations; null for no such limit.',
+);
+
 /** Body of `POST …/api-keys`. */
 export const createApiKeyBody = z
   .strictObject({
@@ -82,6 +91,8 @@ export const createApiKeyBody = z
     kind: z.enum(['secret', 'publishable']).default('secret'),
     environment: environmentField.nullish().describe('That of the issuer unless given.'),
     restrictions: restrictionsRequest.nullish(),
+    limits: limits.nullish(),
+    quota: quota.nullish(),
     expires_at: instantField.nullish(),
     metadata: metadataField.nullish(),
   })
@@ -96,6 +107,8 @@ export const createApiKeyBody = z
           origins: ['https://app.example.com', 'http://localhost:*'],
           ips: ['203.0.113.0/24'],
         },
+        limits: [{ name: 'hour', limit: 500, window: 'hour' }],
+        quota: { credits: 10_000, refill: { amount: 10_000, every: 'month' } },
         expires_at: '2036-01-31T00:00:00Z',
         metadata: { team: 'billing' },
       },
@@ -109,6 +122,8 @@ export const apiKeyMembers = z.strictObject({
   name: nameField,
   description: description.nullable().default(null),
   restrictions: restrictionsRequest.default({}),
+  limits: limits.default([]),
+  quota: quota.nullable().default(null),
   expires_at: instantField.nullable().default(null),
   metadata: metadataField.default({}),
 });
@@ -119,6 +134,12 @@ export const patchApiKeyBody = z
     name: nameField.optional(),
     description: description.nullish(),
     restrictions: restrictionsRequest.nullish(),
+    limits: limits.nullish().describe('Replaces the list; null for none.'),
+    quota: quotaPatchField
+      .nullish()
+      .describe(
+        'With `credits` a top-up; without, only how they are refilled is changed; null for no quota.',
+      ),
     expires_at: instantField.nullish(),
     metadata: metadataPatchField.nullish(),
   })
@@ -168,6 +189,8 @@ const apiKeyShape = {
     require_origin: z.boolean(),
     ips: z.array(z.string()),
   }),
+  limits,
+  quota: quotaResource.nullable(),
   metadata: z.record(z.string(), z.json()),
   expires_at: timestampField.nullable(),
   created_at: timestampField,

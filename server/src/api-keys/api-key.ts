@@ -1,4 +1,5 @@
 import type { Selectable } from 'kysely';
+import type { StoredQuota } from '../limits/quota.ts';
 import type { ApiKeysTable } from '../postgres/schema.ts';
 
 export type ApiKeyRow = Selectable<ApiKeysTable>;
@@ -36,6 +37,8 @@ export function toApiKeyResource(row: ApiKeyRow, now: Date) {
     status: statusOf(row, now),
     hint: row.hint,
     restrictions: restrictionsOf(row),
+    limits: row.limits,
+    quota: termsOf(row.quota),
     metadata: row.metadata,
     expires_at: row.expires_at?.toISOString() ?? null,
     created_at: row.created_at.toISOString(),
@@ -63,4 +66,9 @@ export function restrictionsOf(row: ApiKeyRow) {
     require_origin: row.require_origin,
     ips: row.ips,
   };
+}
+
+/** A quota as it is answered: since when it counts is the limiter's affair. */
+export function termsOf(quota: StoredQuota | null): Pick<StoredQuota, 'credits' | 'refill'> | null {
+  return quota && { credits: quota.credits, refill: quota.refill };
 }

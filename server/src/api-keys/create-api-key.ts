@@ -3,6 +3,8 @@ import { AppError } from '../errors.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
 import { type KeyProfile, renderPrefix } from '../key-profiles/key-profile.ts';
 import { presets } from '../key-profiles/presets.ts';
+import type { WindowLimit } from '../limits/limits.ts';
+import { type StoredQuota, setCredits } from '../limits/quota.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { JsonObject } from '../postgres/schema.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
@@ -29,6 +31,8 @@ export interface NewApiKey extends KeyFacts {
   browsers?: 'allow' | 'deny';
   requireOrigin?: boolean;
   ips?: readonly string[];
+  limits?: readonly WindowLimit[];
+  quota?: StoredQuota | null;
   metadata?: JsonObject;
   createdBy: { type: 'api_key' | 'system'; id: string };
   /** The key that it takes over from, by rotation. */
@@ -70,6 +74,8 @@ export async function insertApiKey(
       browsers: key.browsers ?? 'allow',
       require_origin: key.requireOrigin ?? false,
       ips: [...(key.ips ?? [])],
+      limits: JSON.stringify(key.limits ?? []),
+      quota: key.quota ? JSON.stringify(key.quota) : null,
       metadata: JSON.stringify(key.metadata ?? {}),
       expires_at: key.expiresAt,
       created_by: JSON.stringify(key.createdBy),
@@ -100,6 +106,11 @@ export function factsOf(
     scopes: body.restrictions?.scopes ?? (place.issuer === null ? null : []),
     expiresAt: body.expires_at == null ? null : new Date(body.expires_at),
   };
+}
+
+/** The limits and the credits that a new key is asked to have. */
+export function limitsOf({ limits, quota }: Pick<CreateApiKeyInput, 'limits' | 'quota'>, now: Date) {
+  return { limits: limits ?? [], quota: quota ? setCredits(quota, now.getTime()) : null };
 }
 
 /** When a key that is made now is due to be rotated. */

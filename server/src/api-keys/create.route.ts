@@ -4,7 +4,7 @@ import { defineRoute } from '../http/route.ts';
 import { toApiKeyResource } from './api-key.ts';
 import { createApiKeyBody, createdApiKeyResource } from './api-key-schema.ts';
 import { requirePlace } from './api-key-store.ts';
-import { createdBy, factsOf, insertApiKey } from './create-api-key.ts';
+import { createdBy, factsOf, insertApiKey, limitsOf } from './create-api-key.ts';
 import { checkGrant, checkKey } from './key-rules.ts';
 import { collectionPath, keyLevels } from './levels.ts';
 
@@ -49,6 +49,7 @@ export const createApiKeyRoutes = keyLevels.map((level) =>
           browsers: restrictions?.browsers ?? 'allow',
           requireOrigin: restrictions?.require_origin ?? false,
           ips: restrictions?.ips ?? [],
+          ...limitsOf(body, now),
           metadata: body.metadata ?? {},
           createdBy: createdBy(principal),
         },

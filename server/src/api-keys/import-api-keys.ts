@@ -3,7 +3,7 @@ import { AppError } from '../errors.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
-import { afterRetirement, keyNameOf, rotationDueAtOf } from './create-api-key.ts';
+import { afterRetirement, keyNameOf, limitsOf, rotationDueAtOf } from './create-api-key.ts';
 import type { ImportedKeyInput } from './import-schema.ts';
 import { digestOfImport } from './imported-hash.ts';
 import type { KeyFacts, KeyPlace } from './key-rules.ts';
@@ -115,11 +115,11 @@ export async function insertImportedKeys(
   // One parameter instead of a thousand times twenty, of which Postgres takes 65,535.
   await sql`
     insert into api_keys (id, account_id, issuer_id, organization_id, name, description, kind, environment, status, hint, digest,
-      digest_generation, check_generation, scopes, origins, browsers, require_origin, ips, metadata, expires_at,
-      created_by, rotation_due_at, next_notice_at, import_batch, created_at, updated_at)
+      digest_generation, check_generation, scopes, origins, browsers, require_origin, ips, limits, quota, metadata,
+      expires_at, created_by, rotation_due_at, next_notice_at, import_batch, created_at, updated_at)
     select id, account_id, issuer_id, organization_id, name, description, kind, environment, status, hint, digest,
-      digest_generation, check_generation, scopes, origins, browsers, require_origin, ips, metadata, expires_at,
-      created_by, rotation_due_at, next_notice_at, import_batch, created_at, updated_at
+      digest_generation, check_generation, scopes, origins, browsers, require_origin, ips, limits, quota, metadata,
+      expires_at, created_by, rotation_due_at, next_notice_at, import_batch, created_at, updated_at
     from jsonb_populate_recordset(null::api_keys, ${JSON.stringify(rows)}::jsonb)
   `
     .execute(tx)
@@ -158,6 +158,7 @@ function toRow(
     browsers: restrictions?.browsers ?? 'allow',
     require_origin: restrictions?.require_origin ?? false,
     ips: restrictions?.ips ?? [],
+    ...limitsOf(input, now),
     metadata: input.metadata ?? {},
     expires_at: facts.expiresAt,
     created_by: createdBy,

@@ -80,7 +80,8 @@ function checkPublishable(
  * new one to whoever can put it back. What takes power away, or none, is free.
  *
  * @param after the key as it is about to be; `isRevived` where it could not be used at all before
- * @throws permission_denied (403), also where a key would loosen itself: then its restrictions would be none
+ * @throws permission_denied (403), also where a key would loosen itself or another of its line, with which it shares
+ *   its limits: then its restrictions would be none
  */
 export function checkChange(
   principal: Principal,
@@ -88,11 +89,14 @@ export function checkChange(
   after: KeyPower,
   { isRevived }: { isRevived: boolean },
 ): void {
-  if (!isRevived && !isLoosened(before, after)) return;
+  const isLooser = isLoosened(before, after);
+  if (!isRevived && !isLooser) return;
   checkGrant(principal, after);
-  if (principal.keyId !== before.id) return;
+  const isOfItsLine = principal.lineageId === (before.lineage_id ?? before.id);
+  if (principal.keyId !== before.id && !(isLooser && isOfItsLine)) return;
   throw new AppError('permission_denied', {
-    detail: 'A key can’t loosen its own restrictions, scopes or expiry; use another key to do it.',
+    detail:
+      'A key can’t loosen its own restrictions, scopes, limits or expiry, nor those of a key that it was rotated from or to; use another key to do it.',
   });
 }
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { WindowLimit } from '../limits/limits.ts';
 import { isLoosened, type KeyPower } from './loosening.ts';
 
 const free: KeyPower = {
@@ -8,6 +9,8 @@ const free: KeyPower = {
   browsers: 'allow',
   require_origin: false,
   ips: [],
+  limits: [],
+  quota: null,
 };
 const tight: KeyPower = {
   scopes: ['invoices:read'],
@@ -16,6 +19,11 @@ const tight: KeyPower = {
   browsers: 'deny',
   require_origin: true,
   ips: ['192.0.2.0/24', '2001:db8::/32'],
+  limits: [
+    { name: 'hour', limit: 10, window: 'hour' },
+    { name: 'hour', limit: 50, window: 'day' },
+  ],
+  quota: { credits: 100, since: 1_700_000_000, refill: { amount: 100, every: 'month' } },
 };
 
 test('every restriction taken away loosens, every one put on does not', () => {
@@ -26,6 +34,9 @@ test('every restriction taken away loosens, every one put on does not', () => {
   expect(isLoosened(tight, tight)).toBe(false);
   expect(isLoosened(free, free)).toBe(false);
 });
+
+const [hour, day] = tight.limits as [WindowLimit, WindowLimit];
+const quota = tight.quota!;
 
 test.each<[Partial<KeyPower>, boolean]>([
   [{ scopes: [] }, false],
@@ -42,6 +53,22 @@ test.each<[Partial<KeyPower>, boolean]>([
   [{ ips: ['192.0.2.0/24', '198.51.100.1/32'] }, true],
   [{ ips: ['::/0'] }, true],
   [{ ips: ['0.0.0.0/0'] }, true],
+  [{ limits: [day, hour] }, false],
+  [{ limits: [{ ...hour, limit: 0 }, day] }, false],
+  [{ limits: [hour, day, { name: 'second', limit: 1, window: 'second' }] }, false],
+  [{ limits: [hour] }, true],
+  [{ limits: [{ ...hour, limit: 11 }, day] }, true],
+  // A limit that is renamed, or moved to another window, is counted from nothing.
+  [{ limits: [{ ...hour, name: 'h' }, day] }, true],
+  [{ limits: [{ ...hour, window: 'minute' }, day] }, true],
+  [{ quota: { ...quota, credits: 99 } }, false],
+  [{ quota: { ...quota, refill: { amount: 1, every: 'month' } } }, false],
+  [{ quota: { ...quota, credits: 101 } }, true],
+  // Set anew, and be it to fewer: what was used of the old ones is forgotten.
+  [{ quota: { ...quota, credits: 1, since: quota.since + 1 } }, true],
+  [{ quota: { ...quota, refill: { amount: 101, every: 'month' } } }, true],
+  [{ quota: { ...quota, refill: { amount: 1, every: 'day' } } }, true],
+  [{ quota: { ...quota, refill: null } }, true],
 ])('of a tight key %j loosens: %j', (change, loosens) => {
   expect(isLoosened(tight, { ...tight, ...change })).toBe(loosens);
 });

@@ -1,3 +1,5 @@
+import type { WindowLimit } from '../limits/limits.ts';
+import type { StoredQuota } from '../limits/quota.ts';
 import type { ApiKeyRow } from './api-key.ts';
 import { areRangesWithin } from './ip-ranges.ts';
 import { isOriginAllowed } from './origins.ts';
@@ -5,12 +7,12 @@ import { isOriginAllowed } from './origins.ts';
 /** What of a key decides what its holder can do with it: every column that a change may take away or give back. */
 export type KeyPower = Pick<
   ApiKeyRow,
-  'scopes' | 'expires_at' | 'origins' | 'browsers' | 'require_origin' | 'ips'
+  'scopes' | 'expires_at' | 'origins' | 'browsers' | 'require_origin' | 'ips' | 'limits' | 'quota'
 >;
 
 /**
- * Says whether a key can do anything after a change that it could not do before: live longer, act from elsewhere, or
- * under another scope. Where it can't be told that nothing was given, something was.
+ * Says whether a key can do anything after a change that it could not do before: live longer, act from elsewhere,
+ * under another scope, or more often. Where it can't be told that nothing was given, something was.
  */
 export function isLoosened(before: KeyPower, after: KeyPower): boolean {
   return (
@@ -19,7 +21,9 @@ export function isLoosened(before: KeyPower, after: KeyPower): boolean {
     isOriginAdded(before.origins, after.origins) ||
     (before.browsers === 'deny' && after.browsers === 'allow') ||
     (before.require_origin && !after.require_origin) ||
-    !areRangesWithin(before.ips, after.ips)
+    !areRangesWithin(before.ips, after.ips) ||
+    isLimitLifted(before.limits, after.limits) ||
+    isQuotaLifted(before.quota, after.quota)
   );
 }
 
@@ -40,4 +44,21 @@ function isOriginAdded(before: readonly string[], after: readonly string[]): boo
   return (
     after.length === 0 || after.some((origin) => !before.includes(origin) && !isOriginAllowed(before, origin))
   );
+}
+
+/** Counters go by name and window: under another name a limit begins anew. */
+function isLimitLifted(before: readonly WindowLimit[], after: readonly WindowLimit[]): boolean {
+  return before.some(
+    ({ name, window, limit }) =>
+      !after.some((other) => other.name === name && other.window === window && other.limit <= limit),
+  );
+}
+
+/** Credits that are set anew, and ones that are refilled in another way, are counted anew. */
+function isQuotaLifted(before: StoredQuota | null, after: StoredQuota | null): boolean {
+  if (before === null) return false;
+  if (after === null || after.since !== before.since || after.credits > before.credits) return true;
+  const [was, is] = [before.refill, after.refill];
+  if (was === null || is === null) return was !== is;
+  return is.every !== was.every || is.amount > was.amount;
 }

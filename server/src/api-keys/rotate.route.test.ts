@@ -35,6 +35,8 @@ describe.each(levels)('201: rotating a key of the $level', ({ path, level, issue
       require_origin: false,
       ips: ['203.0.113.0/24'],
     },
+    limits: [{ name: 'hour', limit: 500, window: 'hour' }],
+    quota: { credits: 1000, refill: { amount: 100, every: 'day' } },
     metadata: { team: 'billing' },
     expires_at: '2027-06-01T00:00:00.000Z',
   };

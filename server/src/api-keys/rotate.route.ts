@@ -21,7 +21,7 @@ export const rotateApiKeyRoutes = keyLevels.map((level) =>
     operationId: `${level.operations}.rotate`,
     summary: `Replace an API key of ${level.owner} by a successor`,
     description:
-      'The successor has the same name, restrictions, metadata and expiry, and another secret, which is on this answer only (and on its replay under the same Idempotency-Key). The old key works until the grace ends, never past its own expiry; its answers carry Deprecation and Sunset. Both count against the same limits. To end the grace early, revoke the old key.',
+      'The successor has the same name, restrictions, limits, metadata and expiry, and another secret, which is on this answer only (and on its replay under the same Idempotency-Key). The old key works until the grace ends, never past its own expiry; its answers carry Deprecation and Sunset. Both count against the same limits, and use the same credits. To end the grace early, revoke the old key.',
     permission: 'gatelodge.api-keys:write',
     creates: true,
     params: itemParams(level),
@@ -58,6 +58,9 @@ export const rotateApiKeyRoutes = keyLevels.map((level) =>
           browsers: current.browsers,
           requireOrigin: current.require_origin,
           ips: current.ips,
+          limits: current.limits,
+          // As they are, with the moment since when they count: what was used stays used.
+          quota: current.quota,
           metadata: current.metadata,
           createdBy: createdBy(principal),
           succeeds: { id: current.id, lineageId: current.lineage_id ?? current.id },

@@ -17,6 +17,9 @@ const { api, key: caller } = await createCustomer(server);
 const levels = await apiKeyLevels(api);
 const later = (seconds: number) => new Date(clock.nowMs() + seconds * 1000).toISOString();
 
+const hour = { name: 'hour', limit: 10, window: 'hour' };
+const monthly = { credits: 50, refill: { amount: 20, every: 'month' } };
+
 const full = () => ({
   name: 'before',
   description: 'about',
@@ -27,6 +30,8 @@ const full = () => ({
     require_origin: true,
     ips: ['192.0.2.0/24'],
   },
+  limits: [hour],
+  quota: monthly,
   expires_at: later(3600),
   metadata: { a: 1, b: { c: 2 } },
 });
@@ -40,6 +45,21 @@ describe.each(levels)('a key of the $level', ({ path, scopes }) => {
     [{ metadata: { b: { d: 3 } } }, { metadata: { a: 1, b: { c: 2, d: 3 } } }],
     [{ metadata: { a: null } }, { metadata: { b: { c: 2 } } }],
     [{ metadata: null }, { metadata: {} }],
+    [
+      {
+        limits: [
+          { ...hour, limit: 11 },
+          { ...hour, window: 'day' },
+        ],
+      },
+      {},
+    ],
+    [{ limits: [] }, {}],
+    [{ limits: null }, { limits: [] }],
+    [{ quota: { credits: 7 } }, { quota: { ...monthly, credits: 7 } }],
+    [{ quota: { refill: { amount: 5 } } }, { quota: { credits: 50, refill: { amount: 5, every: 'month' } } }],
+    [{ quota: { refill: null } }, { quota: { credits: 50, refill: null } }],
+    [{ quota: null }, {}],
     [{ restrictions: { origins: [] } }, { restrictions: { ...full().restrictions, origins: [] } }],
     [{ restrictions: { origins: null } }, { restrictions: { ...full().restrictions, origins: [] } }],
     [
@@ -93,6 +113,8 @@ describe.each(levels)('a key of the $level', ({ path, scopes }) => {
       {},
       { name: 'before', expires_at: members.expires_at },
       { metadata: { b: { c: 2 }, z: null } },
+      { limits: [hour], quota: { refill: { amount: 20 } } },
+      { quota: {} },
       { restrictions: { ips: ['192.0.2.0/24'], browsers: 'allow' } },
     ]) {
       const { result: answer, events } = await rows.eventsOf(() => api.patch(key.path, body));
@@ -195,8 +217,6 @@ describe('422', () => {
     [{ secret: 'x' }, 'secret'],
     [{ account_id: 'acc_0000000000000000000000000' }, 'account_id'],
     [{ created_by: null }, 'created_by'],
-    [{ limits: [] }, 'limits'],
-    [{ quota: null }, 'quota'],
     [{ name: 'fine', surprise: null }, 'surprise'],
   ])('%j is refused at %s and changes nothing, at every level', async (body, at) => {
     for (const { path } of levels) {

@@ -5,8 +5,9 @@ import { AppError } from '../errors.ts';
 import { mergePatch } from '../http/merge-patch.ts';
 import { defineRoute } from '../http/route.ts';
 import { parseInput } from '../http/validation.ts';
+import { type StoredQuota, setCredits } from '../limits/quota.ts';
 import type { Json } from '../postgres/schema.ts';
-import { type ApiKeyRow, restrictionsOf, toApiKeyResource } from './api-key.ts';
+import { type ApiKeyRow, restrictionsOf, termsOf, toApiKeyResource } from './api-key.ts';
 import { apiKeyMembers, apiKeyResource, patchApiKeyBody } from './api-key-schema.ts';
 import { lockApiKey, requirePlace } from './api-key-store.ts';
 import { forgetKey } from './forget-key.ts';
@@ -33,7 +34,7 @@ export const updateApiKeyRoutes = keyLevels.map((level) =>
       if (current.status === 'revoked') {
         throw new AppError('conflict', { detail: 'A revoked key can’t be changed any more.' });
       }
-      const changed = applyPatch(place, current, body as Json);
+      const changed = applyPatch(place, current, body, now);
       checkChange(principal, current, changed, { isRevived: false });
       // Only what is changed is judged: a key may still be renamed when it has expired, or when its issuer no longer
       // marks one of its scopes publishable (the scope is without effect then).
@@ -46,6 +47,9 @@ export const updateApiKeyRoutes = keyLevels.map((level) =>
         .updateTable('api_keys')
         .set({
           ...changed,
+          metadata: JSON.stringify(changed.metadata),
+          limits: JSON.stringify(changed.limits),
+          quota: changed.quota && JSON.stringify(changed.quota),
           next_notice_at: noticeAfter(current, changed.expires_at, now),
           version: sql`version + 1`,
           updated_at: now,
@@ -77,27 +81,16 @@ function noticeAfter(current: ApiKeyRow, expiresAt: Date | null, now: Date): Dat
   return nextNoticeAt({ ...current, expires_at: expiresAt }, now);
 }
 
-function changesNothing(
-  current: ApiKeyRow,
-  { metadata, ...columns }: ReturnType<typeof applyPatch>,
-): boolean {
-  const { name, description, expires_at, scopes, origins, browsers, require_origin, ips } = current;
-  return (
-    isDeepStrictEqual(columns, {
-      name,
-      description,
-      expires_at,
-      scopes,
-      origins,
-      browsers,
-      require_origin,
-      ips,
-    }) && isDeepStrictEqual(JSON.parse(metadata), current.metadata)
+/** Compared as JSON, in which a row holds them: there is no minus zero. */
+function changesNothing(current: ApiKeyRow, changed: ReturnType<typeof applyPatch>): boolean {
+  const asHeld = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
+  return Object.entries(changed).every(([column, value]) =>
+    isDeepStrictEqual(asHeld(value), asHeld(current[column as keyof typeof changed])),
   );
 }
 
 /** The changed columns. Restrictions that a patch removes go back to what a key without them has. */
-function applyPatch(place: KeyPlace, current: ApiKeyRow, patch: Json) {
+function applyPatch(place: KeyPlace, current: ApiKeyRow, patch: z.output<typeof patchApiKeyBody>, now: Date) {
   const { name, description, metadata } = current;
   const whole: Json = {
     name,
@@ -105,13 +98,17 @@ function applyPatch(place: KeyPlace, current: ApiKeyRow, patch: Json) {
     metadata,
     expires_at: current.expires_at?.toISOString() ?? null,
     restrictions: restrictionsOf(current),
+    limits: current.limits.map((limit) => ({ ...limit })),
+    quota: termsOf(current.quota),
   };
-  const members = parseInput(apiKeyMembers, mergePatch(whole, patch));
+  const members = parseInput(apiKeyMembers, mergePatch(whole, patch as Json));
   const { restrictions } = members;
   return {
     name: members.name,
     description: members.description,
-    metadata: JSON.stringify(members.metadata),
+    metadata: members.metadata,
+    limits: members.limits,
+    quota: quotaAfter(current.quota, members.quota, patch.quota?.credits !== undefined, now),
     expires_at: members.expires_at === null ? null : new Date(members.expires_at),
     scopes: restrictions.scopes ?? (place.issuer === null ? null : []),
     origins: restrictions.origins ?? [],
@@ -119,4 +116,15 @@ function applyPatch(place: KeyPlace, current: ApiKeyRow, patch: Json) {
     require_origin: restrictions.require_origin ?? false,
     ips: restrictions.ips ?? [],
   } as const;
+}
+
+/** Credits that the patch names count from now on, also where they are as many as before; others go on as they are. */
+function quotaAfter(
+  held: StoredQuota | null,
+  terms: Pick<StoredQuota, 'credits' | 'refill'> | null,
+  areCreditsSet: boolean,
+  now: Date,
+): StoredQuota | null {
+  if (terms === null) return null;
+  return held === null || areCreditsSet ? setCredits(terms, now.getTime(), held) : { ...held, ...terms };
 }

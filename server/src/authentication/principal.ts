@@ -5,6 +5,8 @@ import type { KeyRecord } from '../verification/records.ts';
 /** The caller of a management operation: a key that has passed every check on itself. */
 export interface Principal {
   readonly keyId: string;
+  /** The first key of its line of rotations, whose keys are one credential as far as limits go. */
+  readonly lineageId: string;
   readonly accountId: string;
   /** null for an account's own key. */
   readonly issuerId: string | null;
@@ -26,6 +28,7 @@ export interface Principal {
 export function toPrincipal(record: KeyRecord, presentedSecret: string): Principal {
   return {
     keyId: record.id,
+    lineageId: record.lineageId,
     accountId: record.account.id,
     issuerId: record.issuer?.id ?? null,
     organizationId: record.organization?.id ?? null,

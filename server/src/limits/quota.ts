@@ -10,6 +10,19 @@ export interface StoredQuota {
   readonly refill: Quota['refill'];
 }
 
+/**
+ * Credits that are set now: only what is used from here on counts.
+ *
+ * @param held the quota that they replace; two in one second would else be taken for one, with what was used of the first
+ */
+export function setCredits(
+  { credits, refill }: Pick<StoredQuota, 'credits' | 'refill'>,
+  nowMs: number,
+  held: StoredQuota | null = null,
+): StoredQuota {
+  return { credits, refill, since: Math.max(Math.floor(nowMs / 1000), held === null ? 0 : held.since + 1) };
+}
+
 export function quotaOf({ credits, since, refill }: StoredQuota): Quota {
   return { credits, sinceSeconds: since, refill };
 }

@@ -67,6 +67,7 @@ const idOf = (prefix: string, number: number) => prefix + String(number).padStar
 const principalOf = (members: Partial<Principal> = {}): Principal => ({
   ...{
     keyId: newId(idPrefixes.apiKey),
+    lineageId: newId(idPrefixes.apiKey),
     accountId,
     issuerId: null,
     organizationId: null,
