@@ -373,3 +373,29 @@ describe('a clock that steps back', () => {
     expect(admitted(9, one)).toBe(3);
   });
 });
+
+describe('what is given back', () => {
+  test('is there again, at every level, as if the request had not been', () => {
+    const { limiter } = limiterAt(noon);
+    const levels = [
+      level('key', 'key_a', [limit(5, 'hour')], { quota: { credits: 9, sinceSeconds: 1, refill: null } }),
+      level('account', accountId, [limit(7, 'day')]),
+    ];
+    const before = remaining(limiter.peek({ accountId, levels }));
+    const admitted = limiter.admit({ accountId, levels, cost: 3, namedCosts: [{ name: 'quota', cost: 4 }] });
+    if (!admitted.admitted) throw new Error('there was room');
+    expect(remaining(limiter.peek({ accountId, levels }))).toEqual([2, 5, 4]);
+    limiter.refund(admitted);
+    expect(remaining(limiter.peek({ accountId, levels }))).toEqual(before);
+  });
+
+  test('of a window that is over is nothing', () => {
+    const { clock, limiter, admitted } = limiterAt(noon);
+    const levels = [level('key', 'key_a', [limit(5, 'minute')])];
+    const one = limiter.admit({ accountId, levels, cost: 3 });
+    clock.nowMs += 60_000;
+    expect(admitted(4, ...levels)).toBe(4);
+    if (one.admitted) limiter.refund(one);
+    expect(admitted(4, ...levels)).toBe(1);
+  });
+});
