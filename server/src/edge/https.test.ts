@@ -1,6 +1,8 @@
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { testCertificate } from '../../test/harness/certificate.ts';
 import { exchange, send } from '../../test/harness/raw-http.ts';
@@ -39,6 +41,25 @@ describe('a server with a certificate of its own', () => {
       headers: { Authorization: `Bearer ${server.operator.key.secret}` },
     });
     expect(list.status).toBe(200);
+  });
+
+  test('answers one request after the other on a connection, quick ones and others', async () => {
+    const { secret } = server.demo.key;
+    const socket = connect({
+      port: Number(new URL(server.url).port),
+      host: '127.0.0.1',
+      rejectUnauthorized: false,
+    });
+    await once(socket, 'secureConnect');
+    const statuses: string[] = [];
+    for (const path of ['/v1/authorize/ISSUER', '/v1/authorize/ISSUER', '/v1/me', '/v1/authorize/ISSUER']) {
+      const target = path.replace('ISSUER', server.demo.issuerId);
+      socket.write(`GET ${target} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: ${secret}\r\n\r\n`);
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      statuses.push(answer.toString('latin1', 0, 15));
+    }
+    expect(statuses).toEqual(statuses.map(() => 'HTTP/1.1 200 OK'));
+    socket.destroy();
   });
 
   test('tells plain HTTP nothing, and goes on', async () => {
