@@ -92,15 +92,14 @@ export class Gatelodge implements BenchServer, AsyncDisposable {
     return cpuSecondsOf(this.#pid);
   }
 
-  /** Calls the management API as the operator; answers the body's `data`, or null for 404. */
-  async create<T>(path: string, body: unknown): Promise<T | null> {
+  /** Calls the management API as the operator; answers the body's `data`. */
+  async create<T>(path: string, body: unknown): Promise<T> {
     const response = await fetch(`http://127.0.0.1:${this.port}${path}`, {
       method: 'POST',
       headers: { Authorization: this.authorization, 'Content-Type': 'application/json' },
       body: JSON.stringify(body),
     });
     const text = await response.text();
-    if (response.status === 404) return null;
     if (!response.ok) throw new Error(`POST ${path} answered ${response.status}: ${text}`);
     return (JSON.parse(text) as { data: T }).data;
   }

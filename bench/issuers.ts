@@ -25,18 +25,19 @@ export async function stockIssuer(
   gatelodge: Gatelodge,
   stock: { keys: number; hot: number; organizations: number },
 ): Promise<StockedIssuer> {
-  const issuer = await gatelodge.create<{ id: string }>('/v1/issuers', { name: 'Bench' });
-  const { id } = issuer!;
-  const planName = await makePlan(gatelodge);
+  const { id } = await gatelodge.create<{ id: string }>('/v1/issuers', { name: 'Bench' });
+  await makePlan(gatelodge);
   let begun = 0;
   const makeOrganizations = async () => {
     while (begun < stock.organizations) {
       // Names of one length, so that every answer has as many bytes as the floor's.
       const name = `tenant ${String(begun++).padStart(6, '0')}`;
-      await gatelodge.create(`/v1/issuers/${id}/organizations`, { name, plan: planName });
+      await gatelodge.create(`/v1/issuers/${id}/organizations`, { name, plan: plan.name });
     }
   };
   await Promise.all(Array.from({ length: creationsAtOnce }, makeOrganizations));
+  // Else every key that is stored is checked by reading through the organizations, of which Postgres knows nothing yet.
+  await gatelodge.postgres.query('vacuum analyze gatelodge.organizations');
   return { id, secrets: await addKeys(gatelodge, id, stock.keys, stock.hot) };
 }
 
@@ -53,32 +54,11 @@ export async function addKeys(
   return secrets;
 }
 
-const plansOf = new WeakMap<Gatelodge, Promise<string | null>>();
+const plansOf = new WeakMap<Gatelodge, Promise<unknown>>();
 
-/** Once for each installation. Answers null where this build has no plans. */
-function makePlan(gatelodge: Gatelodge): Promise<string | null> {
-  let made = plansOf.get(gatelodge);
-  if (made === undefined) {
-    made = gatelodge
-      .create('/v1/plans', plan)
-      .then((created) => (created === null ? insertPlan(gatelodge) : plan.name));
-    plansOf.set(gatelodge, made);
-  }
+/** Once for each installation. */
+function makePlan(gatelodge: Gatelodge): Promise<unknown> {
+  const made = plansOf.get(gatelodge) ?? gatelodge.create('/v1/plans', plan);
+  plansOf.set(gatelodge, made);
   return made;
-}
-
-/** For a build that has plans, but not yet the calls to make them. */
-async function insertPlan({ postgres }: Gatelodge): Promise<string | null> {
-  const [found] = await postgres.query<{ plans: string | null }>(
-    `select to_regclass('gatelodge.plans') as plans`,
-  );
-  if (found!.plans === null) {
-    process.stderr.write('This build has no plans: the keys have no limits.\n');
-    return null;
-  }
-  await postgres.query(
-    `insert into gatelodge.plans (account_id, name, limits) select id, $1, $2 from gatelodge.accounts`,
-    [plan.name, JSON.stringify(plan.limits)],
-  );
-  return plan.name;
 }

@@ -52,19 +52,17 @@ export async function runRound(round: Round): Promise<RoundResult> {
   return { requests, seconds, requestsPerSecond: requests / seconds, p50Ms: at(0.5), p99Ms: at(0.99), wrong };
 }
 
-/**
- * Sends each of these requests once, and fails unless every answer is as expected. Not for measuring time: nothing here
- * has been warm before.
- */
+/** Sends each of these requests once, and fails unless every answer is as expected. */
 export async function sendEach(
   port: number,
   requests: readonly Buffer[],
   expected: Expected,
+  connections = 16,
 ): Promise<RoundResult> {
   let sent = 0;
   const result = await runRound({
     port,
-    connections: 16,
+    connections,
     seconds: Number.POSITIVE_INFINITY,
     request: () => requests[sent++] ?? null,
     expected,

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BenchPostgres } from './postgres.ts';
-import { environmentWithoutSettings, HelperServer, succeeds } from './processes.ts';
+import { environmentWithoutSettings, Helper, succeeds } from './processes.ts';
 
 const directory = fileURLToPath(new URL('./peers/', import.meta.url));
 const database = 'better_auth';
@@ -15,7 +15,7 @@ const poolSize = 16;
 
 /** better-auth with its API-key plugin, on a database of its own on the same Postgres. */
 export interface BetterAuth {
-  server: HelperServer;
+  server: Helper;
   /** Of its hot keys. */
   secrets: string[];
 }
@@ -29,7 +29,7 @@ export async function startBetterAuth(
   await postgres.query(`create database ${database}`);
   const env = { DATABASE_URL: postgres.url(database), POOL_SIZE: String(poolSize) };
   const secrets = await fill(stock, env);
-  return { server: await HelperServer.start('./peers/better-auth-server.js', [], env), secrets };
+  return { server: await Helper.start('./peers/better-auth-server.js', [], env), secrets };
 }
 
 /** The peers are no part of the workspace: nobody but a benchmark needs them. */

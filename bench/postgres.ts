@@ -28,7 +28,10 @@ export class BenchPostgres {
 
   /** Of the superuser, whom row-level security does not bind. */
   url(database = gatelodgeDatabase): string {
-    return `postgresql://${superuser}@/${database}?host=${this.#socketDirectory}&port=${this.#port}&sslmode=disable`;
+    const query = new URLSearchParams({ host: this.#socketDirectory, port: this.#port, sslmode: 'disable' });
+    // Triggers of ours leave the schema out, as the service's connections let them.
+    if (database === gatelodgeDatabase) query.set('options', '-c search_path=gatelodge,pg_temp');
+    return `postgresql://${superuser}@/${database}?${query.toString().replaceAll('+', '%20')}`;
   }
 
   /** Runs one statement on a connection of its own. */

@@ -14,8 +14,9 @@ export interface BenchServer {
 /** Past this a process that was asked to end is ended. */
 const endsWithinMs = 30_000;
 
-/** A small server of ours on the server's core, which tells its port over the channel. */
-export class HelperServer implements BenchServer, AsyncDisposable {
+/** A program beside this file, on the server's core, which says over the channel on which port it listens. */
+export class Helper implements BenchServer, AsyncDisposable {
+  /** 0 where it listens on none. */
   readonly port: number;
   readonly #child: ChildProcess;
 
@@ -24,22 +25,25 @@ export class HelperServer implements BenchServer, AsyncDisposable {
     script: string,
     args: readonly string[] = [],
     env: NodeJS.ProcessEnv = {},
-  ): Promise<HelperServer> {
+  ): Promise<Helper> {
     const file = fileURLToPath(new URL(script, import.meta.url));
     const child = spawnOn(serverCore, process.execPath, [file, ...args], {
       env: { ...environmentWithoutSettings(), NODE_ENV: 'production', ...env },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
-    const port = await new Promise<number>((resolve, reject) => {
-      child.once('message', (message) => resolve(Number(message)));
-      child.once('exit', (code) => reject(new Error(`${script} ended with ${code}`)));
-    });
-    return new HelperServer(child, port);
+    return new Helper(child, Number(await nextMessage(child)));
   }
 
   private constructor(child: ChildProcess, port: number) {
     this.#child = child;
     this.port = port;
+  }
+
+  /** Sends it a message and answers the one that comes back. */
+  async ask<T>(message: object): Promise<T> {
+    const answer = nextMessage(this.#child);
+    this.#child.send(message);
+    return (await answer) as T;
   }
 
   cpuSeconds(): Promise<number> {
@@ -49,6 +53,17 @@ export class HelperServer implements BenchServer, AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return endProcess(this.#child);
   }
+}
+
+function nextMessage(child: ChildProcess): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const ended = (code: number | null) => reject(new Error(`a helper ended with ${code}`));
+    child.once('exit', ended);
+    child.once('message', (message) => {
+      child.off('exit', ended);
+      resolve(message);
+    });
+  });
 }
 
 /** Resolves with 0, or rejects with the last of what the process has said on standard error. */

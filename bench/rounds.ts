@@ -17,47 +17,58 @@ export interface Measured extends RoundResult {
 }
 
 /** The rounds of two contenders, one after the other each time. */
-export class Pairs {
-  readonly #pairs: readonly { ours: Measured; other: Measured }[];
+export class Pairs<T> {
+  readonly #pairs: readonly { ours: T; other: T }[];
 
-  constructor(pairs: readonly { ours: Measured; other: Measured }[]) {
+  constructor(pairs: readonly { ours: T; other: T }[]) {
     this.#pairs = pairs;
   }
 
-  ours(pick: (measured: Measured) => number): number {
+  ours(pick: (measured: T) => number): number {
     return median(this.#pairs.map(({ ours }) => pick(ours)));
   }
 
-  other(pick: (measured: Measured) => number): number {
+  other(pick: (measured: T) => number): number {
     return median(this.#pairs.map(({ other }) => pick(other)));
   }
 
   /** The median of the ratios, each of two rounds that followed each other. */
-  ratio(pick: (measured: Measured) => number): number {
+  ratio(pick: (measured: T) => number): number {
     return median(this.#pairs.map(({ ours, other }) => pick(ours) / pick(other)));
   }
 }
 
 /**
- * Measures two contenders in alternated rounds; which one goes first changes from round to round, so that a drift of the
- * machine helps neither.
+ * Measures two contenders in alternated rounds, after one each that does not count. Which one goes first changes from
+ * round to round, so that a drift of the machine helps neither.
  */
-export async function alternate(
+export async function alternate<T>(
+  ours: () => Promise<T>,
+  other: () => Promise<T>,
+  rounds: number,
+): Promise<Pairs<T>> {
+  const pairs: { ours: T; other: T }[] = [];
+  for (let index = 0; index <= rounds; index++) {
+    const first = index % 2 === 0 ? ours : other;
+    const a = await first();
+    const b = await (first === ours ? other : ours)();
+    if (index > 0) pairs.push(first === ours ? { ours: a, other: b } : { ours: b, other: a });
+  }
+  return new Pairs(pairs);
+}
+
+/** Two contenders under the same load. */
+export function compare(
   ours: Contender,
   other: Contender,
   connections: number,
   pace: Pace,
-): Promise<Pairs> {
-  const pairs: { ours: Measured; other: Measured }[] = [];
-  await measure(ours, connections, pace);
-  await measure(other, connections, pace);
-  for (let index = 0; index < pace.rounds; index++) {
-    const first = index % 2 === 0 ? ours : other;
-    const a = await measure(first, connections, pace);
-    const b = await measure(first === ours ? other : ours, connections, pace);
-    pairs.push(first === ours ? { ours: a, other: b } : { ours: b, other: a });
-  }
-  return new Pairs(pairs);
+): Promise<Pairs<Measured>> {
+  return alternate(
+    () => measure(ours, connections, pace),
+    () => measure(other, connections, pace),
+    pace.rounds,
+  );
 }
 
 /** One round, after its lead-in. */

@@ -1,5 +1,6 @@
 /** `npm run bench -- NAME [--keys N] [--quick]`: one benchmark, all of them, or the list. */
 import { moveClient } from './cores.ts';
+import { writeFigures } from './figures.ts';
 import { type BenchOptions, readOptions } from './options.ts';
 
 interface Benchmark {
@@ -12,11 +13,36 @@ const benchmarks: Record<string, Benchmark> = {
     about: 'keys in memory, limits and metering on, against a bare node:http server and against better-auth',
     run: async (...args) => (await import('./verify.ts')).benchVerify(...args),
   },
+  cold: {
+    about: 'the first verification of a key, against one SELECT by primary key',
+    run: async (...args) => (await import('./cold.ts')).benchCold(...args),
+  },
+  forged: {
+    about: 'floods of made-up keys, against traffic of valid ones; and the SQL that they cause',
+    run: async (...args) => (await import('./forged.ts')).benchForged(...args),
+  },
+  memory: {
+    about: 'bytes that a key takes in memory, and the bound that the cache sets',
+    run: async (...args) => (await import('./memory.ts')).benchMemory(...args),
+  },
+  flat: {
+    about: 'verification as stored keys and tenants grow; draws a plot',
+    run: async (...args) => (await import('./flat.ts')).benchFlat(...args),
+  },
+  create: {
+    about: 'making keys, each with its event, against plain transactions of the same rows',
+    run: async (...args) => (await import('./create.ts')).benchCreate(...args),
+  },
 };
+
+/** What is there besides benchmarks. */
+const figures = 'figures';
 
 const { name, options } = readOptions(process.argv.slice(2));
 const chosen = name === 'all' ? Object.keys(benchmarks) : [name ?? ''];
-if (chosen.every((each) => benchmarks[each] !== undefined)) {
+if (name === figures) {
+  writeFigures();
+} else if (chosen.every((each) => benchmarks[each] !== undefined)) {
   moveClient();
   for (const each of chosen) await run(benchmarks[each]!);
 } else {
@@ -24,6 +50,7 @@ if (chosen.every((each) => benchmarks[each] !== undefined)) {
   for (const [known, { about }] of Object.entries(benchmarks))
     process.stdout.write(`  ${known.padEnd(8)}${about}\n`);
   process.stdout.write(`  ${'all'.padEnd(8)}one after the other\n`);
+  process.stdout.write(`  ${figures.padEnd(8)}writes those of the last full runs into bench/README.md\n`);
   process.exitCode = name === undefined ? 0 : 1;
 }
 

@@ -4,7 +4,7 @@ import { type StockedIssuer, stockIssuer } from './issuers.ts';
 import { sendEach } from './load.ts';
 import type { BenchOptions } from './options.ts';
 import { startBetterAuth } from './peers.ts';
-import { HelperServer } from './processes.ts';
+import { Helper } from './processes.ts';
 import {
   authorizeEndpoint,
   type Endpoint,
@@ -14,7 +14,7 @@ import {
   verifyEndpoint,
 } from './requests.ts';
 import { type Row, record } from './results.ts';
-import { alternate, type Contender } from './rounds.ts';
+import { type Contender, compare } from './rounds.ts';
 import { round2 } from './statistics.ts';
 
 const connectionCounts = [32, 256];
@@ -45,14 +45,11 @@ async function againstFloor(
   await gatelodge.postgres.useCores(serverCore);
   const requests = issuer.secrets.map(endpoint.request);
   const sample = await sampleAnswer(gatelodge.port, requests[0]!);
-  await using floor = await HelperServer.start('./floor-server.ts', [
-    JSON.stringify(sample.headers),
-    sample.body,
-  ]);
+  await using floor = await Helper.start('./floor-server.ts', [JSON.stringify(sample.headers), sample.body]);
   const ours: Contender = { server: gatelodge, request: inTurn(requests), expected: endpoint.valid };
   const rows: Row[] = [];
   for (const connections of connectionCounts) {
-    const pairs = await alternate(ours, { ...ours, server: floor }, connections, pace);
+    const pairs = await compare(ours, { ...ours, server: floor }, connections, pace);
     rows.push({
       endpoint: endpoint.name,
       connections,
@@ -92,7 +89,7 @@ async function againstBetterAuth(
   };
   const rows: Row[] = [];
   for (const connections of connectionCounts) {
-    const pairs = await alternate(ours, theirs, connections, options.pace);
+    const pairs = await compare(ours, theirs, connections, options.pace);
     rows.push({
       connections,
       'ours req/s': Math.round(pairs.ours((round) => round.requestsPerSecond)),

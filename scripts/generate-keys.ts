@@ -29,7 +29,7 @@ import { readSettings } from '../server/src/supervisor/read-settings.ts';
 import type { IssuerRow } from '../server/src/verification/lookup-rows.ts';
 
 /** Keys of one statement: so many that its round trip is nothing, so few that it ends within its time limit. */
-const batchSize = 5_000;
+const batchSize = 2_000;
 /** While Postgres writes one batch, the next is minted. */
 const batchesAtOnce = 2;
 
