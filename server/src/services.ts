@@ -10,17 +10,24 @@ import { createIssuerDeletion } from './issuers/issuer-deletion.ts';
 import type { Periodic } from './jobs/periodic.ts';
 import { createLeakReportJob } from './leaks/leak-report-job.ts';
 import { ReportLeakEndpoint } from './leaks/report-leak.ts';
-import { Ledger } from './ledger/ledger.ts';
+import type { LedgerFold } from './ledger/fold.ts';
+import { idHex } from './ledger/id-text.ts';
+import type { Ledger } from './ledger/ledger.ts';
+import type { LedgerFindings } from './ledger/ledger-findings.ts';
+import { type Metering, openMetering } from './ledger/metering.ts';
+import { createLedgerKeeping, createMeteringSweep } from './ledger/metering-jobs.ts';
 import { AccountSlots } from './limits/account-slots.ts';
-import { MemoryLimiter } from './limits/memory-limiter.ts';
+import type { MemoryLimiter } from './limits/memory-limiter.ts';
 import type { Log } from './logs/log.ts';
 import { type ChangeFeed, startChangeFeed } from './postgres/change-feed.ts';
 import { Database } from './postgres/database.ts';
+import { readInstallationId } from './postgres/installation.ts';
 import { assertMigrated } from './postgres/migrated.ts';
 import { assertServiceRole, createPool } from './postgres/pool.ts';
 import { type InstallationSecrets, loadInstallationSecrets } from './secrets/installation-secrets.ts';
 import type { MasterKey } from './secrets/master-key.ts';
 import type { Settings } from './settings.ts';
+import { openDataDirectory } from './supervisor/data-directory.ts';
 import { AuthorizeEndpoint } from './verification/authorize.ts';
 import { DecisionCounters } from './verification/decision-counters.ts';
 import { Freshness } from './verification/freshness.ts';
@@ -76,6 +83,11 @@ export interface Services {
   metrics: Metrics;
   metricsToken: string | undefined;
   exposures: ExposureNotes;
+  /** Where decisions are recorded, what limits them, and what brings them into the database. */
+  ledger: Ledger;
+  limiter: MemoryLimiter;
+  fold: LedgerFold;
+  findings: LedgerFindings;
   accountDeletion: Periodic;
   issuerDeletion: Periodic;
   authenticator: Authenticator;
@@ -103,11 +115,27 @@ export async function createServices(settings: Settings, options: ServiceOptions
     createPool({ connectionString: databaseUrl, max, applicationName, log });
   const pool = poolOf(settings.databasePool, 'gatelodge');
   const lookupPool = poolOf(lookupConnections, 'gatelodge look-ups');
-  const endPools = () => Promise.all([pool.end(), lookupPool.end()]);
+  const meteringPool = poolOf(2, 'gatelodge metering');
+  const endPools = () => Promise.all([pool.end(), lookupPool.end(), meteringPool.end()]);
+  let metering: Metering | undefined;
   try {
     await assertServiceRole(pool);
     await assertMigrated(pool);
     const secrets = await loadInstallationSecrets(pool, masterKey);
+    const nowMs = () => clock.nowMs();
+    const replays = new Replays();
+    const dataDirectory = await openDataDirectory(settings.dataDir);
+    metering = await openMetering({
+      pool: meteringPool,
+      dataDir: dataDirectory.path,
+      dataDirectoryId: dataDirectory.id,
+      installationId: idHex(idPrefixes.installation, await readInstallationId(pool)),
+      keepHours: settings.ledgerKeepHours,
+      log,
+      nowMs,
+      replays,
+    });
+    const { ledger, limiter, fold } = metering;
     const cache = new RecordCache(settings.cacheKeys);
     const reloadSecrets = () => {
       secrets
@@ -137,7 +165,6 @@ export async function createServices(settings: Settings, options: ServiceOptions
     const freshness = new Freshness({ pool: lookupPool, changeFeed, staleSeconds: settings.staleSeconds });
     const keys = new KeyDirectory({ pool: lookupPool, cache, freshness, secrets, imported });
     const counters = new DecisionCounters();
-    const nowMs = () => clock.nowMs();
     const database = new Database({ pool, ...(options.onQuery && { onQuery: options.onQuery }) });
     // Nobody's requests run its statements.
     const background = new Database({ pool });
@@ -162,15 +189,11 @@ export async function createServices(settings: Settings, options: ServiceOptions
       createIdempotencyExpiry(database, log),
       createKeyNotices(database, log, () => clock.now()),
       leakReports,
+      createLedgerKeeping(metering.keeper, log),
+      createMeteringSweep({ connection: meteringPool, nowMs, eventDays: settings.meteredEventDays }, log),
     ] as const;
     for (const job of jobs) job.start();
-    const replays = new Replays();
-    const limiter = new MemoryLimiter(nowMs);
-    const ledger = await Ledger.open({
-      directory: `${settings.dataDir}/ledger`,
-      installationId: '0'.repeat(32),
-      dataDirectoryId: '0'.repeat(32),
-    });
+    fold.start();
     const meter = new Meter({ limiter, ledger, nowMs });
     const authenticator = new Authenticator(keys, exposures, meter, nowMs);
     const verifier = new Verifier({ keys, freshness, counters, exposures, meter, replays, nowMs });
@@ -197,10 +220,15 @@ export async function createServices(settings: Settings, options: ServiceOptions
         imported,
         exposures,
         reportLeak,
-        pools: [pool, lookupPool],
+        metering,
+        pools: [pool, lookupPool, meteringPool],
       }),
       metricsToken: options.metricsToken,
       exposures,
+      ledger,
+      limiter,
+      fold,
+      findings: metering.findings,
       accountDeletion: jobs[0],
       issuerDeletion: jobs[1],
       authenticator,
@@ -222,7 +250,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       },
       close: async () => {
         for (const job of jobs) await job.close();
-        await ledger.close();
+        await metering?.close();
         await exposures.close();
         await changeFeed.close();
         imported.close();
@@ -231,6 +259,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       },
     };
   } catch (error) {
+    await metering?.close().catch(() => {});
     await endPools();
     throw error;
   }

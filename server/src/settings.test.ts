@@ -35,6 +35,8 @@ describe('an empty environment', () => {
       bootstrapEmail: 'owner@localhost',
       cacheKeys: 100_000,
       databasePool: 10,
+      ledgerKeepHours: 48,
+      meteredEventDays: 30,
       logLevel: 'info',
       unknownVariables: [],
     });

@@ -229,8 +229,24 @@ export const settingsTable = [
     property: 'databasePool',
     default: '10',
     description:
-      'Postgres connections of one node for the management API (2 to 500); verifying keys takes up to 8 more.',
+      'Postgres connections of one node for the management API (2 to 500); verifying keys takes up to 8 more, metering 2.',
     parser: parsers.wholeNumber(2, 500),
+  },
+  {
+    variable: 'GATELODGE_LEDGER_KEEP_HOURS',
+    property: 'ledgerKeepHours',
+    default: '48',
+    description:
+      'Hours for which the ledger’s files are kept after all of them is in the database (0 to 8760). Keep them for longer than the interval between backups: a database that is restored gets back from them what was metered since.',
+    parser: parsers.wholeNumber(0, 8760),
+  },
+  {
+    variable: 'GATELODGE_METERED_EVENT_DAYS',
+    property: 'meteredEventDays',
+    default: '30',
+    description:
+      'Days for which the events `api-key.verified` and `api-key.rejected` are kept (1 to 3650). Usage is kept apart from them.',
+    parser: parsers.wholeNumber(1, 3650),
   },
   {
     variable: 'GATELODGE_LOG_LEVEL',

@@ -25,6 +25,7 @@ const tablesOfNobody = [
 /** Everything that may see across accounts: SECURITY DEFINER functions, by name and arguments. */
 const lookups = [
   'expire_idempotency_records(most integer)',
+  'fold_ledger(wanted_segment text, of_data_directory text, made_at timestamp with time zone, is_new boolean, expected bigint, reached bigint, finished boolean, lost bigint, moment timestamp with time zone, u_hour bigint, u_account text, u_level text, u_subject text, u_environment text, u_issuer text, u_organization text, u_code text, u_management text, u_count text, u_cost text, k_account text, k_key text, k_used text, e_id text, e_account text, e_key text, e_issuer text, e_environment text, e_code text, e_first text, e_last text, e_count text, w_account text, w_kind text, w_subject text, w_environment text, w_name text, w_period text, w_start text, w_used text)',
   'forget_events(deleting_account text, most integer)',
   'hold_account_plan(wanted text)',
   'lookup_account_plan(wanted text)',
@@ -41,11 +42,15 @@ const lookups = [
   'lookup_issuer(wanted text)',
   'lookup_issuer_v2(wanted text)',
   'lookup_keys_of_generation(wanted_purpose text, wanted_generation integer)',
+  'lookup_limit_windows(now_seconds bigint, after_account text, after_kind text, after_subject text, after_environment text, after_name text, after_period text, most integer)',
   'lookup_operator_account()',
   'lookup_organization(wanted_issuer text, wanted text)',
   'lookup_organization_v2(wanted_issuer text, wanted text)',
   'lookup_origin_of_issuer(wanted_issuer text, wanted text[])',
   'lookup_support_grant(operator_account text, wanted_account text, moment timestamp with time zone)',
+  'sweep_hour_buckets(before timestamp with time zone, after_account text, accounts integer, most integer)',
+  'sweep_limit_windows(now_seconds bigint, first_block bigint, blocks bigint)',
+  'sweep_metered_events(before timestamp with time zone, most integer)',
 ];
 
 let server: TestServer;
@@ -256,6 +261,7 @@ describe('what may see across accounts', () => {
           'search_path=pg_catalog, pg_temp',
           // How it is planned, and nothing of what it may see.
           ...(signature.startsWith('lookup_origin_of_issuer(') ? ['enable_sort=off'] : []),
+          ...(signature.startsWith('fold_ledger(') ? ['work_mem=16MB'] : []),
         ],
         is_public: false,
         is_the_services: true,

@@ -36,7 +36,10 @@ describe('GET /readyz', () => {
       status: 200,
       body: {
         status: 'ready',
-        checks: { database: 'ok', migrations: 'ok', freshness: 'fresh', stopping: false },
+        checks: {
+          ...{ database: 'ok', migrations: 'ok', freshness: 'fresh', stopping: false },
+          ...{ ledger: 'ok', ledger_findings: 0 },
+        },
       },
     });
     expect(answer.headers['cache-control']).toBe('no-store');
@@ -94,7 +97,11 @@ describe('GET /metrics', () => {
     const answer = await get('/metrics', bearer(token));
     expect(answer.status).toBe(200);
     expect(answer.headers['content-type']).toMatch(/^text\/plain; version=/);
-    for (const name of ['cached_keys', 'cache_is_fresh', 'stale_seconds', 'postgres_connections'])
+    for (const name of [
+      ...['cached_keys', 'cache_is_fresh', 'stale_seconds', 'postgres_connections'],
+      ...['ledger_is_writable', 'ledger_findings'],
+      ...['fold_lag_records', 'fold_lag_bytes', 'fold_lag_seconds'],
+    ])
       expect(answer.text).toMatch(new RegExp(`^gatelodge_${name} [0-9.]+$`, 'm'));
     expect(answer.text).toContain('process_cpu_seconds_total');
   });

@@ -14,6 +14,15 @@ const readyBody = z.object({
       .literal('ok')
       .describe('A node does not start before the database has run every migration of its build.'),
     freshness: z.enum(['fresh', 'read-through', 'stale', 'unavailable']),
+    ledger: z
+      .enum(['ok', 'refusing'])
+      .describe('`refusing`: decisions can’t be put on record, so keys are answered 503.'),
+    ledger_findings: z
+      .number()
+      .int()
+      .describe(
+        'How much is wrong with the ledger’s files that somebody has to look at (`gatelodge ledger check`); the node serves all the same.',
+      ),
     stopping: z.boolean(),
   }),
 });
@@ -33,7 +42,7 @@ export const healthContracts = [
     operationId: 'health.ready',
     summary: 'Whether the node can serve every request',
     description:
-      'A node that is stopping or can’t reach Postgres is not ready; it may still verify the keys it holds.',
+      'A node that is stopping, can’t reach Postgres or can’t write its ledger is not ready; without Postgres it may still verify the keys it holds.',
     security: 'none',
     responses: {
       200: { description: 'Ready.', schema: readyBody },
@@ -61,15 +70,23 @@ export function registerHealthRoutes(
   app.get('/healthz', () => ({ status: 'ok' }));
 
   app.get('/readyz', async (_request, reply) => {
-    const { freshness } = services;
+    const { freshness, findings } = services;
     const database = (await freshness.reachesPostgres()) ? 'ok' : 'unreachable';
-    const isReady = database === 'ok' && !state.isStopping;
+    const ledger = services.ledger.state.kind === 'refusing' ? 'refusing' : 'ok';
+    const isReady = database === 'ok' && ledger === 'ok' && !state.isStopping;
     return reply
       .code(isReady ? 200 : 503)
       .header('Cache-Control', 'no-store')
       .send({
         status: isReady ? 'ready' : 'not_ready',
-        checks: { database, migrations: 'ok', freshness: freshness.mode, stopping: state.isStopping },
+        checks: {
+          database,
+          migrations: 'ok',
+          freshness: freshness.mode,
+          ledger,
+          ledger_findings: findings.count,
+          stopping: state.isStopping,
+        },
       });
   });
 

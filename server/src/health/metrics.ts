@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Metering } from '../ledger/metering.ts';
 import type { DecisionCounters } from '../verification/decision-counters.ts';
 import type { Freshness } from '../verification/freshness.ts';
 import type { ImportedKeys } from '../verification/imported-keys.ts';
@@ -11,6 +12,7 @@ interface Sources {
   imported: ImportedKeys;
   exposures: { readonly dropped: number };
   reportLeak: { readonly counts: Readonly<Record<'queued' | 'capped', number>> };
+  metering: Pick<Metering, 'ledger' | 'fold' | 'findings'>;
   pools: readonly Record<'totalCount' | 'idleCount' | 'waitingCount', number>[];
 }
 
@@ -19,7 +21,7 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #requests: Histogram<'method' | 'route' | 'status'>;
 
-  constructor({ counters, freshness, cache, imported, exposures, reportLeak, pools }: Sources) {
+  constructor({ counters, freshness, cache, imported, exposures, reportLeak, metering, pools }: Sources) {
     const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry });
     this.#requests = new Histogram({
@@ -68,6 +70,16 @@ export class Metrics {
         this.inc(exposures.dropped);
       },
     });
+    new Counter({
+      name: 'gatelodge_ledger_records_total',
+      help: 'Decisions by whether they came to be on record. refused: answered 503.',
+      labelNames: ['outcome'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [outcome, count] of Object.entries(metering.ledger.counts)) this.inc({ outcome }, count);
+      },
+    });
     const gauge = (name: string, help: string, read: () => number) =>
       new Gauge({
         name,
@@ -86,6 +98,25 @@ export class Metrics {
       'gatelodge_stale_seconds',
       'For how long Postgres has been out of reach.',
       () => freshness.staleForMs / 1000,
+    );
+    gauge('gatelodge_ledger_is_writable', '1 while decisions can be put on record.', () =>
+      Number(metering.ledger.state.kind === 'writable'),
+    );
+    gauge(
+      'gatelodge_ledger_findings',
+      'How much is wrong with the ledger’s files that somebody has to look at (gatelodge ledger check).',
+      () => metering.findings.count,
+    );
+    gauge(
+      'gatelodge_fold_lag_records',
+      'Decisions on record that usage does not tell of yet.',
+      () => metering.fold.lag.records,
+    );
+    gauge('gatelodge_fold_lag_bytes', 'The same in bytes.', () => metering.fold.lag.bytes);
+    gauge(
+      'gatelodge_fold_lag_seconds',
+      'Usage tells of all decisions that are older.',
+      () => metering.fold.lag.seconds,
     );
     const inAll = (member: keyof Sources['pools'][number]) => () =>
       pools.reduce((sum, pool) => sum + pool[member], 0);

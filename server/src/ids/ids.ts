@@ -12,6 +12,7 @@ export const idPrefixes = {
   supportGrant: 'sup_',
   importBatch: 'imp_',
   node: 'node_',
+  installation: 'ins_',
 } as const;
 
 export type IdPrefix = (typeof idPrefixes)[keyof typeof idPrefixes];

@@ -2,6 +2,7 @@ import { type CounterPeriod, windowOfPeriod } from '../limits/counter-period.ts'
 import type { LevelKind } from '../limits/limits.ts';
 import { type Window, type WindowSpan, windowAt } from '../limits/window.ts';
 import { readUint48, writeUint48 } from './little-endian.ts';
+import type { LedgerRecord } from './record.ts';
 
 /**
  * What an admitted decision took from one limit: what a LimitState says of it, so that those of an admission stand in a
@@ -61,7 +62,7 @@ export function hasCharges(charges: readonly Charge[]): boolean {
  * @throws {RangeError} for what is no charge
  */
 export function encodeCharges(
-  record: { readonly charges: readonly Charge[]; readonly timeMs: number; readonly cost: number },
+  record: Pick<LedgerRecord, 'charges' | 'timeMs' | 'cost' | 'organizationId' | 'issuerId'>,
   buffer: Uint8Array,
   at: number,
 ): number {
@@ -69,6 +70,7 @@ export function encodeCharges(
   let next = at;
   for (const { level, name, period, windowStart, cost } of record.charges) {
     if (cost === 0) continue;
+    if (lacks(record, level.kind)) throw new RangeError(`the record names no ${level.kind} to charge`);
     const hasOwnCost = cost !== usualCost;
     const periodNumber = numberOf(periodNumbers, period);
     const hasOwnStart = windowStart !== usualStart(period, timeMs);
@@ -90,34 +92,48 @@ export function encodeCharges(
   return next;
 }
 
-/** The inverse of `encodeCharges`; null for what only a newer version understands. */
+/** Whether charges stand there that this version understands. */
+export function areCharges(buffer: Uint8Array, at: number, end: number): boolean {
+  let next = at;
+  while (next < end) {
+    const nameBytes = buffer[next + 1]!;
+    const isKnown = (buffer[next]! & unknownFlags) === 0 && nameBytes > 0 && nameBytes <= maxNameBytes;
+    if (!isKnown) return false;
+    next = endOfCharge(buffer, next);
+  }
+  return next === end;
+}
+
+/** The inverse of `encodeCharges`, of what `areCharges` has found. */
 export function decodeCharges(
   record: { readonly timeMs: number; readonly cost: number },
   buffer: Uint8Array,
   at: number,
   end: number,
-): readonly Charge[] | null {
+): readonly Charge[] {
   const charges: Charge[] = [];
   for (let next = at; next < end; ) {
     const first = buffer[next]!;
-    const nameBytes = buffer[next + 1]!;
-    const hasOwnCost = (first & flag.ownCost) !== 0;
-    const hasOwnStart = (first & flag.ownStart) !== 0;
-    const nameEnd = next + 2 + nameBytes;
-    const chargeEnd = nameEnd + (hasOwnCost ? 6 : 0) + (hasOwnStart ? 6 : 0);
-    if ((first & unknownFlags) !== 0 || chargeEnd > end) return null;
-    if (nameBytes === 0 || nameBytes > maxNameBytes) return null;
+    const nameEnd = next + 2 + buffer[next + 1]!;
+    const chargeEnd = endOfCharge(buffer, next);
     const period = periods[(first >> 2) & 7]!;
+    const hasOwnStart = (first & flag.ownStart) !== 0;
     charges.push({
       level: levels[first & 3]!,
       name: latin1(buffer, next + 2, nameEnd),
       period,
       windowStart: hasOwnStart ? readUint48(buffer, chargeEnd - 6) : usualStart(period, record.timeMs),
-      cost: hasOwnCost ? readUint48(buffer, nameEnd) : record.cost,
+      cost: (first & flag.ownCost) === 0 ? record.cost : readUint48(buffer, nameEnd),
     });
     next = chargeEnd;
   }
   return charges;
+}
+
+function endOfCharge(buffer: Uint8Array, at: number): number {
+  const first = buffer[at]!;
+  const ownBytes = ((first & flag.ownCost) === 0 ? 0 : 6) + ((first & flag.ownStart) === 0 ? 0 : 6);
+  return at + 2 + buffer[at + 1]! + ownBytes;
 }
 
 const periods = Object.keys(periodNumbers) as CounterPeriod[];
@@ -142,6 +158,13 @@ function usualStart(period: CounterPeriod, timeMs: number): number {
     lastSpans[window] = span;
   }
   return span.start;
+}
+
+function lacks(
+  { organizationId, issuerId }: Pick<LedgerRecord, 'organizationId' | 'issuerId'>,
+  kind: LevelKind,
+) {
+  return (kind === 'organization' && organizationId === null) || (kind === 'issuer' && issuerId === null);
 }
 
 function writeName(name: string, buffer: Uint8Array, at: number): number {

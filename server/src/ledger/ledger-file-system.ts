@@ -1,5 +1,5 @@
 import { fdatasync, write } from 'node:fs';
-import { constants, mkdir, open, readdir, unlink } from 'node:fs/promises';
+import { constants, mkdir, open, readdir, rmdir, unlink } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { syncDirectory } from '../secrets/secret-file.ts';
 
@@ -31,6 +31,8 @@ export interface LedgerFileSystem {
   /** Names in a directory, in no order. */
   list(path: string): Promise<string[]>;
   remove(path: string): Promise<void>;
+  /** Fails where something is in it. */
+  removeDirectory(path: string): Promise<void>;
   /** Once it resolves, the names in the directory survive a power cut. */
   syncDirectory(path: string): Promise<void>;
 }
@@ -71,6 +73,9 @@ export const nodeFileSystem: LedgerFileSystem = {
   },
   async remove(path) {
     await unlink(path);
+  },
+  async removeDirectory(path) {
+    await rmdir(path);
   },
   syncDirectory,
 };

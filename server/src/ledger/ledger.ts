@@ -48,6 +48,8 @@ export class Ledger {
   /** End of what counts, for every segment that this process has written and not removed. */
   readonly #ends = new Map<string, number>();
   #state: LedgerState = { kind: 'writable' };
+  #appended = 0;
+  #refused = 0;
   #segment: SegmentWriter | null = null;
   /** Notes that no segment with decisions carries yet. */
   #cuts: Cut[] = [];
@@ -85,8 +87,8 @@ export class Ledger {
    *   that can't be written
    */
   append(record: LedgerRecord): Promise<void> {
-    if (this.#state.kind !== 'writable') return Promise.reject(this.#refusal());
-    if (!this.#gathering.hasRoom) return Promise.reject(new LedgerUnavailableError('full'));
+    if (this.#state.kind !== 'writable') return this.#rejectOne(this.#refusal());
+    if (!this.#gathering.hasRoom) return this.#rejectOne(new LedgerUnavailableError('full'));
     let settled: Promise<void>;
     try {
       settled = this.#gathering.add(record);
@@ -104,6 +106,16 @@ export class Ledger {
   durableEndOf(segmentId: string): number | undefined {
     const segment = this.#segment;
     return segment?.id === segmentId ? segment.durableEnd : this.#ends.get(segmentId);
+  }
+
+  /** The segment that further records go to; null while there is none. All others are complete. */
+  get writingTo(): string | null {
+    return this.#segment?.id ?? null;
+  }
+
+  /** How many records have come to be on disk, and how many were refused, since it was opened. */
+  get counts(): { readonly appended: number; readonly refused: number } {
+    return { appended: this.#appended, refused: this.#refused };
   }
 
   /** The segments that `durableEndOf` knows. */
@@ -151,7 +163,7 @@ export class Ledger {
     if (this.#segment === null) {
       const { error } = await this.#begin();
       if (error !== null) {
-        batch.reject(unavailable(error));
+        this.#reject(batch, unavailable(error));
         this.#refuse(error);
         return;
       }
@@ -165,6 +177,7 @@ export class Ledger {
     }
     this.#cuts = [];
     this.#ends.set(segment.id, segment.durableEnd);
+    this.#appended += batch.count;
     batch.resolve();
   }
 
@@ -180,7 +193,7 @@ export class Ledger {
     }
     const begun = await this.#begin();
     const isNoted = begun.error === null;
-    batch.reject(unavailable(error, !(isCut || isNoted)));
+    this.#reject(batch, unavailable(error, !(isCut || isNoted)));
     // A new segment that takes no batch either must not be followed by another at once, and so on.
     if (!isNoted) this.#refuse(begun.error);
     else if (!segment.hasRecords) this.#refuse(error);
@@ -190,7 +203,17 @@ export class Ledger {
     if (this.#state.kind !== 'closed') {
       this.#setState({ kind: 'refusing', reason: systemErrorCode(error) ?? 'unknown', error });
     }
-    this.#gathering.reject(unavailable(error));
+    this.#reject(this.#gathering, unavailable(error));
+  }
+
+  #reject(batch: RecordBatch, error: LedgerUnavailableError): void {
+    this.#refused += batch.count;
+    batch.reject(error);
+  }
+
+  #rejectOne(error: LedgerUnavailableError): Promise<never> {
+    this.#refused++;
+    return Promise.reject(error);
   }
 
   /** Tries again, less and less often but never giving up, until the disk takes a write or this is closed. */

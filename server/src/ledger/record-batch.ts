@@ -4,6 +4,7 @@ import { encodeDecision, type LedgerRecord, maxRecordBytes } from './record.ts';
 export class RecordBatch {
   readonly buffer: Buffer;
   #length = 0;
+  #count = 0;
   #settled = Promise.withResolvers<void>();
 
   constructor(capacityBytes: number) {
@@ -13,6 +14,11 @@ export class RecordBatch {
   /** Bytes of `buffer` that hold records. */
   get length(): number {
     return this.#length;
+  }
+
+  /** How many records that is. */
+  get count(): number {
+    return this.#count;
   }
 
   get isEmpty(): boolean {
@@ -30,6 +36,7 @@ export class RecordBatch {
    */
   add(record: LedgerRecord): Promise<void> {
     this.#length = encodeDecision(record, this.buffer, this.#length);
+    this.#count++;
     return this.#settled.promise;
   }
 
@@ -50,6 +57,7 @@ export class RecordBatch {
 
   #clear(): void {
     this.#length = 0;
+    this.#count = 0;
     this.#settled = Promise.withResolvers<void>();
   }
 }

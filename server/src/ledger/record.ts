@@ -1,8 +1,9 @@
 import { crc32 } from 'node:zlib';
 import { idPrefixes } from '../ids/ids.ts';
 import type { Environment } from '../key-profiles/key-profile.ts';
-import { type Charge, decodeCharges, encodeCharges, hasCharges, maxChargeBytes } from './charge.ts';
-import { idBytes, packId, unpackId } from './id-bytes.ts';
+import { type Charge, encodeCharges, hasCharges, maxChargeBytes } from './charge.ts';
+import { accountAt, DecisionView, decisionBytes, fingerprintBytes, flag, keyAt } from './decision-view.ts';
+import { idBytes, packId } from './id-bytes.ts';
 import {
   readUint16,
   readUint32,
@@ -11,14 +12,7 @@ import {
   writeUint32,
   writeUint48,
 } from './little-endian.ts';
-import {
-  type Entrance,
-  entranceNumber,
-  entranceOf,
-  type Outcome,
-  outcomeNumber,
-  outcomeOf,
-} from './outcome.ts';
+import { type Entrance, entranceNumber, type Outcome, outcomeNumber } from './outcome.ts';
 
 /** One metered decision. */
 export interface LedgerRecord {
@@ -71,27 +65,13 @@ export type Decoded =
 export const maxRecordBytes = 4096;
 /** Of those before the body: checksum (4) and length of the body (2), little-endian as all numbers here. */
 export const frameBytes = 6;
-export const fingerprintBytes = 16;
 export const segmentIdBytes = 16;
+export { fingerprintBytes };
 
-// Body of every record: kind (1), flags (1). Of a decision: outcome (1), entrance (1), time (6), cost (4), key (16),
-// account (16), and as the flags say issuer, organization, lineage, fingerprint (16 each), and charges: their bytes (2),
-// then themselves. Of a cut: segment (16), offset (6). What follows is room for fields of later versions.
+// Body of every record: kind (1), flags (1). Of a decision: see DecisionView. Of a cut: segment (16), offset (6). What
+// follows is room for fields of later versions.
 const kinds = { decision: 1, cut: 2, end: 3 } as const;
-const flag = {
-  issuer: 1,
-  organization: 2,
-  lineage: 4,
-  fingerprint: 8,
-  sandbox: 16,
-  charges: 32,
-  startsBatch: 128,
-} as const;
-const knownFlags = 0b1011_1111;
 const minBodyBytes = 2;
-const keyAt = 14;
-const accountAt = keyAt + idBytes;
-const decisionBytes = accountAt + idBytes;
 const cutBytes = 2 + segmentIdBytes + 6;
 
 /**
@@ -168,35 +148,49 @@ export function finishRecords(buffer: Uint8Array, end: number, seed: number): vo
   }
 }
 
+/** What `findRecord` answers where there is no whole record. */
+export const isPartial = 0;
+export const isDamaged = -1;
+
 /**
- * Reads the record at `at`.
+ * Whether a whole record begins at `at`, without reading what it says.
  *
- * @param limit the end of what may be read; a record that goes beyond is `partial`
+ * @param limit the end of what may be read; a record that goes beyond is `isPartial`
  * @param seed that of `finishRecords`
+ * @returns where it ends, or one of the two above
  */
-export function decodeRecord(buffer: Uint8Array, at: number, limit: number, seed: number): Decoded {
-  if (at + frameBytes > limit) return partial;
+export function findRecord(buffer: Buffer, at: number, limit: number, seed: number): number {
+  if (at + frameBytes > limit) return isPartial;
   const length = readUint16(buffer, at + 4);
-  if (length < minBodyBytes || length > maxRecordBytes - frameBytes) return damaged;
+  if (length < minBodyBytes || length > maxRecordBytes - frameBytes) return isDamaged;
   const end = at + frameBytes + length;
-  if (end > limit) return partial;
-  if (crc32(buffer.subarray(at + 4, end), seed) !== readUint32(buffer, at)) return damaged;
-  const startsBatch = (buffer[at + frameBytes + 1]! & flag.startsBatch) !== 0;
-  return { kind: 'entry', entry: decodeBody(buffer, at + frameBytes, length), end, startsBatch };
+  if (end > limit) return isPartial;
+  return crc32(buffer.subarray(at + 4, end), seed) === readUint32(buffer, at) ? end : isDamaged;
 }
 
-const partial: Decoded = Object.freeze({ kind: 'partial' });
-const damaged: Decoded = Object.freeze({ kind: 'damaged' });
-const endEntry: SegmentEntry = Object.freeze({ kind: 'end' });
-const unknownEntry: SegmentEntry = Object.freeze({ kind: 'unknown' });
+/** Of a whole record at `at`. */
+export function startsBatch(buffer: Buffer, at: number): boolean {
+  return (buffer[at + frameBytes + 1]! & flag.startsBatch) !== 0;
+}
 
-function decodeBody(buffer: Uint8Array, body: number, length: number): SegmentEntry {
+/**
+ * What a whole record says, the decision of which is left where it is.
+ *
+ * @param view is set to the decision, if it is one
+ */
+export function readEntry(
+  buffer: Buffer,
+  at: number,
+  end: number,
+  view: DecisionView,
+): 'decision' | Exclude<SegmentEntry, { kind: 'decision' }> {
+  const body = at + frameBytes;
   const flags = buffer[body + 1]!;
   switch (buffer[body]) {
     case kinds.decision:
-      return decodeDecision(buffer, body, length, flags) ?? unknownEntry;
+      return view.set(buffer, body, end) ? 'decision' : unknownEntry;
     case kinds.cut: {
-      if (length < cutBytes || (flags & ~flag.startsBatch) !== 0) return unknownEntry;
+      if (end - body < cutBytes || (flags & ~flag.startsBatch) !== 0) return unknownEntry;
       const segmentId = Buffer.from(buffer.subarray(body + 2, body + 2 + segmentIdBytes)).toString('hex');
       return { kind: 'cut', segmentId, offset: readUint48(buffer, body + 2 + segmentIdBytes) };
     }
@@ -207,52 +201,25 @@ function decodeBody(buffer: Uint8Array, body: number, length: number): SegmentEn
   }
 }
 
-/** null for one that only a newer version understands: skipping it would be a decision that is not counted. */
-function decodeDecision(
-  buffer: Uint8Array,
-  body: number,
-  length: number,
-  flags: number,
-): SegmentEntry | null {
-  const outcome = outcomeOf(buffer[body + 2]!);
-  const entrance = entranceOf(buffer[body + 3]!);
-  if ((flags & ~knownFlags) !== 0 || length < decisionLength(flags)) return null;
-  if (outcome === undefined || entrance === undefined) return null;
-  const keyId = unpackId(idPrefixes.apiKey, buffer, body + keyAt);
-  let next = body + decisionBytes;
-  const take = (bit: number) => {
-    if ((flags & bit) === 0) return null;
-    next += 16;
-    return next - 16;
+/** Reads the record at `at`; `limit` and `seed` as of `findRecord`. */
+export function decodeRecord(buffer: Buffer, at: number, limit: number, seed: number): Decoded {
+  const end = findRecord(buffer, at, limit, seed);
+  if (end === isPartial) return partial;
+  if (end === isDamaged) return damaged;
+  const view = new DecisionView();
+  const entry = readEntry(buffer, at, end, view);
+  return {
+    kind: 'entry',
+    entry: entry === 'decision' ? { kind: 'decision', record: view.record() } : entry,
+    end,
+    startsBatch: startsBatch(buffer, at),
   };
-  const issuerAt = take(flag.issuer);
-  const organizationAt = take(flag.organization);
-  const lineageAt = take(flag.lineage);
-  const fingerprintAt = take(flag.fingerprint);
-  const charged = { timeMs: readUint48(buffer, body + 4), cost: readUint32(buffer, body + 10) };
-  const charges =
-    (flags & flag.charges) === 0 ? noCharges : readCharges(charged, buffer, next, body + length);
-  if (charges === null) return null;
-  const record: LedgerRecord = {
-    timeMs: charged.timeMs,
-    keyId,
-    lineageId: lineageAt === null ? keyId : unpackId(idPrefixes.apiKey, buffer, lineageAt),
-    accountId: unpackId(idPrefixes.account, buffer, body + accountAt),
-    issuerId: issuerAt === null ? null : unpackId(idPrefixes.issuer, buffer, issuerAt),
-    organizationId:
-      organizationAt === null ? null : unpackId(idPrefixes.organization, buffer, organizationAt),
-    environment: (flags & flag.sandbox) === 0 ? 'live' : 'sandbox',
-    outcome,
-    cost: charged.cost,
-    entrance,
-    // A copy: the reader's buffer is filled again and again.
-    fingerprint: fingerprintAt === null ? null : copyOf(buffer, fingerprintAt, fingerprintBytes),
-    charges,
-  };
-  return { kind: 'decision', record };
 }
 
-const noCharges: readonly Charge[] = Object.freeze([]);
+const partial: Decoded = Object.freeze({ kind: 'partial' });
+const damaged: Decoded = Object.freeze({ kind: 'damaged' });
+const endEntry = Object.freeze({ kind: 'end' } as const);
+const unknownEntry = Object.freeze({ kind: 'unknown' } as const);
 
 function writeCharges(record: LedgerRecord, buffer: Uint8Array, recordAt: number, at: number): number {
   const most = recordAt + maxRecordBytes - at - 2;
@@ -260,20 +227,6 @@ function writeCharges(record: LedgerRecord, buffer: Uint8Array, recordAt: number
   const end = encodeCharges(record, buffer, at + 2);
   writeUint16(buffer, at, end - at - 2);
   return end;
-}
-
-function readCharges(
-  charged: { readonly timeMs: number; readonly cost: number },
-  buffer: Uint8Array,
-  at: number,
-  limit: number,
-): readonly Charge[] | null {
-  const end = at + 2 + (at + 2 > limit ? limit : readUint16(buffer, at));
-  return end > limit ? null : decodeCharges(charged, buffer, at + 2, end);
-}
-
-function copyOf(buffer: Uint8Array, at: number, length: number): Uint8Array {
-  return new Uint8Array(buffer.subarray(at, at + length));
 }
 
 function flagsOf(record: LedgerRecord): number {
@@ -284,14 +237,6 @@ function flagsOf(record: LedgerRecord): number {
   if (record.fingerprint !== null) flags |= flag.fingerprint;
   if (hasCharges(record.charges)) flags |= flag.charges;
   return flags;
-}
-
-function decisionLength(flags: number): number {
-  let length = decisionBytes;
-  for (const bit of [flag.issuer, flag.organization, flag.lineage, flag.fingerprint]) {
-    if ((flags & bit) !== 0) length += 16;
-  }
-  return length;
 }
 
 function writeLength(buffer: Uint8Array, at: number, end: number): number {

@@ -101,7 +101,8 @@ async function collectCuts(
   });
 }
 
-function unlessGone(error: unknown): null {
+/** For `catch`: null where there is no such file, or none any more. */
+export function unlessGone(error: unknown): null {
   if (systemErrorCode(error) === 'ENOENT') return null;
   throw error;
 }

@@ -1,5 +1,15 @@
+import { DecisionView } from './decision-view.ts';
 import type { LedgerFile } from './ledger-file-system.ts';
-import { decodeRecord, frameBytes, type LedgerRecord, maxRecordBytes, type SegmentEntry } from './record.ts';
+import {
+  findRecord,
+  frameBytes,
+  isPartial,
+  type LedgerRecord,
+  maxRecordBytes,
+  readEntry,
+  type SegmentEntry,
+  startsBatch,
+} from './record.ts';
 import { type DecodedHeader, decodeHeader, maxHeaderBytes } from './segment-header.ts';
 
 /** Where reading came to its end, and why. All up to `offset` was whole. */
@@ -35,6 +45,8 @@ export interface ReadSegment {
   readonly pageBytes?: number;
   /** Called for each decision with the offset after it; answers whether to read on. */
   readonly onDecision?: (record: LedgerRecord, endOffset: number) => boolean;
+  /** The same without making a record of it, which takes the tenfold; instead of `onDecision`. */
+  readonly onView?: (view: DecisionView, endOffset: number) => boolean;
   /** The same for each note about another segment. */
   readonly onCut?: (cut: Extract<SegmentEntry, { kind: 'cut' }>, endOffset: number) => boolean;
 }
@@ -55,30 +67,33 @@ export async function readSegment(file: LedgerFile, options: ReadSegment): Promi
   const limit = until ?? size;
   if (from > size || limit > size) return { kind: 'missing', offset: Math.min(from, size) };
   const pages = new SegmentPages(file, from, limit, options.pageBytes ?? defaultPageBytes);
+  const view = new DecisionView();
   let isSealed = false;
   for (;;) {
     if (pages.available < maxRecordBytes) await pages.fill();
-    const { offset } = pages;
+    const { offset, at } = pages;
     if (pages.available === 0 && offset < limit) return { kind: 'missing', offset };
     if (pages.available === 0) return { kind: 'end', offset, isSealed };
     if (isSealed) return { kind: 'corrupt', offset, nextWholeAt: null };
-    const decoded = decodeRecord(pages.buffer, pages.at, pages.end, seed);
-    if (decoded.kind !== 'entry') return await afterDamage(pages, seed, until !== undefined);
-    const { entry, end } = decoded;
-    if (entry.kind === 'unknown') return { kind: 'unknown', offset };
+    const end = findRecord(pages.buffer, at, pages.end, seed);
+    if (end <= isPartial) return await afterDamage(pages, seed, until !== undefined);
+    const entry = readEntry(pages.buffer, at, end, view);
+    if (entry !== 'decision' && entry.kind === 'unknown') return { kind: 'unknown', offset };
     pages.at = end;
-    if (entry.kind === 'end') isSealed = true;
-    else if (!readsOn(options, entry, pages.offset)) return { kind: 'stopped', offset: pages.offset };
+    let readsOn: boolean | undefined = true;
+    if (entry === 'decision') readsOn = visit(options, view, pages.offset);
+    else if (entry.kind === 'end') isSealed = true;
+    else readsOn = options.onCut?.(entry, pages.offset);
+    if (readsOn === false) return { kind: 'stopped', offset: pages.offset };
   }
 }
 
-function readsOn(
-  { onDecision, onCut }: ReadSegment,
-  entry: Extract<SegmentEntry, { kind: 'decision' | 'cut' }>,
+function visit(
+  { onDecision, onView }: ReadSegment,
+  view: DecisionView,
   endOffset: number,
-): boolean {
-  if (entry.kind === 'decision') return onDecision?.(entry.record, endOffset) ?? true;
-  return onCut?.(entry, endOffset) ?? true;
+): boolean | undefined {
+  return onView === undefined ? onDecision?.(view.record(), endOffset) : onView(view, endOffset);
 }
 
 /** Tells a write that was cut off from damage: after the first, nothing comes that was begun later. */
@@ -89,15 +104,15 @@ async function afterDamage(pages: SegmentPages, seed: number, isDurable: boolean
   for (;;) {
     if (pages.available < maxRecordBytes) await pages.fill();
     if (pages.available < frameBytes) break;
-    const decoded = decodeRecord(pages.buffer, pages.at, pages.end, seed);
-    if (decoded.kind !== 'entry') {
+    const end = findRecord(pages.buffer, pages.at, pages.end, seed);
+    if (end <= isPartial) {
       isUnused = pages.takeZero() && isUnused;
       continue;
     }
-    if (decoded.startsBatch) return { kind: 'corrupt', offset, nextWholeAt: pages.offset };
+    if (startsBatch(pages.buffer, pages.at)) return { kind: 'corrupt', offset, nextWholeAt: pages.offset };
     isUnused = false;
     recordsAfter++;
-    pages.at = decoded.end;
+    pages.at = end;
   }
   if (isDurable) return { kind: 'corrupt', offset, nextWholeAt: null };
   while (pages.available > 0) isUnused = pages.takeZero() && isUnused;

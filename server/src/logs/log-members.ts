@@ -43,6 +43,8 @@ const members = [
   'delay_ms',
   'age_ms',
   'size_bytes',
+  'segment_id',
+  'offset',
   'pid',
   'signal',
   'exit_code',

@@ -271,6 +271,7 @@ interface LedgerSegmentsTable {
   position: number;
   folded_at: ColumnType<Date, never, never>;
   is_finished: boolean;
+  lost_bytes: number;
 }
 
 interface LimitWindowsTable {

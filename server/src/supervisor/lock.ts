@@ -17,7 +17,8 @@ export type Lock = { release(): Promise<void> };
  * @throws {StartError} when another process has it
  */
 export async function lockDataDirectory(directory: DataDirectory): Promise<Lock> {
-  const socket = process.platform === 'linux' ? await listenAbstract(directory) : undefined;
+  const socket = process.platform === 'linux' ? await listenAbstract(directory.id) : undefined;
+  if (socket === 'taken') throw taken(directory);
   const file = await lockFile(join(directory.path, 'lock'));
   if (file === 'taken') {
     socket?.close();
@@ -26,23 +27,45 @@ export async function lockDataDirectory(directory: DataDirectory): Promise<Lock>
   return {
     release: async () => {
       await file.release();
-      if (socket) await new Promise((resolve) => socket.close(resolve));
+      if (socket) await close(socket);
     },
   };
 }
 
-function listenAbstract(directory: DataDirectory): Promise<Server> {
+/**
+ * Takes a name for this process alone, until it is released or the process ends: on Linux an abstract Unix socket, which
+ * whoever shares its data directory with us sees as well, elsewhere a lock on a file.
+ *
+ * @param id 32 hex digits
+ * @param path of the file, whose directory exists where it is needed
+ * @returns null when another process has it
+ */
+export async function tryLock(id: string, path: string): Promise<Lock | null> {
+  if (process.platform === 'linux') {
+    const socket = await listenAbstract(id);
+    return socket === 'taken' ? null : { release: () => close(socket) };
+  }
+  const file = await lockFile(path);
+  return file === 'taken' ? null : file;
+}
+
+function listenAbstract(id: string): Promise<Server | 'taken'> {
   return new Promise((resolve, reject) => {
     // Nobody has business connecting; whoever does is hung up on.
     const server = createServer((connection) => connection.destroy());
     server.once('error', (error) => {
-      reject(systemErrorCode(error) === 'EADDRINUSE' ? taken(directory) : error);
+      if (systemErrorCode(error) === 'EADDRINUSE') resolve('taken');
+      else reject(error);
     });
-    server.listen({ path: `\0gatelodge-${directory.id}` }, () => {
+    server.listen({ path: `\0gatelodge-${id}` }, () => {
       server.unref();
       resolve(server);
     });
   });
+}
+
+function close(socket: Server): Promise<void> {
+  return new Promise((resolve) => socket.close(() => resolve()));
 }
 
 function taken(directory: DataDirectory): StartError {
