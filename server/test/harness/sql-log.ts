@@ -8,7 +8,8 @@ export interface Lookup {
 }
 
 /** What the background jobs of a server run, whatever its requests do. */
-const ofJobs = /lookup_deleting_accounts|lookup_deleting_issuers|expire_idempotency_records/;
+const ofJobs =
+  /lookup_deleting_accounts|lookup_deleting_issuers|expire_idempotency_records|lookup_accounts_with_notices/;
 
 /**
  * Writes down what a server sends to Postgres: the statements of its transactions, and its look-ups (of keys by
