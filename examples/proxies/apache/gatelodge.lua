@@ -111,6 +111,7 @@ local function allow(r, headers)
   for _, name in ipairs(for_the_client) do
     r.err_headers_out[name] = headers[name:lower()]
   end
+  r.notes["gatelodge-deprecation"] = headers["deprecation"]
 end
 
 -- Status, body and headers of a refusal are the client's to see as they are.

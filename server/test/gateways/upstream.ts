@@ -23,7 +23,7 @@ export interface Upstream {
   close(): Promise<void>;
 }
 
-/** `/echo` answers with the request as it came, `/status/{n}` with that status. */
+/** `/echo` answers with the request as it came, `/status/{n}` with that status, `/ending` as a path that will end. */
 export async function startUpstream(): Promise<Upstream> {
   const api = createTenantApi() as (request: IncomingMessage, response: ServerResponse) => void;
   const seen: SeenRequest[] = [];
@@ -34,7 +34,7 @@ export async function startUpstream(): Promise<Upstream> {
     );
     const entry: SeenRequest = { method, url, headers, bodyBytes: 0 };
     seen.push(entry);
-    if (!url.startsWith('/echo') && !url.startsWith('/status/')) {
+    if (!url.startsWith('/echo') && !url.startsWith('/status/') && url !== '/ending') {
       api(request, response);
       return;
     }
@@ -48,9 +48,17 @@ export async function startUpstream(): Promise<Upstream> {
         response.writeHead(200, {
           'X-Environment': 'upstream',
           'X-Request-Id': 'upstream',
+          'X-RateLimit-Limit': 'upstream',
+          'X-RateLimit-Remaining': 'upstream',
+          'X-RateLimit-Reset': 'upstream',
+          RateLimit: 'upstream',
+          'RateLimit-Policy': 'upstream',
           'X-Upstream': 'yes',
         });
         response.end(JSON.stringify({ ...entry, body: body.length > 10_000 ? '' : body.toString() }));
+      } else if (url === '/ending') {
+        response.writeHead(200, { Deprecation: '@1735689600', Sunset: 'Fri, 01 Jan 2027 00:00:00 GMT' });
+        response.end();
       } else {
         const status = Number(url.slice('/status/'.length));
         response.writeHead(status, { 'Content-Type': 'text/plain', 'X-Upstream': 'yes' });
