@@ -56,16 +56,19 @@ if (name === figures) {
 
 /** Whatever happens, nothing that was started goes on, and nothing that was stored stays. */
 async function run(benchmark: Benchmark): Promise<void> {
-  await using cleanup = new AsyncDisposableStack();
-  const interrupted = () => {
-    cleanup
-      .disposeAsync()
-      .catch((error: unknown) => console.error(error))
-      .finally(() => process.exit(130));
+  const cleanup = new AsyncDisposableStack();
+  let interruption: Promise<void> | undefined;
+  const interrupt = () => {
+    interruption ??= cleanup.disposeAsync().finally(() => process.exit(130));
   };
-  process.once('SIGINT', interrupted);
-  process.once('SIGTERM', interrupted);
-  await benchmark.run(options, cleanup);
-  process.off('SIGINT', interrupted);
-  process.off('SIGTERM', interrupted);
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  try {
+    await benchmark.run(options, cleanup);
+  } catch (error) {
+    // Its servers going is what an interruption looks like to the benchmark.
+    if (interruption === undefined) throw error;
+  } finally {
+    await (interruption ?? cleanup.disposeAsync());
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+  }
 }
