@@ -21,8 +21,11 @@ export const quickBegins: readonly string[] = [
   ...bodyless.map((method) => `${method} /v1/authorize/`),
 ];
 
-/** RFC 9110 §5.6.2 has more characters; whoever uses them takes the other way. */
-const fieldLine = /^([A-Za-z0-9-]{1,64}):[ \t]*([!-~](?:[\t -~]*[!-~])?)?[ \t]*$/;
+/**
+ * RFC 9110 §5.6.2 has more characters; whoever uses them takes the other way. White space after the value is part of the
+ * same option as the value: two runs of it side by side would be tried in every division of a line that does not match.
+ */
+const fieldLine = /^([A-Za-z0-9-]{1,64}):[ \t]*(?:([!-~](?:[\t -~]*[!-~])?)[ \t]*)?$/;
 const lengthValue = /^(?:0|[1-9]\d{0,5})$/;
 
 /**
