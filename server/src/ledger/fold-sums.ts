@@ -63,6 +63,7 @@ const hourMs = 3_600_000;
 const minuteMs = 60_000;
 const valid = outcomeNumber('VALID');
 const management = entranceNumber('management');
+const caller = entranceNumber('caller');
 
 /**
  * Adds up decisions of one hour for the database. Takes half a microsecond for each: the bytes of its ids are looked up
@@ -100,11 +101,13 @@ export class FoldSums {
     else if (hour !== this.#hour || this.#isFull()) return false;
     this.#records++;
     const subject = this.#subjectOf(view);
+    this.windows.add(view, subject);
+    noteUse(subject.key, view);
+    if (view.entrance === caller) return true;
     const key = tallyKey(view);
     count(subject.tallies, key, view.cost);
     for (const level of subject.above) count(level.tallies, key, view.cost);
-    note(subject.key, view);
-    this.windows.add(view, subject);
+    if (view.entrance !== management) noteEvent(subject.key, view);
     return true;
   }
 
@@ -227,9 +230,11 @@ function count(tallies: Tally[], key: number, cost: number): void {
   tallies.push({ key, count: 1, cost });
 }
 
-function note(key: KeySums, { outcome, entrance, timeMs, isSandbox }: DecisionView): void {
+function noteUse(key: KeySums, { outcome, timeMs }: DecisionView): void {
   if (outcome === valid && (key.lastUsedMs === null || key.lastUsedMs < timeMs)) key.lastUsedMs = timeMs;
-  if (entrance === management) return;
+}
+
+function noteEvent(key: KeySums, { outcome, timeMs, isSandbox }: DecisionView): void {
   const minute = Math.floor(timeMs / minuteMs);
   // The last minute's are the last in the list.
   for (let at = key.events.length - 1; at >= 0; at--) {

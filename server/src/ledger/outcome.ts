@@ -29,9 +29,9 @@ export type Outcome = keyof typeof outcomeNumbers;
 
 /**
  * The same for the ways by which a request comes in; `management` is every route that only asks who the caller is, `auth`
- * those by which an API's users sign in.
+ * those by which an API's users sign in. `caller` stands for no request: it says that a key has been used to verify others.
  */
-const entranceNumbers = { verify: 1, authorize: 2, me: 3, management: 4, auth: 5 } as const;
+const entranceNumbers = { verify: 1, authorize: 2, me: 3, management: 4, auth: 5, caller: 6 } as const;
 
 export type Entrance = keyof typeof entranceNumbers;
 

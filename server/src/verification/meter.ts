@@ -39,6 +39,9 @@ interface Dependencies {
   nowMs: () => number;
 }
 
+const callerEveryMs = 20_000;
+const maxCallers = 10_000;
+
 /**
  * The last step of every decision about a key: limits, all or none, and the record of it. What has not come to be on
  * record is answered 503 and has consumed nothing.
@@ -47,6 +50,8 @@ export class Meter {
   readonly #limiter: Limiter;
   readonly #ledger: Pick<Ledger, 'append' | 'state'>;
   readonly #nowMs: () => number;
+  /** When those who verify were last noted. */
+  readonly #callers = new Map<string, number>();
 
   constructor({ limiter, ledger, nowMs }: Dependencies) {
     this.#limiter = limiter;
@@ -123,7 +128,23 @@ export class Meter {
    * @returns a promise that never rejects
    */
   recordCall(key: KeyRecord, refusal: RefusalCode | null): Promise<void> {
-    const outcome = refusal === null ? 'VALID' : refusals[refusal].verifyCode;
+    const outcome = refusal === null ? 'VALID' : (refusals[refusal].verifyCode as Outcome);
+    return this.#note(key, outcome, 'management');
+  }
+
+  /**
+   * Says that a key has been used to verify others, which is no decision about it: so that its owner does not take it
+   * for unused. To be called each time; what it costs comes three times a minute.
+   */
+  noteCaller(key: KeyRecord): void {
+    const nowMs = this.#nowMs();
+    if (nowMs < (this.#callers.get(key.id) ?? Number.NEGATIVE_INFINITY) + callerEveryMs) return;
+    if (this.#callers.size >= maxCallers) this.#callers.clear();
+    this.#callers.set(key.id, nowMs);
+    void this.#note(key, 'VALID', 'caller');
+  }
+
+  #note(key: KeyRecord, outcome: Outcome, entrance: Entrance): Promise<void> {
     return this.#ledger
       .append({
         timeMs: this.#nowMs(),
@@ -133,9 +154,9 @@ export class Meter {
         issuerId: key.issuer === null ? null : key.issuer.id,
         organizationId: key.organization === null ? null : key.organization.id,
         environment: key.environment,
-        outcome: outcome as Outcome,
+        outcome,
         cost: 1,
-        entrance: 'management',
+        entrance,
         fingerprint: null,
         charges: noCharges,
       })

@@ -70,6 +70,7 @@ export class Verifier {
    * @param requestId names the answer where the body gives no name of its own
    */
   decide(caller: KeyRecord, asked: VerifyRequest, requestId: string): Decided | Promise<Decided> {
+    this.#deps.meter.noteCaller(caller);
     const found = this.#subjectOf(caller, asked.key);
     if (found instanceof Promise) return found.then((key) => this.#about(caller, key, asked, requestId));
     return this.#about(caller, found, asked, requestId);
