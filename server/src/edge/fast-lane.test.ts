@@ -20,7 +20,7 @@ class Wire {
   isClosed = false;
 
   static async open(port: number): Promise<Wire> {
-    const wire = new Wire(connect(port, '127.0.0.1'));
+    const wire = new Wire(connect({ port, host: '127.0.0.1', allowHalfOpen: true }));
     await new Promise<void>((resolve) => wire.socket.once('connect', resolve));
     return wire;
   }
@@ -33,10 +33,11 @@ class Wire {
       this.#text += chunk.toString('latin1');
       this.#wake();
     });
-    socket.on('close', () => {
-      this.isClosed = true;
-      this.#wake();
-    });
+    for (const event of ['end', 'close'])
+      socket.on(event, () => {
+        this.isClosed = true;
+        this.#wake();
+      });
   }
 
   async write(bytes: string): Promise<void> {
@@ -60,8 +61,10 @@ class Wire {
     }
   }
 
-  async closed(): Promise<void> {
+  /** What has come and was not read as an answer, once the server has closed its side. */
+  async closed(): Promise<string> {
     while (!this.isClosed) await this.#woken();
+    return this.#text;
   }
 
   #woken(): Promise<void> {
@@ -77,6 +80,7 @@ describe('a connection', () => {
   let answered: { url: string; body: string }[] = [];
   let byNode: string[] = [];
   let failures: string[] = [];
+  let accepted: Socket[] = [];
   let answerWith: (request: EdgeRequest, headers: string[]) => Promise<EdgeAnswer>;
   const open = () => Wire.open((server.address() as AddressInfo).port);
 
@@ -95,11 +99,12 @@ describe('a connection', () => {
       keepAliveMs: 65_000,
       onError: (error) => failures.push(String(error)),
     });
+    server.on('connection', (socket: Socket) => accepted.push(socket));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   });
   beforeEach(() => {
     isStopping = false;
-    [answered, byNode, failures] = [[], [], []];
+    [answered, byNode, failures, accepted] = [[], [], [], []];
     answerWith = async ({ url, wholeBody }) => {
       answered.push({ url: url ?? '', body: wholeBody?.toString('latin1') ?? 'none' });
       return { status: 200, body: 'lane' };
@@ -183,6 +188,69 @@ describe('a connection', () => {
     wire.socket.end(verifyHead('{}'), 'latin1');
     expect((await wire.answer()).body).toBe('lane');
     await wire.closed();
+  });
+
+  test.each(['POST /v1/ke', verifyHead('{}').slice(0, -1)])(
+    'that is half closed after %j is told so, as by node:http',
+    async (begin) => {
+      for (const before of ['', verifyHead('{}')]) {
+        const wire = await open();
+        if (before !== '') {
+          await wire.write(before);
+          await wire.answer();
+        }
+        await wire.write(begin);
+        wire.socket.end();
+        expect(await wire.closed()).toMatch(/^HTTP\/1\.1 400 /);
+      }
+      expect(byNode).toEqual([]);
+    },
+  );
+
+  test('carries out nothing after the last answer', async () => {
+    // Attack: a request that is charged and put on record though its answer can't be written any more.
+    isStopping = true;
+    const wire = await open();
+    await wire.write(verifyHead('{}'));
+    expect((await wire.answer()).body).toBe('lane');
+    await wire.closed();
+    wire.socket.end(verifyHead('[]'), 'latin1');
+    await expect.poll(() => accepted[0]?.destroyed).toBe(true);
+    expect([answered.length, byNode, failures]).toEqual([1, [], []]);
+  });
+
+  test('that brings a long request in pieces is node:http’s at once', async () => {
+    // Attack: 256 KB but for their end, then byte by byte; who keeps it all together copies it for each of them.
+    const wire = await open();
+    const request = verifyHead('x'.repeat(20_000));
+    await wire.write(request.slice(0, -1));
+    await expect.poll(() => accepted[0]?.listeners('timeout').length).toBe(1);
+    await expect.poll(() => accepted[0]?.bytesRead).toBe(request.length - 1);
+    expect(accepted[0]?.timeout).toBe(0);
+    await wire.write('x');
+    expect((await wire.answer()).body).toBe('node');
+    expect(byNode).toHaveLength(1);
+    wire.socket.destroy();
+  });
+
+  test('stays open for a second longer than its client is told', async () => {
+    const wire = await open();
+    await wire.write(verifyHead('{}'));
+    expect((await wire.answer()).body).toBe('lane');
+    expect(accepted[0]?.timeout).toBe(66_000);
+    wire.socket.destroy();
+  });
+
+  test('of a client that does not read is not kept for good', async () => {
+    // Attack: requests without end whose answers are never read, on as many connections as there may be.
+    answerWith = async () => ({ status: 200, body: 'x'.repeat(16 * 1024 * 1024) });
+    const wire = await open();
+    wire.socket.pause();
+    await wire.write(verifyHead('{}'));
+    await expect.poll(() => accepted[0]?.writableNeedDrain).toBe(true);
+    expect(accepted[0]?.timeout).toBe(66_000);
+    accepted[0]?.emit('timeout');
+    expect(accepted[0]?.destroyed).toBe(true);
   });
 
   test('is closed with the answer once the server is ending', async () => {

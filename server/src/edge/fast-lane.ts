@@ -19,9 +19,14 @@ interface FastLaneOptions {
 
 /** What is heard of a connection before its first request, or of a request that is not whole, for so long is node:http's. */
 const patienceMs = 1_000;
-/** A head and a body that may come in whole. */
-const maxRequestBytes = maxBodyBytes + 16 * 1024;
 const maxHeadBytes = 8 * 1024;
+/**
+ * A request that is longer and not all there yet is node:http's. Whoever sends byte by byte has what came before copied
+ * for each of them, and nobody has shown a key yet.
+ */
+const maxWaitingBytes = 16 * 1024;
+/** How much longer an idle connection stays than its client is told, as with node:http: a request may be on its way. */
+const keepAliveGraceMs = 1_000;
 
 /** A connection that a request is under way on: whoever drains the server waits for it. */
 const busy = Symbol('busy in the fast lane');
@@ -102,7 +107,8 @@ class LaneConnection {
     const bodyAt = headEnd + 4;
     const end = bodyAt + head.contentLength;
     if (bytes.length > end) this.#give(bytes);
-    else if (bytes.length < end) this.#wait(bytes);
+    else if (bytes.length < end && end <= maxWaitingBytes) this.#wait(bytes);
+    else if (bytes.length < end) this.#give(bytes);
     else this.#answer(head, bytes.subarray(bodyAt)).catch(this.#onFailure);
   }
 
@@ -129,12 +135,13 @@ class LaneConnection {
     const isLast = this.#options.isStopping();
     const hasRoom = this.#write(answerHeaders, answer, isLast);
     if (isLast || this.#hasEnded) {
-      socket.end();
+      this.#end();
       return;
     }
     if (!hasRoom) {
-      // Whoever does not read its answers gets no further ones.
+      // Whoever does not read its answers gets no further ones, and is not waited for without end.
       socket.pause();
+      this.#timeout(this.#idleMs);
       socket.once('drain', () => this.#goOn());
     } else this.#goOn();
   }
@@ -144,9 +151,16 @@ class LaneConnection {
     const waiting = this.#waiting;
     this.#waiting = null;
     if (waiting === null) {
-      if (this.#timeoutMs !== this.#options.keepAliveMs) this.#timeout(this.#options.keepAliveMs);
+      if (this.#timeoutMs !== this.#idleMs) this.#timeout(this.#idleMs);
       if (this.#socket.isPaused()) this.#socket.resume();
     } else this.#give(waiting);
+  }
+
+  /** After the last answer: what is sent now would be carried out, and its answer could not be written any more. */
+  #end(): void {
+    this.#socket.off('data', this.#onData);
+    this.#socket.resume();
+    this.#socket.end();
   }
 
   /** @returns whether the client keeps up with reading */
@@ -175,7 +189,7 @@ class LaneConnection {
     if (this.#waitsSinceMs === 0) this.#waitsSinceMs = nowMs;
     // By the clock, since whoever sends a byte now and then is never silent.
     const leftMs = this.#waitsSinceMs + patienceMs - nowMs;
-    if (leftMs <= 0 || bytes.length > maxRequestBytes) {
+    if (leftMs <= 0) {
       this.#give(bytes);
       return;
     }
@@ -193,8 +207,9 @@ class LaneConnection {
 
   readonly #onTimeout = (): void => {
     if (this.#isBusy) return;
+    const isIdle = this.#waiting === null && this.#lastParsed !== null;
     // One that has answered is idle; any other may be slow, and node:http has its own patience with those.
-    if (this.#waiting === null && this.#lastParsed !== null) this.#socket.destroy();
+    if (isIdle || this.#socket.writableNeedDrain) this.#socket.destroy();
     else this.#give(this.#waiting);
   };
 
@@ -216,10 +231,21 @@ class LaneConnection {
     socket.off('end', this.#onEnd);
     socket.off('error', this.#onError);
     socket.off('timeout', this.#onTimeout);
+    if (this.#hasEnded) {
+      // A stream that has ended takes nothing back, and tells nobody again that it has.
+      this.#handOver();
+      if (bytes !== null) socket.emit('data', bytes);
+      socket.emit('end');
+      return;
+    }
     socket.pause();
     if (bytes !== null) socket.unshift(bytes);
     this.#handOver();
     socket.resume();
+  }
+
+  get #idleMs(): number {
+    return this.#options.keepAliveMs + keepAliveGraceMs;
   }
 
   #timeout(ms: number): void {
