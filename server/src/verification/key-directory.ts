@@ -135,6 +135,11 @@ export class KeyDirectory {
    */
   findImported(secret: string, accountId: string): KeyRecord | null | Promise<KeyRecord | null> {
     const { cache, freshness, imported, secrets } = this.#deps;
+    // Where nobody has imported anything, a key that nobody knows is spared the hashes.
+    if (imported.size === 0 && freshness.isFresh() && imported.isReadyFor(accountId)) {
+      imported.count('negative');
+      return null;
+    }
     const keyHash = hashOfSecret(secret);
     const isFresh = freshness.isFresh();
     const isReady = isFresh && imported.isReadyFor(accountId);

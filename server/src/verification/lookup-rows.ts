@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { compileIpRanges } from '../api-keys/ip-ranges.ts';
 import type { Environment, KeyKind, KeyProfile } from '../key-profiles/key-profile.ts';
 import type { LimitLevel, WindowLimit } from '../limits/limits.ts';
@@ -74,6 +75,8 @@ export interface KeyRow extends AccountColumns {
 
 /** A million keys mostly share these; one frozen object each instead of one a key. */
 const none: readonly string[] = Object.freeze([]);
+/** Lists of scopes and origins: neither holds a space, so that one text tells each from every other. */
+const sharedTexts = new LRUCache<string, readonly string[]>({ max: 10_000, maxSize: 1_000_000 });
 const noMetadata: JsonObject = Object.freeze({}) as JsonObject;
 
 export function toAccountRecord(row: AccountColumns): AccountRecord {
@@ -120,17 +123,18 @@ export function toKeyRecord(row: KeyRow): KeyRecord {
   return {
     id: row.id,
     name: row.name,
-    kind: row.kind,
-    environment: row.environment,
-    status: row.status,
+    // Constants: of what the driver reads each row has a copy of its own, which a million keys would hold.
+    kind: row.kind === 'secret' ? 'secret' : 'publishable',
+    environment: row.environment === 'live' ? 'live' : 'sandbox',
+    status: row.status === 'active' ? 'active' : row.status === 'disabled' ? 'disabled' : 'revoked',
     expiresAtMs: row.expires_at?.getTime() ?? null,
-    scopes: row.scopes?.length === 0 ? none : row.scopes,
-    origins: row.origins.length === 0 ? none : row.origins,
-    browsers: row.browsers,
+    scopes: row.scopes && shareTexts(row.scopes),
+    origins: shareTexts(row.origins),
+    browsers: row.browsers === 'deny' ? 'deny' : 'allow',
     requireOrigin: row.require_origin,
     ips: row.ips.length === 0 ? null : compileIpRanges(row.ips),
     metadata: Object.keys(row.metadata).length === 0 ? noMetadata : row.metadata,
-    lineageId: row.lineage_id,
+    lineageId: row.lineage_id === row.id ? row.id : row.lineage_id,
     rotatedAtMs: row.rotated_at?.getTime() ?? null,
     isImported: row.is_imported,
     ownLevel: ownLevelOf(row),
@@ -168,6 +172,15 @@ function organizationOf(row: KeyRow): OrganizationRecord | null {
     levels: planLevels('organization', row.organization_id, row.organization_limits),
     isStale: false,
   };
+}
+
+function shareTexts(texts: readonly string[]): readonly string[] {
+  if (texts.length === 0) return none;
+  const text = texts.join(' ');
+  const held = sharedTexts.get(text);
+  if (held !== undefined) return held;
+  sharedTexts.set(text, texts, { size: text.length });
+  return texts;
 }
 
 /** The key's own limits, counted for its whole line. */
