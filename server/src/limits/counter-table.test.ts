@@ -170,6 +170,33 @@ describe('memory', () => {
     expect([...limiter.amounts()].length).toBeLessThanOrEqual(1 + 61);
   });
 
+  // Attack: limits of a month under new names again and again. Each decision searches what is left of them, and all
+  // tenants wait for each other's decisions; so does a start, for as many as were stored.
+  test('does not grow with limits that are renamed within their window, and loses none that is in use', () => {
+    const { clock, limiter } = limiterAt('2026-11-22T12:00:00Z');
+    const quota = { credits: 90_000, sinceSeconds: 7, refill: null };
+    const inUse = limit(90_000, 'month', 'in use');
+    const count = scaled(5_000, 50_000);
+    const renamed = (index: number) =>
+      level('key', 'key_a', [inUse, ...['a', 'b', 'c'].map((name) => limit(5, 'month', name + index))], {
+        quota,
+      });
+    const remainingOf = (of: MemoryLimiter) =>
+      of.peek({ accountId, levels: [renamed(count)] }).limits.map(({ remaining }) => remaining);
+    const stored = [];
+    for (let index = 0; index < count; index++) {
+      const { limits } = limiter.admit({ accountId, levels: [renamed(index)] });
+      stored.push(...limits.map((state) => ({ ...state.level, ...state, amount: state.cost })));
+    }
+    expect([...limiter.amounts()].length).toBeLessThan(150);
+    const restarted = new MemoryLimiter(() => clock.nowMs);
+    for (const one of stored) restarted.add(one);
+    expect([...restarted.amounts()].length).toBeLessThanOrEqual(512);
+    for (const one of [limiter, restarted])
+      expect(remainingOf(one)).toEqual([90_000 - count, 5, 5, 5, 90_000 - count]);
+    expect([...restarted.amounts()].length).toBe(2);
+  });
+
   test('forgets the counters of a level, and of no other', () => {
     const { limiter, admitted } = limiterAt('2026-11-22T12:00:00Z');
     const [one, other] = ['key_a', 'key_b'].map((id) => level('key', id, [limit(5, 'month')]));

@@ -23,9 +23,17 @@ interface CounterUse {
 /** The counters of one level: a list, since they are few. */
 export interface LevelCounters extends LevelName {
   first: Counter | null;
+  /** How many there are. */
+  length: number;
   /** Where it stands in the list that is searched for what has expired. */
   slot: number;
 }
+
+/**
+ * How many counters of one level are read back. Nobody comes near it but who renames limits all the time, and each that
+ * is read is looked for among those that were.
+ */
+const maxRead = 512;
 
 /** How long a counter is kept after its window: a clock that is set back by less finds all as it was. */
 const keptSeconds = 60;
@@ -77,8 +85,8 @@ export class CounterTable {
       // A level whose limits are renamed again and again does not grow.
       this.#dropExpiredOf(counters, nowSeconds);
       const { name, period, windowStart } = use;
-      counter = { name, period, start: windowStart, end, used: 0, next: counters.first };
-      counters.first = counter;
+      counter = { name, period, start: windowStart, end, used: 0, next: null };
+      put(counters, counter);
     } else if (counter.start < use.windowStart) {
       counter.start = use.windowStart;
       counter.end = end;
@@ -95,7 +103,7 @@ export class CounterTable {
   }
 
   /**
-   * Adds what a record says has been used, in any order.
+   * Adds what a record says has been used, in any order. Of a level that has counters without number some are left out.
    *
    * @throws RangeError when it can't be true: a damaged record is not to be taken for a little use
    */
@@ -104,8 +112,10 @@ export class CounterTable {
     if (!isCount(cost) || !isCount(windowStart) || !isStart(period, windowStart)) {
       throw new RangeError(`no ${period} counts ${cost} from ${windowStart} on`);
     }
+    const counters = this.find(record);
     const isDropped = windowStart < this.#floors[period];
-    if (isDropped && findCounter(this.find(record), name, period) === null) return;
+    const isTooMuch = counters !== null && counters.length >= maxRead;
+    if ((isDropped || isTooMuch) && findCounter(counters, name, period) === null) return;
     this.count(
       record,
       { name, period, windowStart, cost },
@@ -138,6 +148,18 @@ export class CounterTable {
     }
   }
 
+  /** Drops those counters of a level that are not of a limit that is kept. */
+  keepOnly(counters: LevelCounters, isKept: (name: string, period: CounterPeriod) => boolean): void {
+    let counter = counters.first;
+    counters.first = null;
+    counters.length = 0;
+    while (counter !== null) {
+      const { next } = counter;
+      if (isKept(counter.name, counter.period)) put(counters, counter);
+      counter = next;
+    }
+  }
+
   /** Drops the counters of a level, of which nothing will be asked any more. */
   forget(level: LevelName): void {
     const counters = this.find(level);
@@ -145,7 +167,7 @@ export class CounterTable {
   }
 
   #addLevel({ kind, id, environment }: LevelName): LevelCounters {
-    const counters = { kind, id, environment, first: null, slot: this.#slots.length };
+    const counters = { kind, id, environment, first: null, length: 0, slot: this.#slots.length };
     this.#levels[environment][kind].set(id, counters);
     this.#slots.push(counters);
     this.#ends.push(0);
@@ -165,13 +187,11 @@ export class CounterTable {
   #dropExpiredOf(counters: LevelCounters, nowSeconds: number): void {
     let counter = counters.first;
     counters.first = null;
+    counters.length = 0;
     while (counter !== null) {
       const { next } = counter;
       if (counter.end + keptSeconds <= nowSeconds) this.#remember(counter);
-      else {
-        counter.next = counters.first;
-        counters.first = counter;
-      }
+      else put(counters, counter);
       counter = next;
     }
   }
@@ -190,6 +210,12 @@ export function findCounter(
   let counter = counters === null ? null : counters.first;
   while (counter !== null && (counter.name !== name || counter.period !== period)) counter = counter.next;
   return counter;
+}
+
+function put(counters: LevelCounters, counter: Counter): void {
+  counter.next = counters.first;
+  counters.first = counter;
+  counters.length++;
 }
 
 function levelMaps(): Record<LevelKind, Map<string, LevelCounters>> {

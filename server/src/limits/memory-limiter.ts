@@ -19,6 +19,12 @@ import {
 import { creditsIn, periodOfQuota, spanOfQuota } from './quota.ts';
 import { type Window, type WindowSpan, windowAt } from './window.ts';
 
+/**
+ * How many counters a level may have: twelve times as many as it has limits. Each decision searches them, so whoever
+ * renames limits without end would make every decision slow, and everybody's with it.
+ */
+const maxCounters = 128;
+
 /** A state while it is decided about. */
 type OpenState = { -readonly [Member in keyof LimitState]: LimitState[Member] };
 
@@ -103,6 +109,8 @@ export class MemoryLimiter implements Limiter {
     const states: OpenState[] = [];
     for (const level of levels) {
       const counters = this.#counters.find(level);
+      if (counters !== null && counters.length > maxCounters)
+        this.#counters.keepOnly(counters, (name, period) => hasLimit(level, name, period));
       for (const { name, limit, window } of level.limits) {
         const state = this.#open(level, counters, name, window, this.#presentOf(window, nowMs));
         settle(state, limit, namedCosts === undefined ? cost : costOf(name, namedCosts, cost));
@@ -173,6 +181,11 @@ export class MemoryLimiter implements Limiter {
 }
 
 const always: WindowSpan = { start: 0, end: Number.POSITIVE_INFINITY };
+
+function hasLimit({ limits, quota }: LimitLevel, name: string, period: CounterPeriod): boolean {
+  if (quota !== null && name === quotaName && period === periodOfQuota(quota)) return true;
+  return limits.some((limit) => limit.name === name && limit.window === period);
+}
 
 /** @param limit may have been lowered below what is used */
 function settle(state: OpenState, limit: number, cost: number): void {
