@@ -77,10 +77,27 @@ export class Meter {
       : settle(charge, decided);
   }
 
-  /** What `charge` would say, with nothing consumed. */
-  peek(charge: Charge): LimitDecision | null | Promise<LimitDecision | null> {
+  /**
+   * What `charge` would say, with nothing consumed.
+   *
+   * @throws invalid_request (422) as `charge` does; of what another check refuses the cost is not judged
+   */
+  async peek(charge: Charge): Promise<LimitDecision | null> {
     const request = limitRequestOf(charge);
-    return request === null ? null : this.#limiter.peek(request);
+    if (request === null) return null;
+    const limits = await this.#limiter.peek(request);
+    if (!isFault(limits)) return limits;
+    if (charge.decision.valid) throw invalidFields(errorsOf(charge, limits));
+    return this.#stand(request);
+  }
+
+  /** How the limits stand for a request that was decided before, with this outcome, and takes nothing any more. */
+  peekAgain(charge: Charge, outcome: string): LimitDecision | null | Promise<LimitDecision | null> {
+    const request = limitRequestOf(charge);
+    const { decision } = charge;
+    if (request === null || !(decision.valid || refusals[decision.refusal].status === 403)) return null;
+    const isByLimits = decision.valid && (outcome === 'RATE_LIMITED' || outcome === 'QUOTA_EXCEEDED');
+    return isByLimits ? this.#limiter.peek(request) : this.#stand(request);
   }
 
   /**
@@ -175,8 +192,13 @@ export class Meter {
     });
     if (request === null || status !== 403) return charged(null);
     // What its cost is wrong with is told once nothing else is.
-    const stand = this.#limiter.peek({ accountId: request.accountId, levels: request.levels });
+    const stand = this.#stand(request);
     return stand instanceof Promise ? stand.then(charged) : charged(stand);
+  }
+
+  /** Of a request that limits have no part in: that they have no room is no reason, and to wait does not help it. */
+  #stand({ accountId, levels }: LimitRequest): LimitDecision | Promise<LimitDecision> {
+    return this.#limiter.peek({ accountId, levels, cost: 0 });
   }
 }
 
@@ -215,6 +237,10 @@ function settle(charge: Charge, limits: LimitDecision): Charged {
     default:
       throw invalidFields(errorsOf(charge, limits));
   }
+}
+
+function isFault(limits: LimitDecision): limits is LimitFault {
+  return !limits.admitted && (limits.code === 'cost_exceeds_limit' || limits.code === 'unknown_limit');
 }
 
 /** What is wrong with the costs of a request, by the members of a verify body. */

@@ -80,7 +80,8 @@ export class Replays {
       this.#old = this.#young;
       this.#young = new Map();
     }
-    this.#young.set(name, Math.floor(timeMs / 1000) * outcomes + outcomeNumber(outcome));
+    // Rounded up: known for ten minutes, and up to a second longer.
+    this.#young.set(name, Math.ceil(timeMs / 1000) * outcomes + outcomeNumber(outcome));
   }
 }
 

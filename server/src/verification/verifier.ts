@@ -51,6 +51,12 @@ export type Decided = {
 
 type TenantAsked = OrganizationRecord | 'unavailable' | null;
 
+/** What `warmUp` has found. It stands for as long as the key is the same and the tenant has not changed. */
+export interface LookedUp {
+  readonly key: KeyRecord | null;
+  readonly tenant: TenantAsked;
+}
+
 /**
  * Decides about the key of one verify body, for a caller that is known; `POST /v1/keys/verify` and its batch both ask it.
  *
@@ -68,12 +74,19 @@ export class Verifier {
    * Finds the key and the tenant, decides and charges the limits.
    *
    * @param requestId names the answer where the body gives no name of its own
+   * @param lookedUp what `warmUp` answered for it; what of that still stands is not asked for again
    */
-  decide(caller: KeyRecord, asked: VerifyRequest, requestId: string): Decided | Promise<Decided> {
+  decide(
+    caller: KeyRecord,
+    asked: VerifyRequest,
+    requestId: string,
+    lookedUp?: LookedUp,
+  ): Decided | Promise<Decided> {
     this.#deps.meter.noteCaller(caller);
     const found = this.#subjectOf(caller, asked.key);
-    if (found instanceof Promise) return found.then((key) => this.#about(caller, key, asked, requestId));
-    return this.#about(caller, found, asked, requestId);
+    if (found instanceof Promise)
+      return found.then((key) => this.#about(caller, key, asked, requestId, lookedUp));
+    return this.#about(caller, found, asked, requestId, lookedUp);
   }
 
   /** Puts a decision on record, and answers it once it is. */
@@ -84,16 +97,15 @@ export class Verifier {
         return decided.verification;
       case 'charged': {
         const { charged, open } = decided;
-        const recorded = this.#deps.meter.record(charged);
-        // Rendered while the disk is at work.
-        const verification = this.#answer(charged, requestId);
         try {
-          await recorded;
+          // What can't be answered is not recorded.
+          const verification = this.#answer(charged, requestId);
+          await this.#deps.meter.record(charged);
+          open?.settle(charged.outcome, charged.timeMs);
+          return verification;
         } catch (error) {
           throw this.withdraw(decided, error);
         }
-        open?.settle(charged.outcome, charged.timeMs);
-        return verification;
       }
       case 'replay':
         return this.#replay(decided.charge, await decided.outcome, requestId);
@@ -113,10 +125,13 @@ export class Verifier {
     if (!asked.explain) this.#deps.counters.count('verify', code);
   }
 
-  /** Looks up what `decide` needs, so that afterwards memory knows it; for a batch, of which many wait at once. */
-  async warmUp(caller: KeyRecord, asked: VerifyRequest): Promise<void> {
+  /**
+   * Looks up what `decide` needs, so that it need not wait; for a batch, of which many wait at once. What there is none
+   * of memory does not keep, so that is in the answer.
+   */
+  async warmUp(caller: KeyRecord, asked: VerifyRequest): Promise<LookedUp> {
     const key = await this.#subjectOf(caller, asked.key);
-    if (key !== null) await this.#tenantOf(key, asked);
+    return { key, tenant: key === null ? null : await this.#tenantOf(key, asked) };
   }
 
   /**
@@ -140,6 +155,7 @@ export class Verifier {
     key: KeyRecord | null,
     asked: VerifyRequest,
     requestId: string,
+    lookedUp?: LookedUp,
   ): Decided | Promise<Decided> {
     const named = asked.request_id ?? requestId;
     if (key === null) return notFound(asked, named);
@@ -151,7 +167,8 @@ export class Verifier {
         'verify',
         asked.key,
       );
-    const tenant = this.#tenantOf(key, asked);
+    const tenant =
+      lookedUp?.key === key && !isOutdated(lookedUp) ? lookedUp.tenant : this.#tenantOf(key, asked);
     if (tenant instanceof Promise)
       return tenant.then((record) => this.#decideAnew(caller, asked, record, named));
     return this.#decide(caller, key, asked, tenant, named);
@@ -244,7 +261,7 @@ export class Verifier {
   async #replay(charge: Charge, outcome: Outcome, requestId: string): Promise<Verification> {
     const { key, decision } = charge;
     const code = decision.valid ? (outcome as VerifyCode) : refusals[decision.refusal].verifyCode;
-    const limits = await this.#deps.meter.peek(charge);
+    const limits = await this.#deps.meter.peekAgain(charge, code);
     const warnings = this.#warnings(decision);
     return {
       subject: key,
@@ -286,6 +303,10 @@ function visibleTo(caller: KeyRecord, key: KeyRecord | null): KeyRecord | null {
   if (caller.issuer !== null && key.issuer?.id !== caller.issuer.id) return null;
   if (caller.organization !== null && key.organization?.id !== caller.organization.id) return null;
   return caller.environment === 'live' || key.environment === 'sandbox' ? key : null;
+}
+
+function isOutdated({ tenant }: LookedUp): boolean {
+  return tenant !== null && tenant !== 'unavailable' && tenant.isStale;
 }
 
 function notFound(asked: VerifyRequest, requestId: string): Decided {

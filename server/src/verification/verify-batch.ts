@@ -5,7 +5,7 @@ import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import { readBodyOfCaller } from './caller-body.ts';
 import type { KeyRecord } from './records.ts';
-import type { Decided, Verification, Verifier } from './verifier.ts';
+import type { Decided, LookedUp, Verification, Verifier } from './verifier.ts';
 import { assertMayVerify, environmentOfCaller } from './verify-caller.ts';
 import { parseVerifyBatch, type VerifyRequest } from './verify-request.ts';
 
@@ -36,8 +36,8 @@ export class VerifyBatchEndpoint {
     const { body, caller } = await readBodyOfCaller(this.#deps.authenticator, request, presented);
     assertMayVerify(caller);
     const asked = parseVerifyBatch(body);
-    await this.#warmUp(caller, asked);
-    const decided = await this.#decideAll(caller, asked, info.id);
+    const lookedUp = await this.#warmUp(caller, asked);
+    const decided = await this.#decideAll(caller, asked, info.id, lookedUp);
     const verifications = await this.#finishAll(decided);
     // Counted once all are decided: of a batch that is refused nobody has learned a thing.
     verifications.forEach((verification, index) => {
@@ -47,15 +47,19 @@ export class VerifyBatchEndpoint {
     return { status: 200, body: `{"data":[${verifications.map(({ body }) => body).join(',')}]}` };
   }
 
-  /** Look-ups, several at a time; what comes after finds its keys in memory. */
-  async #warmUp(caller: KeyRecord, asked: readonly VerifyRequest[]): Promise<void> {
-    const entries = asked.values();
+  /**
+   * Look-ups, several at a time. What comes after finds its keys in memory and does not wait: a decision that did, for the
+   * look-ups of those behind it, could be told after its key has been revoked.
+   */
+  async #warmUp(caller: KeyRecord, asked: readonly VerifyRequest[]): Promise<readonly LookedUp[]> {
+    const lookedUp: LookedUp[] = [];
+    const entries = asked.entries();
     let hasFailed = false;
     // Every worker takes the next entry that none has taken; once one has failed the rest is of no use to anybody.
     const work = async () => {
-      for (const entry of entries) {
+      for (const [index, entry] of entries) {
         if (hasFailed) return;
-        await this.#deps.verifier.warmUp(caller, entry);
+        lookedUp[index] = await this.#deps.verifier.warmUp(caller, entry);
       }
     };
     const orFail = () =>
@@ -64,6 +68,7 @@ export class VerifyBatchEndpoint {
         throw error;
       });
     await Promise.all(Array.from({ length: lookupsAtOnce }, orFail));
+    return lookedUp;
   }
 
   /** One after the other, since they may share limits. */
@@ -71,11 +76,12 @@ export class VerifyBatchEndpoint {
     caller: KeyRecord,
     asked: readonly VerifyRequest[],
     requestId: string,
+    lookedUp: readonly LookedUp[],
   ): Promise<Decided[]> {
     const decided: Decided[] = [];
     try {
-      for (const entry of asked) {
-        const deciding = this.#deps.verifier.decide(caller, entry, requestId);
+      for (const [index, entry] of asked.entries()) {
+        const deciding = this.#deps.verifier.decide(caller, entry, requestId, lookedUp[index]);
         decided.push(deciding instanceof Promise ? await deciding : deciding);
       }
       return decided;

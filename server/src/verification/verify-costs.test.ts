@@ -123,6 +123,26 @@ describe('explain', () => {
   });
 });
 
+test('explain: 422 for what the request itself would be 422 for, once nothing else refuses it', async () => {
+  for (const wrong of [{ cost: 11 }, { limits: [{ name: 'words', cost: 1 }] }]) {
+    const answer = await verify({ ...wrong, explain: true });
+    expect([answer.status, answer.body.errors]).toEqual([422, (await verify(wrong)).body.errors]);
+    const { body } = await verify({ ...wrong, explain: true, scopes: ['b:read'] });
+    expect(body.code).toBe('INSUFFICIENT_SCOPE');
+  }
+});
+
+test('what another check refuses is not told to wait, though the limits have no room', async () => {
+  await verify({ cost: 10 });
+  const { body, headers } = await verify({ scopes: ['b:read'] });
+  expect(body.code).toBe('INSUFFICIENT_SCOPE');
+  expect(body.limits).toMatchObject([
+    { name: 'requests', remaining: 0, exceeded: false },
+    { name: 'tokens', remaining: 990, exceeded: false },
+  ]);
+  expect([headers.get('retry-after'), headers.get('x-ratelimit-remaining')]).toEqual([null, '0']);
+});
+
 describe('a batch', () => {
   const batch = (requests: Record<string, unknown>[]) =>
     server.operator.api.post('/v1/keys/verify-batch', {
@@ -157,6 +177,14 @@ describe('a request_id', () => {
     expect((await verify({ request_id: 'two', cost: 7 })).body.code).toBe('RATE_LIMITED');
   });
 
+  test('answers again as it did when it has taken the last that there was', async () => {
+    // A caller that was cut off before its answer must not hear that it passed and has to wait, both at once.
+    const first = await verify({ request_id: 'last', cost: 10 });
+    const again = await verify({ request_id: 'last', cost: 10 });
+    expect([first.body.code, again.body]).toEqual(['VALID', first.body]);
+    expect(again.headers.get('retry-after')).toBeNull();
+  });
+
   test('50 at once are one', async () => {
     const answers = await atOnce(50, () => verify({ request_id: 'at-once', cost: 3 }));
     expect(new Set(answers.map(({ body }) => body.code))).toEqual(new Set(['VALID']));
@@ -183,6 +211,14 @@ describe('a request_id', () => {
     expect(await left()).toEqual([4, 994]);
   });
 
+  test('is known for ten whole minutes, whenever in a second they begin', async () => {
+    clock.advance(0.9);
+    await verify({ request_id: 'r' });
+    clock.advance(599.9);
+    await verify({ request_id: 'r' });
+    expect(await left()).toEqual([9, 999]);
+  });
+
   test('is forgotten after ten minutes', async () => {
     await verify({ request_id: 'r' });
     clock.advance(599);
@@ -197,10 +233,9 @@ describe('a request_id', () => {
     // Attack: whoever holds a revoked key goes on with a request that was once answered VALID.
     expect((await verify({ request_id: 'r' })).body.code).toBe('VALID');
     succeeded(await server.operator.api.post(`${key.path}/revoke`));
-    expect((await verify({ request_id: 'r' })).body).toMatchObject({
-      valid: false,
-      code: 'REVOKED',
-      scopes: [],
-    });
+    const again = await verify({ request_id: 'r' });
+    expect(again.body).toMatchObject({ valid: false, code: 'REVOKED', scopes: [] });
+    const fresh = await verify({ request_id: 's' });
+    expect(again.body).toEqual({ ...fresh.body, request_id: 'r' });
   });
 });
