@@ -56,7 +56,7 @@ begin
     return coalesce((select s.position from gatelodge.ledger_segments s where s.segment_id = wanted_segment), -1);
   end if;
 
-  -- An account's deletion takes it alone before its last look: what is added here is there for it to see by then.
+  -- The steps of an account's deletion take it alone: what is added here is there for the next of them to see.
   perform pg_advisory_xact_lock_shared(hashtextextended('metering', 0));
 
   if u_account <> '' then

@@ -169,3 +169,66 @@ test('no statement deletes more rows than one step may, whatever the account is 
     expect(all, name).toBeGreaterThanOrEqual(name === 'issuers' ? 1 : 25);
   }
 });
+
+/** What metering has made of an account, by table. */
+async function meteredRows(id: string): Promise<Record<string, number>> {
+  const [row] = await rows.query<Record<string, number>>(
+    `select ${['usage_buckets', 'key_uses', 'metered_events', 'limit_windows']
+      .map((table) => `(select count(*)::int from ${table} where account_id = $1) as ${table}`)
+      .join(', ')}`,
+    [id],
+  );
+  return row!;
+}
+
+test('what was metered of it goes too, also what a fold adds that is under way meanwhile', async () => {
+  const { database, log, fold } = server.running.services;
+  const { id, api: own } = await createCustomer(server);
+  const verify = () => own.get('/v1/me');
+  succeeded(await verify());
+  await fold.catchUp();
+  const metered = await meteredRows(id);
+  expect(metered).toMatchObject({ key_uses: 1, metered_events: 1 });
+  expect(metered.limit_windows).toBeGreaterThan(0);
+  expect(metered.usage_buckets).toBeGreaterThan(0);
+  // A fold that has looked at the account before it was going, and writes after the deletion has begun.
+  const other = await Rows.open(server.database);
+  await other.query('begin');
+  await other.query(`select pg_advisory_xact_lock_shared(hashtextextended('metering', 0))`);
+  await rows.query(
+    `update accounts set status = 'deleting', version = version + 1,
+       deletion = '{"requested_at":"2026-11-21T12:00:00.000Z","total":1,"deleted":0}' where id = $1`,
+    [id],
+  );
+  const job = createAccountDeletion(database, log);
+  job.wake();
+  await expect
+    .poll(() => rows.query(`select from pg_locks where locktype = 'advisory' and not granted`))
+    .not.toEqual([]);
+  await other.query('update usage_buckets set count = count + 1 where account_id = $1', [id]);
+  await other.query(
+    `insert into limit_windows (account_id, kind, subject_id, environment, name, period, window_start, used)
+       values ($1, 'account', $1, 'sandbox', 'late', 'hour', 0, 1)`,
+    [id],
+  );
+  await other.query('commit');
+  await other.close();
+  await eventually(id).toBe(404);
+  await job.close();
+  expect(new Set(Object.values(await meteredRows(id)))).toEqual(new Set([0]));
+});
+
+test('a key that is deleted leaves no last use behind', async () => {
+  const { fold } = server.running.services;
+  const customer = await createCustomer(server);
+  const key = await customer.api.create('/v1/api-keys', {});
+  succeeded(await customer.api.as({ id: key.id, secret: key.secret_plain }).get('/v1/me'));
+  await fold.catchUp();
+  const uses = () => rows.query('select from key_uses where key_id = $1', [key.id]);
+  expect((await uses()).length).toBe(1);
+  succeeded(await customer.api.delete(`/v1/api-keys/${key.id}`));
+  expect(await uses()).toEqual([]);
+  // Nor does a fold that comes later bring one back.
+  await fold.catchUp();
+  expect(await uses()).toEqual([]);
+});

@@ -14,6 +14,10 @@ const tables = [
   'support_grants',
   'plans',
   'issuers',
+  'usage_buckets',
+  'key_uses',
+  'metered_events',
+  'limit_windows',
 ] as const;
 
 /** How many rows the deletion of this transaction's account has to delete one by one, counting at most 500,000 a table. */

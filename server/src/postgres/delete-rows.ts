@@ -9,6 +9,18 @@ export async function deleteSilently(tx: Transaction): Promise<void> {
   await sql`select set_config('gatelodge.parent_is_going', 'on', true)`.execute(tx);
 }
 
+type DeletedTable =
+  | 'api_keys'
+  | 'organizations'
+  | 'idempotency_records'
+  | 'support_grants'
+  | 'plans'
+  | 'issuers'
+  | 'usage_buckets'
+  | 'key_uses'
+  | 'metered_events'
+  | 'limit_windows';
+
 /**
  * Deletes rows that match, at most so many, so that a statement stays far from its timeout.
  *
@@ -16,7 +28,7 @@ export async function deleteSilently(tx: Transaction): Promise<void> {
  */
 export async function deleteRows(
   tx: Transaction,
-  table: 'api_keys' | 'organizations' | 'idempotency_records' | 'support_grants' | 'plans' | 'issuers',
+  table: DeletedTable,
   matches: RawBuilder<unknown>,
   most: number,
 ): Promise<number> {
