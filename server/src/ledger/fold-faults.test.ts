@@ -1,0 +1,183 @@
+import type pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createTestDatabase, type TestDatabase } from '../../test/harness/database.ts';
+import { Random } from '../../test/harness/random.ts';
+import { Rows } from '../../test/harness/rows.ts';
+import { scaled } from '../../test/harness/scale.ts';
+import { type DiskCall, type DiskFault, MemoryDisk } from './fixtures/memory-disk.ts';
+import { type MeteredKey, MeteredWorld } from './fixtures/metered-world.ts';
+import { clearTables } from './fixtures/metering-model.ts';
+import {
+  breakingPool,
+  openNode,
+  openTestPool,
+  TestLocks,
+  type TestNode,
+  testNowMs,
+} from './fixtures/metering-node.ts';
+import { LedgerUnavailableError } from './ledger-unavailable.ts';
+
+let database: TestDatabase;
+let rows: Rows;
+let pool: pg.Pool;
+let key: MeteredKey;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  rows = await Rows.open(database);
+  pool = openTestPool(database.appUrl);
+  key = (await MeteredWorld.make(rows, { accounts: 1, keysOfEach: 1 })).keys[0]!;
+});
+afterAll(async () => {
+  await pool.end();
+  await rows.close();
+  await database.drop();
+});
+
+/** Each decision lies in a minute of its own, so that the tables tell which of them were counted, and how often. */
+class CountedLoad {
+  readonly acknowledged = new Set<number>();
+  readonly refused = new Set<number>();
+  #appended = 0;
+
+  async append(node: TestNode): Promise<void> {
+    const number = ++this.#appended;
+    try {
+      await node.ledger.append({
+        timeMs: testNowMs + number * 60_000,
+        keyId: key.id,
+        lineageId: key.id,
+        accountId: key.accountId,
+        issuerId: null,
+        organizationId: null,
+        environment: 'live',
+        outcome: 'VALID',
+        cost: 1,
+        entrance: 'verify',
+        fingerprint: null,
+        charges: [{ level: { kind: 'key' }, name: 'quota', period: 'quota', windowStart: 1, cost: 1 }],
+      });
+      this.acknowledged.add(number);
+    } catch (error) {
+      expect(error).toBeInstanceOf(LedgerUnavailableError);
+      if (!(error as LedgerUnavailableError).mayBeCounted) this.refused.add(number);
+    }
+  }
+
+  /** Nothing that was acknowledged is missing, nothing is counted twice or made up. Answers how many are counted. */
+  async check(message: string): Promise<number> {
+    const found = await rows.query<{ number: number; count: number }>(
+      `select ((extract(epoch from minute) * 1000 - $1) / 60000)::int as number, count::int from metered_events`,
+      [Math.floor(testNowMs / 60_000) * 60_000],
+    );
+    const counted = new Set(found.map(({ number }) => number));
+    expect(
+      found.filter(({ count }) => count !== 1),
+      message,
+    ).toEqual([]);
+    expect(
+      [...this.acknowledged].filter((number) => !counted.has(number)),
+      message,
+    ).toEqual([]);
+    expect(
+      [...counted].filter((number) => this.refused.has(number) || number > this.#appended),
+      message,
+    ).toEqual([]);
+    const [used] = await rows.query<{ used: number }>('select used::int from limit_windows');
+    const [usage] = await rows.query<{ count: number }>(
+      `select coalesce(sum(count), 0)::int as count from usage_buckets where level = 'key' and grain = 'hour'`,
+    );
+    expect([used?.used ?? 0, usage!.count], message).toEqual([counted.size, counted.size]);
+    return counted.size;
+  }
+}
+
+function faultsOf(call: DiskCall): DiskFault[] {
+  const errors: DiskFault[] = [
+    { error: 'EIO' },
+    { error: 'ENOSPC' },
+    { crash: true, written: call.length >> 1 },
+  ];
+  if (call.name !== 'write') return errors;
+  return [
+    ...errors,
+    { short: 1 },
+    { error: 'ENOSPC', written: call.length - 1 },
+    { crash: true, written: call.length },
+  ];
+}
+
+test('whatever disk and database do, and at whichever write: nothing acknowledged is lost, nothing is counted twice', async () => {
+  let crashes = 0;
+  let broken = 0;
+  for (let run = 0; run < scaled(60, 3_000); run++) {
+    await clearTables(rows);
+    const random = new Random(new Random().seed + run);
+    const message = `seed ${random.seed}`;
+    const locks = new TestLocks();
+    const load = new CountedLoad();
+    const failing = random.pick([0, 0.02, 0.1]);
+    const breaking = breakingPool(pool, () => {
+      if (!random.chance(0.1)) return undefined;
+      broken++;
+      return random.pick(['before', 'after'] as const);
+    });
+    let disk = new MemoryDisk();
+    for (let process = 0; process < 3; process++) {
+      const crashAt = random.int(120);
+      const current = disk;
+      current.onCall = (call) => {
+        if (current.calls.length > crashAt) return { crash: true, written: random.int(call.length + 1) };
+        return random.chance(failing) ? random.pick(faultsOf(call)) : undefined;
+      };
+      const work = async () => {
+        const node = await openNode({
+          pool: breaking,
+          disk: current,
+          lock: locks.of(String(process)),
+          bounds: { records: 1 + random.int(9), subjects: 9, windows: 9 },
+          ledger: {
+            maxSegmentBytes: 900,
+            allocationBytes: 300,
+            delay: async () => {
+              for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
+            },
+          },
+        });
+        for (let burst = 0; burst < 12; burst++) {
+          await Promise.all(Array.from({ length: 1 + random.int(5) }, () => load.append(node)));
+          if (random.chance(0.4)) await node.fold.catchUp().catch(() => {});
+        }
+        await node.close();
+      };
+      const hasDied = await Promise.race([work().then(() => false), current.died.then(() => true)]);
+      if (hasDied) crashes++;
+      // What a fold of the dead had under way comes through or not; here it does.
+      await breakingEnds();
+      locks.kill(String(process));
+      disk = random.chance(0.5) ? current.afterKill() : current.afterPowerCut(random);
+    }
+    const last = await openNode({ pool, disk, lock: locks.of('last') });
+    const limited = [...last.limiter.amounts(0)].reduce((sum, { amount }) => sum + amount, 0);
+    await last.fold.catchUp();
+    expect(await load.check(message), message).toBe(limited);
+    expect(
+      last.findings.list().filter(({ kind }) => kind !== 'torn_records'),
+      message,
+    ).toEqual([]);
+    await last.close();
+  }
+  expect(crashes).toBeGreaterThan(10);
+  expect(broken).toBeGreaterThan(10);
+}, 1_200_000);
+
+/** Waits until no fold is at work in the database any more. */
+async function breakingEnds(): Promise<void> {
+  for (;;) {
+    const busy = await rows.query(
+      `select from pg_stat_activity where datname = current_database() and state <> 'idle' and query like '%fold_ledger%'
+        and pid <> pg_backend_pid()`,
+    );
+    if (busy.length === 0) return;
+    await new Promise(setImmediate);
+  }
+}
