@@ -59,9 +59,9 @@ export class LedgerFindings {
     return [...this.#found.values()];
   }
 
-  /** Whether there is any about this segment. */
-  concerns(segmentId: string): boolean {
-    return this.list().some((finding) => finding.segmentId === segmentId);
+  /** Whether there is something about this segment for which its file should stay. */
+  keeps(segmentId: string): boolean {
+    return this.list().some((finding) => finding.segmentId === segmentId && finding.kind !== 'torn_records');
   }
 
   report(kind: FindingKind, segmentId: string, members: Record<string, unknown> = {}): void {

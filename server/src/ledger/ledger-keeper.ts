@@ -83,8 +83,9 @@ export class LedgerKeeper {
 
   /** Whether the database has all of it; if it has not, it was restored since, and all of it is folded again. */
   #isKnown(fold: SegmentFold, position: SegmentPosition | undefined): boolean {
+    const stored = fold.storedPosition;
     const isKnown =
-      position === undefined ? !fold.hasRow : position.isFinished && position.position >= fold.position;
+      position === undefined ? stored === null : position.isFinished && position.position >= (stored ?? 0);
     if (isKnown) return true;
     this.#options.log.warn(
       { segment_id: fold.id, offset: position?.position ?? 0 },
@@ -104,7 +105,7 @@ export class LedgerKeeper {
     const deletable = new Set(
       done.filter((segment) => {
         // What somebody has to look at stays until somebody has.
-        if (findings.concerns(segment.id)) return false;
+        if (findings.keeps(segment.id)) return false;
         // Without a row there was no decision in it.
         const foldedAt = positions.get(segment.id)?.foldedAt;
         return foldedAt === undefined || nowMs() - foldedAt.getTime() >= keptMs;
@@ -114,7 +115,7 @@ export class LedgerKeeper {
     for (const segment of fold.segments()) {
       const directory = directoryOf(segment);
       if (!deletable.has(segment)) {
-        if (!findings.concerns(segment.id)) blocked.add(directory);
+        if (!findings.keeps(segment.id)) blocked.add(directory);
       } else if (!blocked.has(directory)) {
         await fileSystem.remove(segment.segment.path).catch(unlessGone);
         fold.forget(segment.id);

@@ -102,11 +102,7 @@ export async function openMetering(options: MeteringOptions): Promise<Metering> 
     const sums = new WindowSums(nowSeconds);
     for (const segment of segments) {
       const position = positions.get(segment.header.segmentId);
-      const from = position?.position ?? segment.begin;
-      const unfolded =
-        position?.isFinished === true
-          ? { end: from, records: 0, sinceMs: null }
-          : await tail.addCharges(segment, from, sums);
+      const unfolded = await tail.addCharges(segment, position?.position ?? segment.begin, sums);
       fold.adopt(segment, position, unfolded);
     }
     for (const used of sums.amounts()) add(used);

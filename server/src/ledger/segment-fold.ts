@@ -35,10 +35,10 @@ const mostRaces = 1_000;
 export class SegmentFold {
   readonly segment: Segment;
   readonly #deps: SegmentFoldDependencies;
-  /** Where to go on; before that is nothing that is not in the database. */
+  /** Where to go on: no decision before that is missing in the database. */
   #position: number;
-  /** Whether the database has a position, which is the same; `unknown` until it is asked again. */
-  #row: 'unknown' | 'none' | 'there' = 'unknown';
+  /** What the database says; null: nothing yet, undefined: not known. */
+  #row: Pick<SegmentPosition, 'position' | 'isFinished'> | null | undefined;
   #isFinished = false;
   #isBlocked = false;
 
@@ -66,21 +66,24 @@ export class SegmentFold {
     return this.#isBlocked;
   }
 
-  /** Whether anything of it is in the database. */
-  get hasRow(): boolean {
-    return this.#row === 'there';
+  /** Where it is by the database; null where that knows nothing of it. */
+  get storedPosition(): number | null {
+    return this.#row?.position ?? null;
   }
 
-  /** Believes what the database has said. */
+  /**
+   * Believes what the database has said. Not that it is finished: somebody with an older copy of the file may have come
+   * to the end of that.
+   */
   believe(position: SegmentPosition | undefined): void {
-    this.#row = position === undefined ? 'none' : 'there';
+    this.#row = position ?? null;
     this.#position = position?.position ?? this.segment.begin;
-    this.#isFinished = position?.isFinished ?? false;
+    this.#isFinished = false;
   }
 
   /** Folds what is not folded yet. When it throws, the next call begins by asking where the segment is. */
   async run(target: FoldTarget): Promise<void> {
-    if (this.#row === 'unknown') {
+    if (this.#row === undefined) {
       const positions = await readPositions(this.#deps.connection, [this.id]);
       this.believe(positions.get(this.id));
     }
@@ -163,30 +166,32 @@ export class SegmentFold {
 
   /** @returns false where the segment was not where it was believed to be */
   async #write({ sums, to, isFinished, lostBytes }: Step): Promise<boolean> {
-    const isChange = to > this.#position || isFinished !== this.#isFinished;
-    if (!isChange) return true;
-    if (this.#row === 'none' && sums.records === 0 && lostBytes === 0) {
-      // Of a segment without decisions the database need not know.
-      this.#position = to;
-      this.#isFinished = isFinished;
-      return true;
-    }
     const { connection, nowMs, onFolded } = this.#deps;
-    const expected = this.#row === 'none' ? null : this.#position;
-    this.#row = 'unknown';
-    const { header } = this.segment;
-    const step = { header, expected, reached: to, isFinished, lostBytes, sums, nowMs: nowMs() };
-    const found = await foldStep(connection, step);
-    if (found === to) {
-      this.#row = 'there';
-      this.#position = to;
-      this.#isFinished = isFinished;
+    const row = this.#row ?? null;
+    const isNews = sums.records > 0 || lostBytes > 0 || (row !== null && row.isFinished !== isFinished);
+    if (isNews) {
+      // Until it has answered.
+      this.#row = undefined;
+      const found = await foldStep(connection, {
+        header: this.segment.header,
+        expected: row?.position ?? null,
+        reached: to,
+        isFinished,
+        lostBytes,
+        sums,
+        nowMs: nowMs(),
+      });
+      if (found !== to) {
+        const positions = await readPositions(connection, [this.id]);
+        this.believe(positions.get(this.id));
+        return false;
+      }
+      this.#row = { position: to, isFinished };
       onFolded(sums.records);
-      return true;
     }
-    const positions = await readPositions(connection, [this.id]);
-    this.believe(positions.get(this.id));
-    return false;
+    this.#position = to;
+    this.#isFinished = isFinished;
+    return true;
   }
 }
 
