@@ -7,14 +7,8 @@ import { scaled } from '../../test/harness/scale.ts';
 import { type DiskCall, type DiskFault, MemoryDisk } from './fixtures/memory-disk.ts';
 import { type MeteredKey, MeteredWorld } from './fixtures/metered-world.ts';
 import { clearTables } from './fixtures/metering-model.ts';
-import {
-  breakingPool,
-  openNode,
-  openTestPool,
-  TestLocks,
-  type TestNode,
-  testNowMs,
-} from './fixtures/metering-node.ts';
+import { breakingPool, openNode, openTestPool, TestLocks, type TestNode } from './fixtures/metering-node.ts';
+import { minuteRecord, readMinutes } from './fixtures/minute-records.ts';
 import { LedgerUnavailableError } from './ledger-unavailable.ts';
 
 let database: TestDatabase;
@@ -42,20 +36,7 @@ class CountedLoad {
   async append(node: TestNode): Promise<void> {
     const number = ++this.#appended;
     try {
-      await node.ledger.append({
-        timeMs: testNowMs + number * 60_000,
-        keyId: key.id,
-        lineageId: key.id,
-        accountId: key.accountId,
-        issuerId: null,
-        organizationId: null,
-        environment: 'live',
-        outcome: 'VALID',
-        cost: 1,
-        entrance: 'verify',
-        fingerprint: null,
-        charges: [{ level: { kind: 'key' }, name: 'quota', period: 'quota', windowStart: 1, cost: 1 }],
-      });
+      await node.ledger.append(minuteRecord(key, number));
       this.acknowledged.add(number);
     } catch (error) {
       expect(error).toBeInstanceOf(LedgerUnavailableError);
@@ -65,29 +46,18 @@ class CountedLoad {
 
   /** Nothing that was acknowledged is missing, nothing is counted twice or made up. Answers how many are counted. */
   async check(message: string): Promise<number> {
-    const found = await rows.query<{ number: number; count: number }>(
-      `select ((extract(epoch from minute) * 1000 - $1) / 60000)::int as number, count::int from metered_events`,
-      [Math.floor(testNowMs / 60_000) * 60_000],
-    );
-    const counted = new Set(found.map(({ number }) => number));
+    const { numbers, countedTwice, usage, used } = await readMinutes(rows);
+    expect(countedTwice, message).toEqual([]);
     expect(
-      found.filter(({ count }) => count !== 1),
+      [...this.acknowledged].filter((number) => !numbers.has(number)),
       message,
     ).toEqual([]);
     expect(
-      [...this.acknowledged].filter((number) => !counted.has(number)),
+      [...numbers].filter((number) => this.refused.has(number) || number > this.#appended),
       message,
     ).toEqual([]);
-    expect(
-      [...counted].filter((number) => this.refused.has(number) || number > this.#appended),
-      message,
-    ).toEqual([]);
-    const [used] = await rows.query<{ used: number }>('select used::int from limit_windows');
-    const [usage] = await rows.query<{ count: number }>(
-      `select coalesce(sum(count), 0)::int as count from usage_buckets where level = 'key' and grain = 'hour'`,
-    );
-    expect([used?.used ?? 0, usage!.count], message).toEqual([counted.size, counted.size]);
-    return counted.size;
+    expect([used, usage], message).toEqual([numbers.size, numbers.size]);
+    return numbers.size;
   }
 }
 

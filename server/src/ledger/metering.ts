@@ -43,6 +43,7 @@ export interface Metering {
   readonly fold: LedgerFold;
   readonly findings: LedgerFindings;
   readonly keeper: LedgerKeeper;
+  readonly directories: LedgerDirectories;
   /** Closes the ledger and folds what is left, once nothing is decided any more. */
   close(): Promise<void>;
 }
@@ -129,7 +130,7 @@ export async function openMetering(options: MeteringOptions): Promise<Metering> 
       await keeper.close();
       await directories.close();
     };
-    return { ledger, limiter, fold, findings, keeper, close };
+    return { ledger, limiter, fold, findings, keeper, directories, close };
   } catch (error) {
     await directories.close();
     throw error;
