@@ -6,13 +6,34 @@ import { dataDirectoryId, installationId, numbered } from './fixtures/ledger-rec
 import { MemoryDisk } from './fixtures/memory-disk.ts';
 import { segmentId, segmentOf } from './fixtures/segment-bytes.ts';
 import { Ledger } from './ledger.ts';
-import { checkLedger, type SegmentReport } from './ledger-check.ts';
+import { checkLedger, type SegmentReport, type StoredPositions } from './ledger-check.ts';
 import { segmentFileName } from './segment-list.ts';
 
-async function check(bytes: Buffer, { id = segmentId, owner = installationId } = {}) {
+const processDirectory = join(ledgerDirectory, 'a'.repeat(32));
+
+/** What a database says that has folded the segment up to there. */
+function positionsOf(position: number): StoredPositions {
+  const stored = { segmentId, position, isFinished: false, lostBytes: 0, foldedAt: new Date() };
+  return { read: async () => new Map([[segmentId, stored]]), unfinished: [stored] };
+}
+
+async function check(
+  bytes: Buffer,
+  {
+    id = segmentId,
+    owner = installationId,
+    position,
+  }: { id?: string; owner?: string; position?: number } = {},
+) {
   const disk = new MemoryDisk();
-  disk.restore(new Map([[join(ledgerDirectory, segmentFileName(id)), bytes]]));
-  const report = await checkLedger({ fileSystem: disk, directory: ledgerDirectory, installationId: owner });
+  disk.restore(new Map([[join(processDirectory, segmentFileName(id)), bytes]]));
+  const positions = position === undefined ? undefined : positionsOf(position);
+  const report = await checkLedger({
+    fileSystem: disk,
+    root: ledgerDirectory,
+    installationId: owner,
+    positions,
+  });
   expect(report.segments.length).toBe(1);
   return { ...report, ...(report.segments[0] as SegmentReport) };
 }
@@ -53,7 +74,8 @@ test('damage in the middle is one, and its place is told', async () => {
   const { bytes, ends, batchEnds } = segmentOf([2, 3, 1]);
   bytes[ends[1]! + 10]! ^= 1;
   expect(await check(bytes)).toMatchObject({
-    records: 2,
+    records: 3,
+    lostBytes: batchEnds[1]! - ends[1]!,
     verdict: { kind: 'corrupt', at: ends[1], nextWholeAt: batchEnds[1] },
     isSound: false,
   });
@@ -111,15 +133,19 @@ test('a file under the name of another segment, and one that is no segment, are 
 
 test('files that are no segments by their name are none of its business', async () => {
   const disk = new MemoryDisk();
-  disk.restore(new Map([[join(ledgerDirectory, 'notes.txt'), Buffer.from('hello')]]));
-  const report = await checkLedger({ fileSystem: disk, directory: ledgerDirectory });
-  expect(report).toEqual({ segments: [], records: 0, isSound: true });
+  disk.restore(
+    new Map(
+      [ledgerDirectory, processDirectory].map((path) => [join(path, 'notes.txt'), Buffer.from('hello')]),
+    ),
+  );
+  const report = await checkLedger({ fileSystem: disk, root: ledgerDirectory });
+  expect(report).toEqual({ segments: [], lost: [], records: 0, isSound: true });
 });
 
 test('a segment that a disk could not be made to take back counts up to where the next one says', async () => {
   const disk = new MemoryDisk();
   const ledger = await Ledger.open({
-    directory: ledgerDirectory,
+    directory: processDirectory,
     installationId,
     dataDirectoryId,
     fileSystem: disk,
@@ -131,9 +157,32 @@ test('a segment that a disk could not be made to take back counts up to where th
   await expect(ledger.append(numbered(2))).rejects.toMatchObject({ reason: 'EIO' });
   await ledger.append(numbered(3));
   await ledger.close();
-  const report = await checkLedger({ fileSystem: disk, directory: ledgerDirectory, installationId });
+  const report = await checkLedger({ fileSystem: disk, root: ledgerDirectory, installationId });
   expect(report).toMatchObject({ records: 2, isSound: true });
   expect(report.segments.map(({ verdict }) => verdict)).toEqual(
     expect.arrayContaining([{ kind: 'cut', at: 70 + 84, bytes: 1024 * 1024 - 84 }, { kind: 'sealed' }]),
   );
+});
+
+test('what the database does not have yet is told, and what it should not have', async () => {
+  const { bytes, ends } = segmentOf([2, 3], { isSealed: true });
+  expect(await check(bytes, { position: ends[1]! })).toMatchObject({
+    records: 5,
+    unfolded: 3,
+    position: { position: ends[1] },
+    isSound: true,
+  });
+  expect(await check(bytes)).toMatchObject({ unfolded: null, position: null });
+  expect(await check(bytes.subarray(0, ends[3]), { position: ends[4]! })).toMatchObject({
+    records: 4,
+    unfolded: 0,
+    verdict: { kind: 'past_end', at: ends[4] },
+    isSound: false,
+  });
+});
+
+test('a segment that is gone before all of it was folded is lost', async () => {
+  const positions = positionsOf(200);
+  const report = await checkLedger({ fileSystem: new MemoryDisk(), root: ledgerDirectory, positions });
+  expect(report).toEqual({ segments: [], lost: positions.unfinished, records: 0, isSound: false });
 });

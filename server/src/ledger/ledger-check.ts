@@ -1,5 +1,8 @@
+import { join } from 'node:path';
+import type { SegmentPosition } from './fold-store.ts';
+import { isDirectoryName } from './ledger-directories.ts';
 import type { LedgerFileSystem } from './ledger-file-system.ts';
-import { listSegments, openSegment, type Segment, type SegmentFault } from './segment-list.ts';
+import { listSegments, openSegment, type Segment, type SegmentFault, unlessGone } from './segment-list.ts';
 import { readSegment, type SegmentEnd } from './segment-reader.ts';
 
 /** What a check found out about one segment. */
@@ -12,6 +15,12 @@ export interface SegmentReport {
   readonly bytes: number;
   /** Decisions that count. */
   readonly records: number;
+  /** Those of them that are not in the database; null where that was not asked. */
+  readonly unfolded: number | null;
+  /** Bytes of decisions that were on disk and can't be read any more. */
+  readonly lostBytes: number;
+  /** Where the database is; null where it knows nothing of it, or was not asked. */
+  readonly position: SegmentPosition | null;
   readonly verdict: SegmentVerdict;
 }
 
@@ -22,67 +31,133 @@ export interface SegmentReport {
  *   `recordsAfter` as in SegmentEnd: more than 0 deserves a look.
  * - `cut`: a write had failed at `at`, and a later segment says so; `bytes` after it don't count.
  * - `empty`: a crash while it was made; it never held a record.
- * - the others are faults: `corrupt` and `missing` (acknowledged decisions are gone), `unknown_version` (a newer
- *   version wrote it), `foreign` (another installation did), `no_segment`, `misnamed`.
+ * - the others are faults: `corrupt` and `missing` (acknowledged decisions are gone), `past_end` (more was counted than
+ *   there is: an older copy, or cut off), `unknown_version` (a newer version wrote it), `foreign` (another installation
+ *   did), `no_segment`, `misnamed`.
  */
 export type SegmentVerdict =
   | { readonly kind: 'sealed' | 'open' | 'empty' | 'no_segment' | 'misnamed' }
   | { readonly kind: 'torn'; readonly at: number; readonly bytes: number; readonly recordsAfter: number }
   | { readonly kind: 'cut'; readonly at: number; readonly bytes: number }
   | { readonly kind: 'corrupt'; readonly at: number; readonly nextWholeAt: number | null }
-  | { readonly kind: 'missing'; readonly at: number }
+  | { readonly kind: 'missing' | 'past_end'; readonly at: number }
   | { readonly kind: 'unknown_version'; readonly at: number }
   | { readonly kind: 'foreign'; readonly installationId: string };
 
 export interface LedgerReport {
   readonly segments: readonly SegmentReport[];
+  /** Segments without a file of which more should come to the database. */
+  readonly lost: readonly SegmentPosition[];
   readonly records: number;
-  /** No segment has a fault. */
+  /** No segment has a fault, and none is lost. */
   readonly isSound: boolean;
+}
+
+/** What the database says of segments. */
+export interface StoredPositions {
+  /** Of those that it knows. */
+  read(segmentIds: readonly string[]): Promise<ReadonlyMap<string, SegmentPosition>>;
+  /** Of this data directory, those of which more should come. */
+  readonly unfinished: readonly SegmentPosition[];
 }
 
 export interface LedgerCheck {
   readonly fileSystem: LedgerFileSystem;
-  readonly directory: string;
+  /** Where each process has a directory of its own. */
+  readonly root: string;
   /** Whose segments belong here; left out, anybody's do. */
   readonly installationId?: string | undefined;
+  /** Left out where the database can't be asked. */
+  readonly positions?: StoredPositions | undefined;
 }
 
 /**
- * Reads a ledger through and says what is in it. Nothing is changed; segments that are being written meanwhile are
- * seen as they were at some moment.
+ * Reads the ledger of a data directory through and says what is in it. Nothing is changed; segments that are written or
+ * folded meanwhile are seen as they were at some moment.
  */
 export async function checkLedger(check: LedgerCheck): Promise<LedgerReport> {
-  const { fileSystem, directory } = check;
-  const { segments, faults } = await listSegments(fileSystem, directory);
-  const reports: SegmentReport[] = [];
-  for (const segment of segments) reports.push(await checkSegment(check, segment));
-  for (const fault of faults) reports.push(await reportFault(fileSystem, fault));
+  const { fileSystem, root, positions } = check;
+  const segments: SegmentReport[] = [];
+  for (const name of (await fileSystem.list(root).catch(unlessGone)) ?? []) {
+    // It may have been taken away since.
+    if (isDirectoryName(name))
+      segments.push(...((await checkDirectory(check, join(root, name)).catch(unlessGone)) ?? []));
+  }
+  const present = new Set(segments.map(({ segmentId }) => segmentId));
+  const lost = (positions?.unfinished ?? []).filter(({ segmentId }) => !present.has(segmentId));
   return {
-    segments: reports,
-    records: reports.reduce((sum, { records }) => sum + records, 0),
-    isSound: reports.every(({ verdict }) => harmless.has(verdict.kind)),
+    segments,
+    lost,
+    records: segments.reduce((sum, { records }) => sum + records, 0),
+    isSound: lost.length === 0 && segments.every(({ verdict }) => harmless.has(verdict.kind)),
   };
 }
 
 const harmless: ReadonlySet<SegmentVerdict['kind']> = new Set(['sealed', 'open', 'torn', 'cut', 'empty']);
 
-async function checkSegment(check: LedgerCheck, segment: Segment): Promise<SegmentReport> {
+async function checkDirectory(check: LedgerCheck, path: string): Promise<SegmentReport[]> {
+  const { segments, faults } = await listSegments(check.fileSystem, path);
+  const stored = await check.positions?.read(segments.map(({ header }) => header.segmentId));
+  const reports: SegmentReport[] = [];
+  for (const segment of segments) {
+    const report = await checkSegment(check, segment, stored).catch(unlessGone);
+    if (report !== null) reports.push(report);
+  }
+  for (const fault of faults) reports.push(await reportFault(check.fileSystem, fault));
+  return reports;
+}
+
+async function checkSegment(
+  check: LedgerCheck,
+  segment: Segment,
+  stored: ReadonlyMap<string, SegmentPosition> | undefined,
+): Promise<SegmentReport> {
   const { header, path, begin, seed, cutAt } = segment;
   await using opened = await openSegment(check.fileSystem, path);
   const bytes = await opened.file.size();
   const { segmentId, createdAtMs, installationId } = header;
-  const about = { path, segmentId, createdAtMs, bytes };
+  const position = stored?.get(segmentId) ?? null;
+  const about = { path, segmentId, createdAtMs, bytes, position };
   if (check.installationId !== undefined && installationId !== check.installationId) {
-    return { ...about, records: 0, verdict: { kind: 'foreign', installationId } };
+    const verdict = { kind: 'foreign', installationId } as const;
+    return { ...about, records: 0, unfolded: null, lostBytes: 0, verdict };
   }
   let records = 0;
-  const onDecision = () => {
-    records++;
-    return true;
+  let unfolded = 0;
+  let lostBytes = 0;
+  const read = (from: number, until: number | undefined) =>
+    readSegment(opened.file, {
+      seed,
+      from,
+      until,
+      onView: (_view, endOffset) => {
+        records++;
+        if (endOffset > (position?.position ?? 0)) unfolded++;
+        return true;
+      },
+    });
+  const first = await read(begin, cutAt);
+  // What is whole after damage, or before it where too little is there, counts all the same.
+  let end = first;
+  if (end.kind === 'missing' && cutAt !== undefined) {
+    lostBytes += cutAt - bytes;
+    end = await read(end.offset, undefined);
+  }
+  while (end.kind === 'corrupt') {
+    lostBytes += (end.nextWholeAt ?? cutAt ?? bytes) - end.offset;
+    if (end.nextWholeAt === null) break;
+    end = await read(end.nextWholeAt, cutAt);
+  }
+  return {
+    ...about,
+    records,
+    unfolded: stored === undefined ? null : unfolded,
+    lostBytes,
+    verdict:
+      position !== null && position.position > bytes
+        ? { kind: 'past_end', at: position.position }
+        : verdictOf(first, bytes, cutAt),
   };
-  const end = await readSegment(opened.file, { seed, from: begin, until: cutAt, onDecision });
-  return { ...about, records, verdict: verdictOf(end, bytes, cutAt) };
 }
 
 function verdictOf(end: SegmentEnd, bytes: number, cutAt: number | undefined): SegmentVerdict {
@@ -106,8 +181,17 @@ function verdictOf(end: SegmentEnd, bytes: number, cutAt: number | undefined): S
 async function reportFault(fileSystem: LedgerFileSystem, fault: SegmentFault): Promise<SegmentReport> {
   const { path, segmentId } = fault;
   await using opened = await openSegment(fileSystem, path);
-  const bytes = await opened.file.size();
-  return { path, segmentId, createdAtMs: null, bytes, records: 0, verdict: verdictOfFault(fault.kind) };
+  return {
+    path,
+    segmentId,
+    createdAtMs: null,
+    bytes: await opened.file.size(),
+    records: 0,
+    unfolded: null,
+    lostBytes: 0,
+    position: null,
+    verdict: verdictOfFault(fault.kind),
+  };
 }
 
 function verdictOfFault(kind: SegmentFault['kind']): SegmentVerdict {

@@ -25,6 +25,12 @@ export interface AdoptedDirectory {
 }
 
 const nameForm = /^[0-9a-f]{32}$/;
+
+/** Whether a directory of that name may be one of a process. */
+export function isDirectoryName(name: string): boolean {
+  return nameForm.test(name);
+}
+
 const lockName = 'lock';
 
 /**
@@ -65,7 +71,7 @@ export class LedgerDirectories {
     const adopted: AdoptedDirectory[] = [];
     for (const name of await namesIn(fileSystem, root)) {
       const path = join(root, name);
-      if (!nameForm.test(name) || this.#locks.has(path)) continue;
+      if (!isDirectoryName(name) || this.#locks.has(path)) continue;
       const lock = await this.#lock(name, join(path, lockName));
       if (lock === null) continue;
       this.#locks.set(path, lock);
@@ -82,7 +88,7 @@ export class LedgerDirectories {
     const { fileSystem, root } = this.#options;
     const ids = new Set<string>();
     for (const name of await namesIn(fileSystem, root)) {
-      if (!nameForm.test(name)) continue;
+      if (!isDirectoryName(name)) continue;
       for (const file of await namesIn(fileSystem, join(root, name))) {
         const segmentId = segmentIdOf(file);
         if (segmentId !== null) ids.add(segmentId);

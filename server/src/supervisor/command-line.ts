@@ -17,6 +17,8 @@ export async function runCommandLine(argv: readonly string[]): Promise<void> {
   if (!['start', 'serve', 'migrate', 'openapi', '--version', '-V'].includes(argv[2] ?? '')) {
     const { registerSecretsCommands } = await import('../cli/secrets.ts');
     registerSecretsCommands(program);
+    const { registerLedgerCommands } = await import('../cli/ledger.ts');
+    registerLedgerCommands(program);
   }
   try {
     await program.parseAsync([...argv]);

@@ -37,6 +37,16 @@ export async function openDataDirectory(path: string): Promise<DataDirectory> {
   }
 }
 
+/**
+ * The id of a data directory, nothing being made or changed.
+ *
+ * @returns undefined where there is none
+ * @throws {StartError} when what stands there is none
+ */
+export async function readDataDirectoryId(path: string): Promise<string | undefined> {
+  return readId(resolve(path));
+}
+
 async function checkAccess(path: string): Promise<void> {
   const found = await stat(path);
   if (!found.isDirectory()) throw notADirectory(path);
