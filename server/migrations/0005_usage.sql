@@ -15,6 +15,22 @@ alter table api_keys
   -- How many requests with it the hour in which it was rotated had counted before that.
   add column uses_before_rotation bigint;
 
+create index api_keys_until_quiet on api_keys (retires_at) where retire = 'when-quiet' and status = 'active';
+grant select (retire) on api_keys to gatelodge_lookup;
+
+-- Accounts with keys that were rotated to retire when they are quiet, and that nobody has used since then.
+create function lookup_accounts_with_quiet_keys(moment timestamptz, quiet_since timestamptz, most integer)
+  returns setof text
+  language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+  select k.account_id from gatelodge.api_keys k
+  join gatelodge.accounts a on a.id = k.account_id
+  left join gatelodge.key_uses u on u.key_id = k.id
+  where k.retire = 'when-quiet' and k.status = 'active' and k.retires_at > moment
+    and greatest(k.rotated_at, u.last_used_at) <= quiet_since and a.status <> 'deleting'
+  group by k.account_id order by min(k.rotated_at) limit most;
+end;
+
 -- ── Usage ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 alter table usage_buckets
@@ -29,3 +45,18 @@ create index usage_buckets_of_issuer on usage_buckets (account_id, level, grain,
   where issuer_id <> '' and level in ('organization', 'key');
 create index usage_buckets_of_organization on usage_buckets (account_id, level, grain, organization_id, start_at, subject_id)
   where organization_id <> '' and level = 'key';
+
+grant create on schema gatelodge to gatelodge_lookup;
+do $$
+declare
+  lookup regprocedure;
+begin
+  foreach lookup in array array[
+    'lookup_accounts_with_quiet_keys(timestamptz, timestamptz, integer)']::regprocedure[]
+  loop
+    execute format('alter function %s owner to gatelodge_lookup', lookup);
+    execute format('revoke all on function %s from public', lookup);
+    execute format('grant execute on function %s to gatelodge_app', lookup);
+  end loop;
+end $$;
+revoke create on schema gatelodge from gatelodge_lookup;

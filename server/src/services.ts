@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { createAccountDeletion } from './accounts/account-deletion.ts';
 import { createKeyNotices } from './api-keys/notice-job.ts';
+import { createQuietRetirement } from './api-keys/quiet-job.ts';
 import { Authenticator } from './authentication/authenticator.ts';
 import { ExposureNotes } from './exposure/exposure-notes.ts';
 import { Metrics } from './health/metrics.ts';
@@ -187,7 +188,8 @@ export async function createServices(settings: Settings, options: ServiceOptions
       createAccountDeletion(database, log),
       createIssuerDeletion(database, log),
       createIdempotencyExpiry(database, log),
-      createKeyNotices(database, log, () => clock.now()),
+      createKeyNotices(background, log, () => clock.now()),
+      createQuietRetirement(background, log, () => clock.now()),
       leakReports,
       createLedgerKeeping(metering.keeper, log),
       createMeteringSweep({ connection: meteringPool, nowMs, eventDays: settings.meteredEventDays }, log),

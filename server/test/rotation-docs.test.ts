@@ -3,21 +3,29 @@ import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, expect, test } from 'vitest';
+import { retireQuietKeys } from '../src/api-keys/quiet-job.ts';
+import { meter } from './harness/metered-rows.ts';
+import { Rows } from './harness/rows.ts';
 import { startTestServer, TestClock } from './harness/server.ts';
 import { TestIssuer } from './harness/test-issuer.ts';
 
 const run = promisify(execFile);
 const guide = await readFile(new URL('../../docs/rotation.md', import.meta.url), 'utf8');
-const [rotate, authorize, verify, revoke, ...others] = [...guide.matchAll(/```sh\n(.*?)```/gs)].map(
-  ([, snippet]) => String(snippet),
-);
+const [rotate, authorize, verify, evidence, revoke, rotateUntilQuiet, ...others] = [
+  ...guide.matchAll(/```sh\n(.*?)```/gs),
+].map(([, snippet]) => String(snippet));
+const shownTraffic = String(/```js\n(.*?)```/s.exec(guide)?.[1]);
 const shownHeaders = String(/```http\n(.*?)```/s.exec(guide)?.[1]);
 
 // When the headers that the guide shows were sent.
 const clock = new TestClock('2026-11-22T12:00:00.000Z');
 const server = await startTestServer({ clock });
-afterAll(() => server.close());
-const { api, key: operator } = server.operator;
+const rows = await Rows.open(server.database);
+afterAll(async () => {
+  await rows.close();
+  await server.close();
+});
+const { accountId, api, key: operator } = server.operator;
 
 test('every snippet of docs/rotation.md does what the text beside it says', async () => {
   expect(others).toEqual([]);
@@ -63,17 +71,42 @@ test('every snippet of docs/rotation.md does what the text beside it says', asyn
     successor_id: first.data.id,
   });
   const successor = { key: first.data.secret_plain, tenant: 'tenant_abc123' };
-  const whenQuiet = await api.post(
-    `${issuer.path}/organizations/${organization}/api-keys/${first.data.id}/rotate`,
-    {
-      retire: 'when-quiet',
-    },
-  );
-  expect(whenQuiet.status).toBe(422);
+  const used = { accountId, issuerId: issuer.id, organizationId: organization, at: clock.now() };
+  await meter(rows, [
+    { ...used, keyId: old.id, count: 2 },
+    { ...used, keyId: first.data.id, count: 6 },
+  ]);
+  const told = await answerOf(evidence!, { TENANT_KEY_ID: old.id });
+  expect(told.trim()).toBe(shownTraffic.trim());
 
   clock.advance(604_800);
   expect(await verified()).toMatchObject({ code: 'EXPIRED' });
   expect((await api.post('/v1/keys/verify', successor)).body.code).toBe('VALID');
+});
+
+test('the snippet that lets the old key end once nobody uses it does so', async () => {
+  const issuer = await TestIssuer.create(server);
+  const { id: organization } = await issuer.createOrganization();
+  const old = await issuer.createKey({}, organization);
+  await run('bash', ['-euo', 'pipefail', '-c', rotateUntilQuiet!], {
+    env: {
+      ...process.env,
+      GATELODGE_URL: server.url,
+      OPERATOR: `${operator.id}:${operator.secret}`,
+      ISSUER: issuer.id,
+      ORG: organization as string,
+      TENANT_KEY_ID: old.id,
+    },
+  });
+  clock.advance(86_400 + 60);
+  const { log, database } = server.running.services;
+  await retireQuietKeys(database, log, clock.now());
+  const [event] = (await api.get(`/v1/events?type=api-key.retired&subject=${old.id}`)).body.data;
+  expect(event.data).toMatchObject({ reason: 'quiet', last_used_at: null });
+  expect((await api.get(old.path)).body.data).toMatchObject({
+    status: 'expired',
+    retires_at: clock.now().toISOString(),
+  });
 });
 
 test('the snippet that ends the grace early does so, and the successor lives on', async () => {

@@ -32,6 +32,7 @@ const lookups = [
   'lookup_accounts(operator_account text)',
   'lookup_accounts_on_plan(wanted text)',
   'lookup_accounts_with_notices(moment timestamp with time zone, most integer)',
+  'lookup_accounts_with_quiet_keys(moment timestamp with time zone, quiet_since timestamp with time zone, most integer)',
   'lookup_api_key(wanted bytea)',
   'lookup_api_key_v2(wanted bytea)',
   'lookup_api_key_v3(wanted bytea)',

@@ -152,6 +152,7 @@ export const patchApiKeyBody = z
 
 /** The longest grace: 30 days. */
 const maxGraceSeconds = 2_592_000;
+const defaultGraceSeconds = 86_400;
 
 /** Body of `POST …/api-keys/{key_id}/rotate`. */
 export const rotateApiKeyBody = z
@@ -160,12 +161,21 @@ export const rotateApiKeyBody = z
       .int()
       .min(0)
       .max(maxGraceSeconds)
-      .default(86_400)
-      .describe('How long the old key still works; 0 ends it at once. A day unless given.'),
+      .optional()
+      .describe(
+        'How long the old key still works; 0 ends it at once. Unless given a day, with `"retire": "when-quiet"` 30 days.',
+      ),
     retire: z
-      .literal('after-grace', 'must be "after-grace"; retiring a key once it is quiet comes with metering')
-      .default('after-grace'),
+      .enum(['after-grace', 'when-quiet'])
+      .default('after-grace')
+      .describe(
+        '`when-quiet` retires the old key once no request with it has passed for 24 hours, and at the latest when the grace ends.',
+      ),
   })
+  .transform(({ grace_seconds, retire }) => ({
+    retire,
+    grace_seconds: grace_seconds ?? (retire === 'when-quiet' ? maxGraceSeconds : defaultGraceSeconds),
+  }))
   .meta({ id: 'RotateApiKeyRequest', examples: [{ grace_seconds: 604_800 }] });
 
 export const apiKeyStatusField = z.enum(['active', 'disabled', 'revoked', 'expired']);
@@ -210,7 +220,9 @@ const apiKeyShape = {
   predecessor_id: z.string().nullable().describe('The key that it took over from.'),
   successor_id: z.string().nullable().describe('The key that takes over from it.'),
   rotated_at: timestampField.nullable(),
-  retires_at: timestampField.nullable().describe('The end of the grace in which a rotated key still works.'),
+  retires_at: timestampField
+    .nullable()
+    .describe('The end of the grace in which a rotated key still works, or when it retired as it was quiet.'),
   retire: z.enum(['after-grace', 'when-quiet']).nullable(),
 };
 

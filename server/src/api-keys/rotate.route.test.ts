@@ -383,7 +383,6 @@ describe('422', () => {
     [{ grace_seconds: 2_592_001 }, 'grace_seconds'],
     [{ grace_seconds: 1.5 }, 'grace_seconds'],
     [{ grace_seconds: '60' }, 'grace_seconds'],
-    [{ retire: 'when-quiet' }, 'retire'],
     [{ retire: 'never' }, 'retire'],
     [{ restrictions: {} }, 'restrictions'],
   ])('%j', async (body, path) => {

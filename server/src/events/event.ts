@@ -29,6 +29,7 @@ export type EventType =
   | 'api-key.created'
   | 'api-key.imported'
   | 'api-key.rotated'
+  | 'api-key.retired'
   | 'api-key.rotation_due'
   | 'api-key.expiring'
   | 'api-key.exposed'
