@@ -46,13 +46,55 @@ create index usage_buckets_of_issuer on usage_buckets (account_id, level, grain,
 create index usage_buckets_of_organization on usage_buckets (account_id, level, grain, organization_id, start_at, subject_id)
   where organization_id <> '' and level = 'key';
 
+-- Adds what an API has told of requests that were let through, to the hours and days in which they were, at every level
+-- that they concern. Of the account that is set, which is all that the service can name; which of its keys the caller may
+-- tell of is looked at before. Sums end at what a number of JavaScript holds exactly.
+create function report_outcomes(
+  keys text[], issuers text[], organizations text[], environments text[], hours timestamptz[], reported bigint[],
+  errors bigint[], timed bigint[], latencies_ms bigint[]) returns void
+  language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  most constant bigint := 9007199254740991;
+begin
+  -- As fold_ledger: an account's deletion takes it alone before its last look.
+  perform pg_advisory_xact_lock_shared(hashtextextended('metering', 0));
+  insert into gatelodge.usage_buckets as b
+    (account_id, level, subject_id, grain, start_at, environment, issuer_id, organization_id, code, is_management,
+     reported, errors, timed, latency_ms)
+    select a.id, l.level, l.subject, g.grain, g.start_at, o.environment, l.issuer, l.organization, 'VALID', false,
+      sum(o.reported), sum(o.errors), sum(o.timed), sum(o.latency_ms)
+    from unnest(keys collate "C", issuers collate "C", organizations collate "C", environments collate "C", hours,
+      reported, errors, timed, latencies_ms)
+      as o (key, issuer, organization, environment, hour, reported, errors, timed, latency_ms)
+    join gatelodge.accounts a on a.id = gatelodge.current_account() and a.status <> 'deleting'
+    cross join lateral (values
+      ('account' collate "C", a.id, '' collate "C", '' collate "C"),
+      ('issuer', o.issuer, '', ''),
+      ('organization', o.organization, coalesce(o.issuer, ''), ''),
+      ('key', o.key, coalesce(o.issuer, ''), coalesce(o.organization, '')))
+      as l (level, subject, issuer, organization)
+    cross join lateral (values
+      ('day' collate "C", date_trunc('day', o.hour, 'UTC')), ('hour', o.hour)) as g (grain, start_at)
+    where l.subject is not null
+    group by 1, 2, 3, 4, 5, 6, 7, 8
+    -- In the order of their keys, as fold_ledger has it, so that nobody waits for another in a circle.
+    order by 1, 2, 3, 4, 5, 6, 7, 8
+  on conflict (account_id, level, subject_id, grain, start_at, environment, issuer_id, organization_id, code,
+    is_management)
+    do update set
+      reported = least(b.reported + excluded.reported, most), errors = least(b.errors + excluded.errors, most),
+      timed = least(b.timed + excluded.timed, most), latency_ms = least(b.latency_ms + excluded.latency_ms, most);
+end $$;
+
 grant create on schema gatelodge to gatelodge_lookup;
 do $$
 declare
   lookup regprocedure;
 begin
   foreach lookup in array array[
-    'lookup_accounts_with_quiet_keys(timestamptz, timestamptz, integer)']::regprocedure[]
+    'lookup_accounts_with_quiet_keys(timestamptz, timestamptz, integer)',
+    'report_outcomes(text[], text[], text[], text[], timestamptz[], bigint[], bigint[], bigint[], bigint[])'
+    ]::regprocedure[]
   loop
     execute format('alter function %s owner to gatelodge_lookup', lookup);
     execute format('revoke all on function %s from public', lookup);

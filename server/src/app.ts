@@ -46,6 +46,7 @@ import { listSupportGrantsRoute } from './support-grants/list.route.ts';
 import { revokeSupportGrant } from './support-grants/revoke.route.ts';
 import { keyUsageRoutes } from './usage/key-usage.route.ts';
 import { listUsageRoute } from './usage/list.route.ts';
+import { reportOutcomes } from './usage/report-outcomes.route.ts';
 import { verificationContracts } from './verification/contracts.ts';
 
 /** Every route of the server, once. OpenAPI, the tenancy matrix and the fuzz suite are made from this list. */
@@ -99,6 +100,7 @@ export const routes: readonly Route[] = [
   ...deleteApiKeyRoutes,
   ...keyUsageRoutes,
   listUsageRoute,
+  reportOutcomes,
   listEventsRoute,
   ...healthContracts,
   openApiContract,

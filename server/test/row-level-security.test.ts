@@ -52,6 +52,7 @@ const lookups = [
   'sweep_hour_buckets(before timestamp with time zone, after_account text, accounts integer, most integer)',
   'sweep_limit_windows(now_seconds bigint, first_block bigint, blocks bigint)',
   'sweep_metered_events(before timestamp with time zone, most integer)',
+  'report_outcomes(keys text[], issuers text[], organizations text[], environments text[], hours timestamp with time zone[], reported bigint[], errors bigint[], timed bigint[], latencies_ms bigint[])',
 ];
 
 let server: TestServer;

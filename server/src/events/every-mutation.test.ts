@@ -52,7 +52,11 @@ const eventOf: Record<string, string> = {
   ),
 };
 
-const mutations = managementRoutes.filter(({ method }) => method !== 'GET');
+/** What only adds to usage is no change of anything. */
+const withoutEvent = ['usage.reportOutcomes'];
+const mutations = managementRoutes.filter(
+  ({ method, operationId }) => method !== 'GET' && !withoutEvent.includes(operationId),
+);
 
 test('every operation that changes something has its event', () => {
   expect(mutations.map(({ operationId }) => operationId).sort()).toEqual(Object.keys(eventOf).sort());
