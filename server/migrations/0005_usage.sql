@@ -86,12 +86,38 @@ begin
       timed = least(b.timed + excluded.timed, most), latency_ms = least(b.latency_ms + excluded.latency_ms, most);
 end $$;
 
+-- What accounts other than the operator's own have used in a month, for the operator: totals, and nothing of what they are
+-- made of. The newest first, from one account on.
+create function lookup_statement_accounts(
+  operator_account text, month_start timestamptz, month_end timestamptz, up_to text, most integer)
+  returns table (id text, name text, plan text, included jsonb, live bigint, sandbox bigint)
+  language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+  select a.id, a.name, a.plan,
+    (select p.included from gatelodge.plans p where p.account_id = operator_account and p.name = a.plan),
+    least(used.live, 9007199254740991)::bigint, least(used.sandbox, 9007199254740991)::bigint
+  from gatelodge.accounts a
+  cross join lateral (
+    select coalesce(sum(u.cost) filter (where u.environment = 'live'), 0) as live,
+      coalesce(sum(u.cost) filter (where u.environment = 'sandbox'), 0) as sandbox
+    from gatelodge.usage_buckets u
+    where u.account_id = a.id and u.level = 'account' and u.subject_id = a.id and u.grain = 'day'
+      and u.start_at >= month_start and u.start_at < month_end and u.code = 'VALID' and not u.is_management
+  ) as used
+  where a.id <> operator_account and a.status <> 'deleting' and a.created_at < month_end
+    and (up_to is null or a.id <= up_to)
+    and exists (
+      select from gatelodge.accounts o where o.id = operator_account and o.is_operator and o.status = 'active')
+  order by a.id desc limit most;
+end;
+
 grant create on schema gatelodge to gatelodge_lookup;
 do $$
 declare
   lookup regprocedure;
 begin
   foreach lookup in array array[
+    'lookup_statement_accounts(text, timestamptz, timestamptz, text, integer)',
     'lookup_accounts_with_quiet_keys(timestamptz, timestamptz, integer)',
     'report_outcomes(text[], text[], text[], text[], timestamptz[], bigint[], bigint[], bigint[], bigint[])'
     ]::regprocedure[]

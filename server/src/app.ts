@@ -47,6 +47,7 @@ import { revokeSupportGrant } from './support-grants/revoke.route.ts';
 import { keyUsageRoutes } from './usage/key-usage.route.ts';
 import { listUsageRoute } from './usage/list.route.ts';
 import { reportOutcomes } from './usage/report-outcomes.route.ts';
+import { getStatement } from './usage/statement.route.ts';
 import { verificationContracts } from './verification/contracts.ts';
 
 /** Every route of the server, once. OpenAPI, the tenancy matrix and the fuzz suite are made from this list. */
@@ -101,6 +102,7 @@ export const routes: readonly Route[] = [
   ...keyUsageRoutes,
   listUsageRoute,
   reportOutcomes,
+  getStatement,
   listEventsRoute,
   ...healthContracts,
   openApiContract,

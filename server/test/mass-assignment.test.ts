@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { routes } from '../src/app.ts';
 import type { JsonSchema } from '../src/openapi/components.ts';
 import type { ApiAnswer } from './harness/api-client.ts';
+import { alwaysThere } from './harness/management-routes.ts';
 import { ApiContract, type Operation } from './harness/openapi.ts';
 import { Rows } from './harness/rows.ts';
 import { startTestServer, type TestServer } from './harness/server.ts';
@@ -232,7 +233,8 @@ function pathOf({ path }: Operation): string {
     .replace('{org_id}', organization)
     .replace('{key_id}', keyOfPath.id)
     .replace('{grant_id}', supportGrantId)
-    .replace('{plan_name}', planName);
+    .replace('{plan_name}', planName)
+    .replace('{month}', alwaysThere.month!);
 }
 
 /** The objects inside of a body whose members are declared, by their path. */

@@ -48,6 +48,7 @@ const lookups = [
   'lookup_organization(wanted_issuer text, wanted text)',
   'lookup_organization_v2(wanted_issuer text, wanted text)',
   'lookup_origin_of_issuer(wanted_issuer text, wanted text[])',
+  'lookup_statement_accounts(operator_account text, month_start timestamp with time zone, month_end timestamp with time zone, up_to text, most integer)',
   'lookup_support_grant(operator_account text, wanted_account text, moment timestamp with time zone)',
   'sweep_hour_buckets(before timestamp with time zone, after_account text, accounts integer, most integer)',
   'sweep_limit_windows(now_seconds bigint, first_block bigint, blocks bigint)',

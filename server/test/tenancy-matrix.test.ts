@@ -3,7 +3,7 @@ import { routes } from '../src/app.ts';
 import type { Route } from '../src/http/route.ts';
 import { idPrefixes, newId } from '../src/ids/ids.ts';
 import { type DumpScope, dumpOf, idsIn } from './harness/account-dump.ts';
-import { unknownIds } from './harness/management-routes.ts';
+import { alwaysThere, unknownIds } from './harness/management-routes.ts';
 import { ApiContract } from './harness/openapi.ts';
 import { Rows } from './harness/rows.ts';
 import { startTestServer, type TestServer } from './harness/server.ts';
@@ -154,7 +154,10 @@ const callers: CallerCase[] = [
 ];
 
 const handled = routes.filter((route) => route.handler !== null);
-const parametersOf = (route: Route) => [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!);
+/** The path with the parameters that stand for something of somebody's. */
+const pathOf = ({ path }: Route) =>
+  Object.entries(alwaysThere).reduce((filled, [name, value]) => filled.replace(`{${name}}`, value), path);
+const parametersOf = (route: Route) => [...pathOf(route).matchAll(/\{(\w+)\}/g)].map(([, name]) => name!);
 
 test('the matrix knows every parameter of every path', () => {
   expect(handled.length).toBeGreaterThan(40);
@@ -243,7 +246,7 @@ function pathPairs(route: Route, { key, own, foreign, victim }: CallerCase): [st
         parameters.reduce((path, name, index) => {
           const ownId = own()[name as keyof Ids];
           return path.replace(`{${name}}`, index < foreignFrom ? String(ownId) : foreignId(name));
-        }, route.path);
+        }, pathOf(route));
       pairs.push([fill((name) => theirs[name as keyof Ids]), fill((name) => random[name]!)]);
     }
   }
@@ -254,7 +257,7 @@ function ownPath(route: Route, own: Ids): string {
   return parametersOf(route).reduce((path, name) => {
     const ids = name === 'account_id' ? ours.accountId : own[name as keyof Ids];
     return path.replace(`{${name}}`, typeof ids === 'string' ? ids : keyAt(route, ids));
-  }, route.path);
+  }, pathOf(route));
 }
 
 /** The key of the level that the path is of. */

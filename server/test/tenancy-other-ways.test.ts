@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { routes } from '../src/app.ts';
 import { idPrefixes, newId } from '../src/ids/ids.ts';
+import { alwaysThere } from './harness/management-routes.ts';
 import { Rows } from './harness/rows.ts';
 import { startTestServer, type TestServer } from './harness/server.ts';
 import { SqlLog } from './harness/sql-log.ts';
@@ -110,7 +111,8 @@ describe('support access', () => {
         .replace('{org_id}', theirs.issuer.organizations[0].id)
         .replace('{key_id}', theirs.issuer.key.id)
         .replace('{grant_id}', theirs.supportGrantId)
-        .replace('{account_id}', theirs.accountId);
+        .replace('{account_id}', theirs.accountId)
+        .replace('{month}', alwaysThere.month!);
       const answer = await server.operator.api.request(route.method, path, {
         headers: { 'X-Gatelodge-Account': theirs.accountId },
       });

@@ -18,6 +18,7 @@ import {
   supportAccountHeader,
   supportGrantHeader,
 } from '../support-grants/support-access.ts';
+import { monthPattern } from '../usage/statement.ts';
 import { environmentHeader } from '../verification/environment-header.ts';
 import { carryOut } from './carry-out.ts';
 import { etagOf } from './etag.ts';
@@ -160,6 +161,7 @@ const parameterPrefixes: Record<string, (typeof idPrefixes)[keyof typeof idPrefi
 
 function isWellFormed([name, value]: [string, string]): boolean {
   if (name === 'plan_name') return planNamePattern.test(value);
+  if (name === 'month') return monthPattern.test(value);
   const prefix = parameterPrefixes[name];
   return prefix !== undefined && isId(prefix, value);
 }

@@ -169,6 +169,7 @@ const tagDescriptions: Record<string, string> = {
   organizations: 'The tenants of an issuer.',
   plans: 'Named sets of limits for accounts, issuers and organizations.',
   usage: 'How many decisions there were, and how they came out.',
+  statements: 'What customers used in a month.',
   supportGrants: 'Leave for the operator’s support to read in your account for a while.',
 };
 

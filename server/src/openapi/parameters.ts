@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { idPrefixes } from '../ids/ids.ts';
 import { planNamePattern } from '../plans/plan.ts';
+import { monthPattern } from '../usage/statement.ts';
 import type { Components, JsonSchema } from './components.ts';
 
 /** What the parameters of our paths are: ids, each with the prefix of its noun. */
@@ -39,6 +40,12 @@ export function parametersIn(
 function idParameter(name: string): JsonSchema | undefined {
   if (name === 'plan_name') {
     return { description: 'Name of the plan.', schema: { type: 'string', pattern: planNamePattern.source } };
+  }
+  if (name === 'month') {
+    return {
+      description: 'Year and month (UTC), such as 2026-11.',
+      schema: { type: 'string', pattern: monthPattern.source },
+    };
   }
   const id = idParameters[name];
   return (

@@ -63,10 +63,8 @@ export function sumOutcomes(
     }
     const hour = startOf('hour', at);
     const name = `${key.id} ${organizationId} ${hour.getTime()}`;
-    const sum = sums.get(name) ?? {
-      ...{ key, organizationId, hour },
-      ...{ reported: 0, errors: 0, timed: 0, latencyMs: 0 },
-    };
+    const nothing = { key, organizationId, hour, reported: 0, errors: 0, timed: 0, latencyMs: 0 };
+    const sum: OutcomeSum = sums.get(name) ?? nothing;
     sums.set(name, sum);
     sum.reported += outcome.count;
     if (outcome.status >= 500) sum.errors += outcome.count;

@@ -160,6 +160,7 @@ describe('about whose keys', () => {
     const all = [
       ...[accountKey, sandboxKey, issuerKey, neighbour, tenantKey, sibling, theirs.tenantKey],
       { id: newId(idPrefixes.apiKey) },
+      { id: 'no id at all' },
     ];
     const accepted = async (as: ApiClient) => {
       const { body } = succeeded(
@@ -212,7 +213,7 @@ describe('422', () => {
     [{}, 'outcomes'],
     [{ outcomes: [] }, 'outcomes'],
     [{ outcomes: Array.from({ length: 1_001 }, () => ({ key_id, status: 200 })) }, 'outcomes'],
-    [{ outcomes: [{ key_id: 'x', status: 200 }] }, 'outcomes[0].key_id'],
+    [{ outcomes: [{ key_id: '', status: 200 }] }, 'outcomes[0].key_id'],
     [{ outcomes: [{ key_id }] }, 'outcomes[0].status'],
     [{ outcomes: [{ key_id, status: 99 }] }, 'outcomes[0].status'],
     [{ outcomes: [{ key_id, status: 200.5 }] }, 'outcomes[0].status'],

@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import { idField, instantField } from '../http/fields.ts';
+import { instantField, text } from '../http/fields.ts';
 import { defineRoute } from '../http/route.ts';
-import { idPrefixes } from '../ids/ids.ts';
 import { addOutcomes, findIssuersOf, findReportableKeys } from './outcome-store.ts';
 import { reportableDays, sumOutcomes } from './outcomes.ts';
 
@@ -10,8 +9,8 @@ const maxCount = 1_000_000;
 const maxLatencyMs = 3_600_000;
 
 const outcomeField = z.strictObject({
-  key_id: idField(idPrefixes.apiKey, 'a key').describe('`key.id` of the verification.'),
-  organization_id: idField(idPrefixes.organization, 'an organization')
+  key_id: text(1, 100).describe('`key.id` of the verification.'),
+  organization_id: text(1, 100)
     .optional()
     .describe(
       '`organization.id` of the verification; only for a key of an issuer, which may act for any of its organizations.',
@@ -42,8 +41,8 @@ export const reportOutcomes = defineRoute({
     examples: [
       {
         outcomes: [
-          { key_id: 'key_03hbjsunrhikdo1wupeqgjxfp', status: 200, latency_ms: 12.5 },
-          { key_id: 'key_03hbjsunrhikdo1wupeqgjxfp', status: 503, count: 3 },
+          { key_id: 'key_EXAMPLEexampleEXAMPLEexam', status: 200, latency_ms: 12.5 },
+          { key_id: 'key_EXAMPLEexampleEXAMPLEexam', status: 503, count: 3 },
         ],
       },
     ],

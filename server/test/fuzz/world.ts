@@ -1,4 +1,5 @@
 import { type Customer, createCustomer } from '../harness/customer.ts';
+import { alwaysThere } from '../harness/management-routes.ts';
 import type { Operation } from '../harness/openapi.ts';
 import type { TestServer } from '../harness/server.ts';
 import { everyPermission } from '../harness/tenant.ts';
@@ -58,6 +59,7 @@ export class FuzzWorld {
       org_id: organization.id,
       grant_id: grant.id,
       plan_name: plan,
+      ...alwaysThere,
       account_id: account.id,
     };
     this.otherCredentials = [

@@ -13,14 +13,17 @@ export function pathOf({ path, operationId }: ManagementRoute, ids: Record<strin
   const query = operationId === 'accounts.delete' ? '?name=Acme' : '';
   return (
     path.replaceAll(/\{(\w+)\}/g, (_all, name: string) => {
-      const id = ids[name];
+      const id = ids[name] ?? alwaysThere[name];
       if (id === undefined) throw new Error(`no id for {${name}} of ${path}`);
       return id;
     }) + query
   );
 }
 
-/** For every parameter of a path a well-formed id (of a plan, a name) that nothing has. */
+/** What a parameter may be that names nothing anybody has made. */
+export const alwaysThere: Readonly<Record<string, string>> = { month: '2026-01' };
+
+/** For every other parameter of a path a well-formed id (of a plan, a name) that nothing has. */
 export function unknownIds(): Record<string, string> {
   return {
     account_id: newId(idPrefixes.account),
