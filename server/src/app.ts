@@ -44,6 +44,7 @@ import { createSupportGrant } from './support-grants/create.route.ts';
 import { getSupportGrant } from './support-grants/get.route.ts';
 import { listSupportGrantsRoute } from './support-grants/list.route.ts';
 import { revokeSupportGrant } from './support-grants/revoke.route.ts';
+import { exportUsage } from './usage/export.route.ts';
 import { keyUsageRoutes } from './usage/key-usage.route.ts';
 import { listUsageRoute } from './usage/list.route.ts';
 import { reportOutcomes } from './usage/report-outcomes.route.ts';
@@ -101,6 +102,7 @@ export const routes: readonly Route[] = [
   ...deleteApiKeyRoutes,
   ...keyUsageRoutes,
   listUsageRoute,
+  exportUsage,
   reportOutcomes,
   getStatement,
   listEventsRoute,

@@ -29,7 +29,7 @@ const keyVerbs = [
   'delete',
   'usage',
 ];
-const openToEveryKey = ['events.list', 'usage.list', 'usage.reportOutcomes'];
+const openToEveryKey = ['events.list', 'usage.list', 'usage.export', 'usage.reportOutcomes'];
 const openBelowOrganization = [
   'organizations.get',
   ...keyVerbs.map((verb) => `organization.apiKeys.${verb}`),

@@ -14,6 +14,11 @@ export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 export interface Answer {
   status?: number;
   body?: unknown;
+  /**
+   * Text instead of a body, of the response's content type: each part is made once the client has taken the ones before
+   * it, and none any more once it is gone. What fails breaks the answer off.
+   */
+  parts?: AsyncIterable<string>;
   /** The row's version; makes the strong ETag. */
   version?: number;
   headers?: Record<string, string>;
@@ -34,6 +39,11 @@ export interface RouteContext<Params, Query, Body> {
   record: (event: NewEvent) => Promise<void>;
   /** As `record`, for a change of many things at once: one statement. */
   recordAll: (events: readonly NewEvent[]) => Promise<void>;
+  /**
+   * Another transaction for the caller, who is confirmed in it anew: for `parts`, which are made when the handler's own
+   * has ended.
+   */
+  later: <T>(read: (tx: Transaction) => Promise<T>) => Promise<T>;
   /** Runs once the transaction has committed and before the answer goes out. */
   afterCommit: (effect: () => void) => void;
   /** The cursors of this list, bound to account, path and every query member but `cursor` and `limit`. */
@@ -73,8 +83,20 @@ export interface RouteDefinition<
   isMergePatch?: boolean;
   /** The route takes an Idempotency-Key: it creates something. */
   creates?: boolean;
-  /** `isReport`: what is answered is no object, so it has no version and no ETag. */
-  responses: Record<number, { description: string; schema?: z.ZodType; isReport?: boolean }>;
+  /**
+   * `isReport`: what is answered is no object, so it has no version and no ETag. `contentType`: it is no JSON; the handler
+   * answers `parts` of it. `headers`: those beyond the ones that every answer of its kind has.
+   */
+  responses: Record<
+    number,
+    {
+      description: string;
+      schema?: z.ZodType;
+      isReport?: boolean;
+      contentType?: string;
+      headers?: readonly string[];
+    }
+  >;
   /** Codes beyond the ones that every route of its kind can answer. */
   errors?: ErrorCode[];
   handler(context: RouteContext<z.output<Params>, z.output<Query>, z.output<Body>>): Promise<Answer>;

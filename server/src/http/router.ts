@@ -1,7 +1,9 @@
+import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { confirmAlive, confirmCaller } from '../authentication/confirm-caller.ts';
 import { mayDo, type Principal, toPrincipal } from '../authentication/principal.ts';
+import { toAppError } from '../edge/edge.ts';
 import { requestInfoOf } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import { actorOf } from '../events/actor.ts';
@@ -186,20 +188,11 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
   const info = requestInfoOf(request.raw);
   const effects: (() => void)[] = [];
   const now = services.clock.now();
+  const inAccount = transactionsOf(route, services, request, presented);
 
-  const { origin } = request.headers;
-  const whence = {
-    origin,
-    hasBrowserHeaders: origin !== undefined || request.headers['sec-fetch-site'] !== undefined,
-    ip: info.ip,
-  };
-
-  const work = async (tx: Transaction) => {
+  const answer = await inAccount(async (tx, principal) => {
     effects.length = 0;
     const beganAtMs = performance.now();
-    const principal =
-      presented.supportGrantId === null ? await confirmCaller(tx, presented, whence, now) : presented;
-    authorize(route, principal, request.params as Record<string, string>);
     const eventContext = {
       accountId: principal.accountId,
       actor: actorOf(principal, info),
@@ -217,6 +210,7 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
       ifMatch: request.headers['if-match'],
       record: (event) => insertEvents(tx, eventContext, [event]),
       recordAll: (events) => insertEvents(tx, eventContext, events),
+      later: inAccount,
       afterCommit: (effect) => effects.push(effect),
       cursors: cursorsOf(services, principal, request, query),
     };
@@ -228,8 +222,6 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
       if (route.method !== 'GET' && hasWaited && !endsItself) await confirmAlive(tx, principal);
       return answer;
     };
-    const { accountId, supportGrantId: grantId } = principal;
-    if (grantId !== null) return readByGrant(tx, { accountId, grantId }, { requestId: info.id, now }, run);
     const idempotencyKey = request.headers['idempotency-key'];
     if (route.creates !== true || idempotencyKey === undefined) return run();
     return once(
@@ -249,12 +241,40 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
         },
       },
     );
-  };
-  const answer = await services.accountSlots.run(presented.accountId, () =>
-    carryOut(services.database, presented.accountId, work, statementLimits(route)),
-  );
+  });
   for (const effect of effects) effect();
+  if (answer.parts !== undefined) return sendParts(reply, answer, answer.parts, services);
   return send(reply, answer);
+}
+
+/** Transactions of the caller's account, in each of which it is confirmed and may still do what the route does. */
+function transactionsOf(
+  route: AnyRoute,
+  services: Services,
+  request: FastifyRequest,
+  presented: Principal,
+): <T>(work: (tx: Transaction, principal: Principal) => Promise<T>) => Promise<T> {
+  const info = requestInfoOf(request.raw);
+  const { origin } = request.headers;
+  const whence = {
+    origin,
+    hasBrowserHeaders: origin !== undefined || request.headers['sec-fetch-site'] !== undefined,
+    ip: info.ip,
+  };
+  return (work) => {
+    const now = services.clock.now();
+    const confirmed = async (tx: Transaction) => {
+      const { accountId, supportGrantId: grantId } = presented;
+      const principal = grantId === null ? await confirmCaller(tx, presented, whence, now) : presented;
+      authorize(route, principal, request.params as Record<string, string>);
+      const run = () => work(tx, principal);
+      if (grantId === null) return run();
+      return readByGrant(tx, { accountId, grantId }, { requestId: info.id, now }, run);
+    };
+    return services.accountSlots.run(presented.accountId, () =>
+      carryOut(services.database, presented.accountId, confirmed, statementLimits(route)),
+    );
+  };
 }
 
 /** A read that takes long (a search through a million names) must not hold its connection for long. */
@@ -301,14 +321,36 @@ function withinContract(route: AnyRoute, answer: Answer): Answer {
   const declared = route.responses[status];
   if (declared === undefined)
     throw new AppError('internal_error', { cause: new Error(`${route.operationId} declares no ${status}`) });
+  if (declared.contentType !== undefined)
+    return {
+      ...answer,
+      status,
+      headers: { ...answer.headers, 'Content-Type': `${declared.contentType}; charset=utf-8` },
+    };
   if (declared.schema === undefined) return { ...answer, status, body: undefined };
   return { ...answer, status, body: declared.schema.parse(answer.body) };
 }
 
 function send(reply: FastifyReply, answer: Answer) {
+  writeHead(reply, answer);
+  return answer.body === undefined ? reply.send() : reply.send(answer.body);
+}
+
+/** No part is made before the client has taken the one before it, and HEAD makes none. */
+function sendParts(reply: FastifyReply, answer: Answer, parts: AsyncIterable<string>, { log }: Services) {
+  writeHead(reply, answer);
+  if (reply.request.method === 'HEAD') return reply.send();
+  const stream = Readable.from(parts, { highWaterMark: 1 });
+  stream.once('error', (error) => {
+    const { code } = toAppError(error);
+    log.warn({ err: error, code, request_id: requestInfoOf(reply.request.raw).id }, 'an answer broke off');
+  });
+  return reply.send(stream);
+}
+
+function writeHead(reply: FastifyReply, answer: Answer): void {
   reply.code(answer.status ?? 200);
   if (answer.headers) reply.headers(answer.headers);
   if (answer.version !== undefined) reply.header('ETag', etagOf(answer.version));
   reply.header('Cache-Control', 'no-store');
-  return answer.body === undefined ? reply.send() : reply.send(answer.body);
 }

@@ -59,6 +59,7 @@ describe('what a grant opens', () => {
     'organizations.list',
     'organizations.get',
     'usage.list',
+    'usage.export',
     'statements.get',
     ...['apiKeys', 'issuer.apiKeys', 'organization.apiKeys'].flatMap((at) =>
       ['list', 'get', 'usage'].map((verb) => `${at}.${verb}`),
