@@ -189,7 +189,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       createIssuerDeletion(database, log),
       createIdempotencyExpiry(database, log),
       createKeyNotices(background, log, () => clock.now()),
-      createQuietRetirement(background, log, () => clock.now()),
+      createQuietRetirement(background, fold, log, () => clock.now()),
       leakReports,
       createLedgerKeeping(metering.keeper, log),
       createMeteringSweep({ connection: meteringPool, nowMs, eventDays: settings.meteredEventDays }, log),

@@ -50,10 +50,10 @@ const lookups = [
   'lookup_origin_of_issuer(wanted_issuer text, wanted text[])',
   'lookup_statement_accounts(operator_account text, month_start timestamp with time zone, month_end timestamp with time zone, up_to text, most integer)',
   'lookup_support_grant(operator_account text, wanted_account text, moment timestamp with time zone)',
+  'report_outcomes(keys text[], issuers text[], organizations text[], environments text[], hours timestamp with time zone[], reported bigint[], errors bigint[], timed bigint[], latencies_ms bigint[])',
   'sweep_hour_buckets(before timestamp with time zone, after_account text, accounts integer, most integer)',
   'sweep_limit_windows(now_seconds bigint, first_block bigint, blocks bigint)',
   'sweep_metered_events(before timestamp with time zone, most integer)',
-  'report_outcomes(keys text[], issuers text[], organizations text[], environments text[], hours timestamp with time zone[], reported bigint[], errors bigint[], timed bigint[], latencies_ms bigint[])',
 ];
 
 let server: TestServer;

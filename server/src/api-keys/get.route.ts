@@ -13,6 +13,7 @@ export const getApiKeyRoutes = keyLevels.map((level) =>
     operationId: `${level.operations}.get`,
     summary: `Read an API key of ${level.owner}`,
     permission: 'gatelodge.api-keys:read',
+    readsMetering: true,
     params: itemParams(level),
     responses: { 200: { description: 'The key.', schema: z.object({ data: apiKeyWithTrafficResource }) } },
     async handler({ tx, principal, params, now }) {

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { insertEvents } from '../events/event-store.ts';
 import { Periodic } from '../jobs/periodic.ts';
 import type { Environment } from '../key-profiles/key-profile.ts';
+import type { LedgerFold } from '../ledger/fold.ts';
 import type { Log } from '../logs/log.ts';
 import type { Database, Transaction } from '../postgres/database.ts';
 
@@ -21,12 +22,22 @@ const actor = { type: 'system', id: 'key-retirement', ip: null, user_agent: null
  * The job that retires rotated keys which nobody uses any more (`"retire": "when-quiet"`). When the grace ends it has
  * nothing to do: such a key expires by itself, as any other that was rotated.
  */
-export function createQuietRetirement(database: Database, log: Log, now: () => Date): Periodic {
+export function createQuietRetirement(
+  database: Database,
+  fold: Pick<LedgerFold, 'catchUp'>,
+  log: Log,
+  now: () => Date,
+): Periodic {
   return new Periodic({
     name: 'key retirement',
     everyMs,
     log,
-    work: () => retireQuietKeys(database, log, now()),
+    async work() {
+      const lookedAt = now();
+      // What this node knows of is told before anything is taken for quiet; where it can't be told, nothing is.
+      await fold.catchUp();
+      return retireQuietKeys(database, log, lookedAt);
+    },
   });
 }
 

@@ -23,6 +23,7 @@ export const rotateApiKeyRoutes = keyLevels.map((level) =>
     description:
       'The successor has the same name, restrictions, limits, metadata and expiry, and another secret, which is on this answer only (and on its replay under the same Idempotency-Key). The old key works until the grace ends, never past its own expiry; its answers carry Deprecation and Sunset. Both count against the same limits, and use the same credits. To end the grace early, revoke the old key.',
     permission: 'gatelodge.api-keys:write',
+    readsMetering: true,
     creates: true,
     params: itemParams(level),
     body: rotateApiKeyBody,

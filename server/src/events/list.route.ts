@@ -47,6 +47,7 @@ export const listEventsRoute = defineRoute({
     'What was done by way of this API, and the traffic of keys: `api-key.verified` and `api-key.rejected`, one for each key, code and minute. A key of an issuer or an organization sees what happened there; a sandbox key what happened in sandbox.',
   permission: 'gatelodge.events:read',
   level: 'any',
+  readsMetering: true,
   query: z.strictObject({
     ...pageQuery,
     type: z

@@ -6,7 +6,7 @@ import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { createKey, succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
 
-// Traffic in the list of events. That the ledger gets there is tested in test/metering.
+// Traffic in the list of events. How it gets there is tested in test/metering.test.ts.
 
 const server = await startTestServer();
 const rows = await Rows.open(server.database);

@@ -81,6 +81,11 @@ export interface RouteDefinition<
   body?: Body;
   /** A merge patch is taken as `application/merge-patch+json` as well. */
   isMergePatch?: boolean;
+  /**
+   * It reads what was metered: before it begins, every decision that this node has acknowledged is brought into the tables,
+   * so that whoever has been answered finds its request there.
+   */
+  readsMetering?: boolean;
   /** The route takes an Idempotency-Key: it creates something. */
   creates?: boolean;
   /**

@@ -189,6 +189,8 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
   const effects: (() => void)[] = [];
   const now = services.clock.now();
   const inAccount = transactionsOf(route, services, request, presented);
+  // What keeps the fold from its work is told by its log and by readiness; meanwhile what there is can be read.
+  if (route.readsMetering === true) await services.fold.catchUp().catch(() => {});
 
   const answer = await inAccount(async (tx, principal) => {
     effects.length = 0;

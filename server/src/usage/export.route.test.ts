@@ -18,9 +18,13 @@ afterAll(async () => {
   await server.close();
 });
 
+/** The requests of this test are metered as well, on the day of its clock: what it looks at was over before them. */
+const yesterday = new Date('2026-11-20T12:00:00Z');
+const before = 'to=2026-11-21T00:00:00Z';
+
 /** The cells of an export whose texts have no commas in them. */
 async function exportOf(as: ApiClient, query = '') {
-  const answer = succeeded(await as.get(`/v1/usage/export.csv?${query}`));
+  const answer = succeeded(await as.get(`/v1/usage/export.csv?${before}&${query}`));
   const [header, ...lines] = answer.text.split('\r\n').slice(0, -1);
   const columns = header!.split(',');
   const records = lines.map((line) =>
@@ -32,17 +36,17 @@ async function exportOf(as: ApiClient, query = '') {
 describe('200', () => {
   test('has a line of names and a line for each bucket, as a file to be saved', async () => {
     const { id: accountId, key, api } = await createCustomer(server);
-    const decided = { accountId, keyId: key.id, at: clock.now() };
+    const decided = { accountId, keyId: key.id, at: yesterday };
     await meter(rows, [
       { ...decided, count: 6, cost: 12 },
       { ...decided, count: 2, code: 'RATE_LIMITED' },
       { ...decided, count: 5, isManagement: true },
-      { ...decided, at: new Date('2026-11-20T00:00:00Z') },
+      { ...decided, at: new Date('2026-11-19T00:00:00Z') },
     ]);
     const { answer, columns, records } = await exportOf(api);
     expect(answer.headers.get('Content-Type')).toBe('text/csv; charset=utf-8');
     expect(answer.headers.get('Content-Disposition')).toBe(
-      'attachment; filename="usage-2026-10-22-2026-11-21.csv"',
+      'attachment; filename="usage-2026-10-22-2026-11-20.csv"',
     );
     expect(answer.headers.get('Cache-Control')).toBe('no-store');
     expect(columns.slice(0, 10)).toEqual([
@@ -51,10 +55,10 @@ describe('200', () => {
     ]);
     expect(records).toMatchObject([
       {
-        ...{ start: '2026-11-21T00:00:00.000Z', total: '8', valid: '6', refused: '2', error_rate: '0.25' },
+        ...{ start: '2026-11-20T00:00:00.000Z', total: '8', valid: '6', refused: '2', error_rate: '0.25' },
         ...{ cost: '12', management: '5', latency_ms: '', RATE_LIMITED: '2', EXPIRED: '0' },
       },
-      { start: '2026-11-20T00:00:00.000Z', total: '1', refused: '0', error_rate: '0' },
+      { start: '2026-11-19T00:00:00.000Z', total: '1', refused: '0', error_rate: '0' },
     ]);
   });
 
@@ -66,7 +70,7 @@ describe('200', () => {
       external_id: 'tenant',
     });
     const key = await issuer.createKey({ name: '-2+3' }, organizationId);
-    await meter(rows, [{ accountId, issuerId: issuer.id, organizationId, keyId: key.id, at: clock.now() }]);
+    await meter(rows, [{ accountId, issuerId: issuer.id, organizationId, keyId: key.id, at: yesterday }]);
     const [byKey] = (await exportOf(api, 'group_by=key')).records;
     expect(byKey).toMatchObject({ key_id: key.id, key_name: "'-2+3" });
     const [ofOrganization] = (await exportOf(api, 'group_by=organization')).records;
@@ -103,7 +107,7 @@ describe('200', () => {
     for (let count = 0; count < 2; count++) {
       const { id } = await issuer.createOrganization();
       const { id: keyId } = await issuer.createKey({}, id);
-      await meter(rows, [{ accountId, issuerId: issuer.id, organizationId: id, keyId, at: clock.now() }]);
+      await meter(rows, [{ accountId, issuerId: issuer.id, organizationId: id, keyId, at: yesterday }]);
       tenants.push(id);
     }
     const scopes = ['gatelodge.usage:read'];
@@ -116,7 +120,7 @@ describe('200', () => {
     ] as const) {
       const { records } = await exportOf(as, 'group_by=organization');
       expect(records.map(({ organization_id }) => organization_id)).toEqual(expected);
-      const list = succeeded(await as.get('/v1/usage?group_by=organization')).body.data;
+      const list = succeeded(await as.get(`/v1/usage?group_by=organization&${before}`)).body.data;
       expect(records.map(({ total }) => Number(total))).toEqual(
         list.map(({ total }: { total: number }) => total),
       );
@@ -131,7 +135,7 @@ describe('however long it is', () => {
     customer = await createCustomer(server);
     await rows.query(
       `insert into usage_buckets (account_id, level, subject_id, grain, start_at, environment, code, count, cost)
-       select $1, 'key', 'key_' || lpad(n::text, 25, '0'), 'day', '2026-11-21T00:00:00Z', 'live', 'VALID', n, n
+       select $1, 'key', 'key_' || lpad(n::text, 25, '0'), 'day', '2026-11-20T00:00:00Z', 'live', 'VALID', n, n
          from generate_series(1, $2::int) as n`,
       [customer.id, keys],
     );
@@ -141,7 +145,7 @@ describe('however long it is', () => {
   /** Asks for it and reads nothing of it yet. */
   async function begin(as = customer): Promise<{ request: ClientRequest; answer: IncomingMessage }> {
     const { id, secret } = as.key;
-    const request = get(`${server.url}/v1/usage/export.csv?group_by=key`, {
+    const request = get(`${server.url}/v1/usage/export.csv?group_by=key&${before}`, {
       auth: `${id}:${secret}`,
       agent: false,
     });

@@ -19,6 +19,7 @@ export const exportUsage = defineRoute({
     'All buckets that `usage.list` would tell, in its order, one line each, with a column for each code. It is sent as it is read, however long it is; one that breaks off ends in the middle of a chunk. Text that a spreadsheet would take for a formula has an apostrophe before it.',
   permission: 'gatelodge.usage:read',
   level: 'any',
+  readsMetering: true,
   query: z.strictObject({ ...rangeQuery, ...filterQuery }),
   responses: {
     200: {

@@ -14,6 +14,7 @@ export const keyUsageRoutes = keyLevels.map((level) =>
     summary: `Read the usage of an API key of ${level.owner}`,
     description: 'As `GET /v1/usage` with its `key_id`.',
     permission: 'gatelodge.usage:read',
+    readsMetering: true,
     params: itemParams(level),
     query: z.strictObject({
       ...pageQuery,

@@ -23,17 +23,19 @@ const tenant: string = (await issuer.createOrganization()).id;
 const tenantKey = await issuer.createKey({}, tenant);
 const accountKey = await createKey(api, '/v1/api-keys');
 
+/** The requests of this test are metered as well, in the hour of its clock: what it looks at was over before them. */
+const before = 'to=2026-11-21T12:00:00Z';
 const ofTenant = { accountId, keyId: tenantKey.id, issuerId: issuer.id, organizationId: tenant };
 beforeAll(async () => {
   await meter(rows, [
-    { ...ofTenant, at: new Date('2026-11-21T12:10:00Z'), count: 6, cost: 12 },
-    { ...ofTenant, at: new Date('2026-11-21T12:20:00Z'), count: 2, code: 'RATE_LIMITED' },
-    { ...ofTenant, at: new Date('2026-11-21T11:59:59Z') },
+    { ...ofTenant, at: new Date('2026-11-21T11:10:00Z'), count: 6, cost: 12 },
+    { ...ofTenant, at: new Date('2026-11-21T11:20:00Z'), count: 2, code: 'RATE_LIMITED' },
+    { ...ofTenant, at: new Date('2026-11-21T10:59:59Z') },
     { ...ofTenant, at: new Date('2026-11-20T11:59:59Z') },
     { ...ofTenant, at: new Date('2026-10-05T00:00:00Z'), count: 4 },
     { ...ofTenant, at: new Date('2025-11-01T00:00:00Z') },
     { ...ofTenant, at: new Date('2025-10-31T23:59:59Z') },
-    { accountId, keyId: accountKey.id, at: new Date('2026-11-21T12:05:00Z'), count: 3, isManagement: true },
+    { accountId, keyId: accountKey.id, at: new Date('2026-11-21T11:05:00Z'), count: 3, isManagement: true },
   ]);
 });
 
@@ -48,9 +50,9 @@ const startsOf = async (query: string) => (await bucketsOf(query)).map(({ start 
 
 describe('200', () => {
   test('a bucket tells how many decisions there were and how they came out', async () => {
-    const [bucket] = await bucketsOf('interval=hour');
+    const [bucket] = await bucketsOf(`interval=hour&${before}`);
     expect(bucket).toEqual({
-      start: '2026-11-21T12:00:00.000Z',
+      start: '2026-11-21T11:00:00.000Z',
       total: 8,
       valid: 6,
       refused: 2,
@@ -66,12 +68,15 @@ describe('200', () => {
 
   test('a group has its name in it, and calls of the management API stand apart', async () => {
     // Within a bucket of time the key that was made last comes first.
-    expect(await bucketsOf('interval=hour&group_by=key&from=2026-11-21T12:00:00Z')).toMatchObject([
+    expect(await bucketsOf(`interval=hour&group_by=key&from=2026-11-21T11:00:00Z&${before}`)).toMatchObject([
       { key_id: accountKey.id, total: 0, management: 3, error_rate: null, by_code: {} },
       { key_id: tenantKey.id, total: 8, management: 0 },
     ]);
     const members = async (grouping: string) => {
-      const [bucket] = (await bucketsOf(`group_by=${grouping}`)) as unknown as Record<string, string>[];
+      const [bucket] = (await bucketsOf(`interval=hour&group_by=${grouping}&${before}`)) as unknown as Record<
+        string,
+        string
+      >[];
       return bucket![grouping === 'code' || grouping === 'environment' ? grouping : `${grouping}_id`];
     };
     expect(await members('organization')).toBe(tenant);
@@ -81,19 +86,25 @@ describe('200', () => {
   });
 
   test('unless it is said, of the last 24 hours, 30 days or 12 months, empty ones left out', async () => {
-    expect(await startsOf('interval=hour')).toEqual(['2026-11-21T12:00:00.000Z', '2026-11-21T11:00:00.000Z']);
+    expect(await startsOf('interval=hour')).toEqual([
+      '2026-11-21T12:00:00.000Z',
+      '2026-11-21T11:00:00.000Z',
+      '2026-11-21T10:00:00.000Z',
+    ]);
     expect(await startsOf('')).toEqual(['2026-11-21T00:00:00.000Z', '2026-11-20T00:00:00.000Z']);
     expect(await startsOf('interval=month')).toEqual([
       '2026-11-01T00:00:00.000Z',
       '2026-10-01T00:00:00.000Z',
       '2025-11-01T00:00:00.000Z',
     ]);
-    expect(await startsOf('interval=hour&to=2026-11-21T12:00:00Z')).toEqual([
+    expect(await startsOf(`interval=hour&${before}`)).toEqual([
       '2026-11-21T11:00:00.000Z',
-      // The hour in which 24 hours before lies.
+      '2026-11-21T10:00:00.000Z',
     ]);
     expect(await startsOf('interval=hour&to=2026-11-21T11:59:59.999Z')).toEqual([
       '2026-11-21T11:00:00.000Z',
+      '2026-11-21T10:00:00.000Z',
+      // The hour in which 24 hours before lies.
       '2026-11-20T11:00:00.000Z',
     ]);
   });
@@ -109,7 +120,8 @@ describe('200', () => {
     await meter(rows, [{ ...ofTenant, at: clock.now() }]);
     const next = succeeded(await api.get(`/v1/usage?interval=hour&limit=1&cursor=${first.next_cursor}`)).body;
     expect(next.data.map(({ start }: Bucket) => start)).toEqual(['2026-11-21T11:00:00.000Z']);
-    expect(next.has_more).toBe(false);
+    const whole = await startsOf(`interval=hour&from=2026-11-20T12:30:00Z&${before}`);
+    expect(next.has_more).toBe(whole.length > 1);
     clock.advance(-3_600 * 20);
   });
 
@@ -163,7 +175,7 @@ describe('whose usage it shows', () => {
         `organization_id=${tenant}`,
         `organization_id=${tenant}&key_id=${tenantKey.id}&issuer_id=${issuer.id}`,
       ])
-        expect(await bucketsOf(query, caller)).toEqual([]);
+        expect(await bucketsOf(`interval=hour&${before}&${query}`, caller)).toEqual([]);
   });
 
   // Attack: a tenant reads off the usage of its organization which keys of the issuer act in its name, and how often.

@@ -13,6 +13,7 @@ export const listUsageRoute = defineRoute({
     'How many decisions there were about keys and how they came out, by hour, day or month (UTC), in total or by group. Empty buckets are left out. A key of an issuer or an organization sees the usage of that, of an organization its own keys alone with `group_by=key`; a sandbox key sees sandbox usage.',
   permission: 'gatelodge.usage:read',
   level: 'any',
+  readsMetering: true,
   query: z.strictObject({ ...pageQuery, ...rangeQuery, ...filterQuery }),
   responses: { 200: { description: 'A page of buckets.', schema: pageOf(usageBucketResource) } },
   async handler({ tx, principal, query, cursors, now }) {

@@ -25,6 +25,7 @@ export const getStatement = defineRoute({
   description:
     'A line for each customer and environment: what its plan includes, what it used and what of that is beyond. The account’s own come first, then, with `customers`, those of its organizations or, for the operator, of all other accounts, the newest first.',
   permission: 'gatelodge.usage:read',
+  readsMetering: true,
   params: z.object({ month: z.string() }),
   query: z.strictObject({
     ...pageQuery,
