@@ -20,6 +20,8 @@ interface FastLaneOptions {
 /** What is heard of a connection before its first request, or of a request that is not whole, for so long is node:http's. */
 const patienceMs = 1_000;
 const maxHeadBytes = 8 * 1024;
+/** Ten thousand idle connections keep their heads; those that are worth it are not long. */
+const maxKeptHead = 2 * 1024;
 /**
  * A request that is longer and not all there yet is node:http's. Whoever sends byte by byte has what came before copied
  * for each of them, and nobody has shown a key yet.
@@ -68,6 +70,7 @@ class LaneConnection {
   /** Clients repeat themselves: the last head on this connection, and what it says. */
   #lastHead = '';
   #lastParsed: RequestHead | null = null;
+  #hasAnswered = false;
 
   constructor(socket: Socket, options: FastLaneOptions, handOver: () => void) {
     this.#socket = socket;
@@ -116,8 +119,10 @@ class LaneConnection {
     if (text === this.#lastHead) return this.#lastParsed;
     const parsed = parseRequestHead(text);
     // One that is handed over never comes back.
-    this.#lastHead = text;
-    this.#lastParsed = parsed;
+    if (parsed !== null && text.length <= maxKeptHead) {
+      this.#lastHead = text;
+      this.#lastParsed = parsed;
+    }
     return parsed;
   }
 
@@ -130,6 +135,7 @@ class LaneConnection {
     const answerHeaders: string[] = [];
     const answer = await this.#options.answer({ method, url, headers, socket, wholeBody }, answerHeaders);
     this.#isBusy = false;
+    this.#hasAnswered = true;
     socket[busy] = false;
     if (socket.destroyed) return;
     const isLast = this.#options.isStopping();
@@ -207,7 +213,7 @@ class LaneConnection {
 
   readonly #onTimeout = (): void => {
     if (this.#isBusy) return;
-    const isIdle = this.#waiting === null && this.#lastParsed !== null;
+    const isIdle = this.#waiting === null && this.#hasAnswered;
     // One that has answered is idle; any other may be slow, and node:http has its own patience with those.
     if (isIdle || this.#socket.writableNeedDrain) this.#socket.destroy();
     else this.#give(this.#waiting);

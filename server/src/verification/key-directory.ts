@@ -203,7 +203,7 @@ export class KeyDirectory {
       namesOf: namesOfIssuer,
       keep: (record, epoch) => this.#deps.cache.keepIssuer(record, epoch),
       supersede: (record) => this.#deps.cache.supersedeIssuer(id, record),
-      remember: () => this.#unknown.set(id, true),
+      remember: () => this.#unknown.set(copyOf(id), true),
     });
   }
 
@@ -359,6 +359,11 @@ interface Ask<Row, T> {
   supersede(record: T | null): void;
   /** Postgres knows of none. */
   remember(): void;
+}
+
+/** A part of a text keeps the whole of it in memory: here the head of a stranger's request, of many kilobytes. */
+function copyOf(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1');
 }
 
 function unavailable(cause?: unknown): AppError {
