@@ -6,6 +6,7 @@ import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { testCertificate } from '../../test/harness/certificate.ts';
 import { Drain } from './drain.ts';
+import { openFastLane } from './fast-lane.ts';
 
 let server: Server;
 let drain: Drain;
@@ -123,6 +124,45 @@ describe.each([
     expect(await drain.run({ lingerMs: 20, cutOffMs: 150 })).toBe(1);
     await never.ended;
   });
+});
+
+async function listenWithFastLane(body: string): Promise<void> {
+  await listen(false, (_request, response) => void response.end(body));
+  openFastLane(server, {
+    answer: async () => ({ status: 200, body }),
+    isStopping: () => drain.isStopping,
+    keepAliveMs: 65_000,
+    onError: () => {},
+  });
+}
+
+it('a server that stops waits for the rest of a request in the fast lane', async () => {
+  await listenWithFastLane('answer');
+  const client = await open(false);
+  client.socket.write('POST /v1/keys/verify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{');
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  const stopping = drain.run({ lingerMs: 50 });
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  client.socket.write('}');
+  await client.receives('answer');
+  expect(client.received()).toContain('Connection: close');
+  expect(await stopping).toBe(0);
+});
+
+it('a server that stops waits for a slow reader of the fast lane’s answer', async () => {
+  const body = 'x'.repeat(16 * 1024 * 1024);
+  await listenWithFastLane(body);
+  const client = await open(false);
+  client.socket.pause();
+  client.socket.write('GET /v1/authorize/i_x HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  await expect.poll(() => new Promise((resolve) => server.getConnections((_, n) => resolve(n)))).toBe(1);
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  const stopping = drain.run({ lingerMs: 20, cutOffMs: 10_000 });
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  client.socket.resume();
+  expect(await stopping).toBe(0);
+  await client.ended;
+  expect(client.received().length).toBeGreaterThan(body.length);
 });
 
 it('a server with TLS cuts off a connection that never gets to speak TLS', async () => {

@@ -84,7 +84,11 @@ export class Drain {
         const { bytesRead } = socket;
         const seen = lastSeen.get(socket) ?? { bytesRead, idleMs: 0 };
         const isAtWork =
-          Boolean(socket._httpMessage) || isBusyInFastLane(socket) || bytesRead !== seen.bytesRead;
+          Boolean(socket._httpMessage) ||
+          isBusyInFastLane(socket) ||
+          // An answer of the fast lane that its client has not taken yet; that of node:http is under way until then.
+          socket.writableLength > 0 ||
+          bytesRead !== seen.bytesRead;
         const idleMs = isAtWork ? 0 : seen.idleMs + passedMs;
         lastSeen.set(socket, { bytesRead, idleMs });
         if (!isAtWork && idleMs >= lingerMs) socket.destroy();

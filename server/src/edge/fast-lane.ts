@@ -110,8 +110,11 @@ class LaneConnection {
     const bodyAt = headEnd + 4;
     const end = bodyAt + head.contentLength;
     if (bytes.length > end) this.#give(bytes);
-    else if (bytes.length < end && end <= maxWaitingBytes) this.#wait(bytes);
-    else if (bytes.length < end) this.#give(bytes);
+    else if (bytes.length < end && end <= maxWaitingBytes) {
+      // Under way from its head on, as with node:http.
+      this.#socket[busy] = true;
+      this.#wait(bytes);
+    } else if (bytes.length < end) this.#give(bytes);
     else this.#answer(head, bytes.subarray(bodyAt)).catch(this.#onFailure);
   }
 
@@ -231,6 +234,7 @@ class LaneConnection {
   /** Hands the connection over to node:http, with what has come of its next request. */
   #give(bytes: Buffer | null): void {
     const socket = this.#socket;
+    socket[busy] = false;
     this.#waiting = null;
     this.#timeout(0);
     socket.off('data', this.#onData);
