@@ -35,8 +35,12 @@ describe.each(levels)('a key of the $level', ({ path, issuerId, organizationId }
         data: { name: 'told', hint: `gl_live_sk_…${key.secret.slice(-4)}` },
       },
     ]);
-    const trail = (await api.get('/v1/events?limit=2')).body.data;
-    expect(trail.map(({ type }: { type: string }) => type)).toEqual(['api-key.deleted', 'api-key.created']);
+    const trail = (await api.get(`/v1/events?subject=${key.id}`)).body.data;
+    expect(trail.map(({ type }: { type: string }) => type)).toEqual([
+      'api-key.deleted',
+      'api-key.verified',
+      'api-key.created',
+    ]);
   });
 
   test('204: also when it was revoked or disabled before', async () => {

@@ -18,6 +18,12 @@ describe('unless it says more, a query asks for', () => {
   });
 });
 
+test('what happens when a bucket begins is in it', () => {
+  const midnight = new Date('2026-11-01T00:00:00.000Z');
+  for (const interval of intervals)
+    expect(usageRange({ interval }, midnight).to).toEqual(endOfBucket(interval, midnight));
+});
+
 test.each([
   [
     'hour',
@@ -58,7 +64,7 @@ describe('is refused', () => {
     for (const interval of intervals) {
       expect(refusal(interval, '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z')).toThrow('invalid_request');
       expect(refusal(interval, '2026-01-02T00:00:00Z', '2026-01-01T00:00:00Z')).toThrow('invalid_request');
-      expect(refusal(interval, '2026-11-21T12:34:56.789Z')).toThrow('invalid_request');
+      expect(refusal(interval, '2026-11-21T12:34:56.790Z')).toThrow('invalid_request');
     }
   });
 

@@ -34,7 +34,8 @@ const dayMs = 24 * hourMs;
  * @throws invalid_request (422) where `from` is not before `to`, or where there would be too many
  */
 export function usageRange({ interval, ...asked }: RangeQuery, now: Date): UsageRange {
-  const lastMoment = asked.to === undefined ? now : new Date(asked.to);
+  // What happens at this very moment is in it, also where a bucket begins just now.
+  const lastMoment = asked.to === undefined ? new Date(now.getTime() + 1) : new Date(asked.to);
   const firstMoment = asked.from === undefined ? defaultFrom(interval, lastMoment) : new Date(asked.from);
   if (firstMoment >= lastMoment)
     throw invalidField('query.from', 'must be before to, which is now unless given');
