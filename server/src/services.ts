@@ -12,7 +12,7 @@ import type { Periodic } from './jobs/periodic.ts';
 import { createLeakReportJob } from './leaks/leak-report-job.ts';
 import { ReportLeakEndpoint } from './leaks/report-leak.ts';
 import type { LedgerFold } from './ledger/fold.ts';
-import { idHex } from './ledger/id-text.ts';
+import { idHex } from './ledger/id-hex.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import type { LedgerFindings } from './ledger/ledger-findings.ts';
 import { type Metering, openMetering } from './ledger/metering.ts';

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type pg from 'pg';
 import { idPrefixes } from '../ids/ids.ts';
 import { readPositions, readUnfinished } from '../ledger/fold-store.ts';
-import { idHex } from '../ledger/id-text.ts';
+import { idHex } from '../ledger/id-hex.ts';
 import {
   checkLedger,
   type LedgerReport,

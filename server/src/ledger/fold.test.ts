@@ -334,6 +334,21 @@ describe('catching up', () => {
     }
   });
 
+  test('takes less at once after Postgres took too long over it, and comes to its end', async () => {
+    const sizes: number[] = [];
+    const slow = breakingPool(pool, ({ values }) => {
+      const count = String(values![10]).split(',').length;
+      sizes.push(count);
+      return count > 12 ? 'timeout' : undefined;
+    });
+    const node = await openOne({ pool: slow, bounds: { records: 1_000, subjects: 200, windows: 1_000 } });
+    const records = Array.from({ length: 4 }, () => world.keys.map((key) => recordOf(key))).flat();
+    await appendAll(node, records);
+    for (let again = 0; again < 40; again++) await node.fold.catchUp().catch(() => {});
+    expect(sizes[0]).toBeGreaterThan(12);
+    expect(await readTables(rows)).toEqual(modelOf(records, world, testNowMs));
+  });
+
   test('fails while the database does, and the next one makes up for it', async () => {
     let isBroken = true;
     const node = await openOne({ pool: breakingPool(pool, () => (isBroken ? 'before' : undefined)) });

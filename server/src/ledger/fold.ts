@@ -1,13 +1,16 @@
 import { join } from 'node:path';
 import type { Log } from '../logs/log.ts';
 import { isUnavailable } from '../postgres/unavailable.ts';
+import { type FoldBounds, FoldSize } from './fold-size.ts';
 import type { SegmentPosition } from './fold-store.ts';
 import type { Ledger } from './ledger.ts';
 import { SegmentFold, type SegmentFoldDependencies } from './segment-fold.ts';
 import { openSegment, type Segment, segmentFileName, unlessGone } from './segment-list.ts';
 import { readHeader } from './segment-reader.ts';
 
-export interface LedgerFoldOptions extends Omit<SegmentFoldDependencies, 'onFolded'> {
+export interface LedgerFoldOptions extends Omit<SegmentFoldDependencies, 'onFolded' | 'size'> {
+  /** How much is written at once; for tests. */
+  readonly bounds?: FoldBounds | undefined;
   /** Of this process; `directory` is where it writes. */
   readonly ledger: Pick<Ledger, 'ownSegmentIds' | 'durableEndOf' | 'writingTo' | 'counts'>;
   readonly directory: string;
@@ -68,6 +71,7 @@ export class LedgerFold {
     this.#cleanAtMs = options.nowMs();
     this.#deps = {
       ...options,
+      size: new FoldSize(options.bounds),
       onFolded: (records) => {
         this.#folded += records;
       },

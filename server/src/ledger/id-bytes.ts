@@ -80,29 +80,73 @@ export function packId(prefix: IdPrefix, id: string, buffer: Uint8Array, at: num
 
 /** The id whose UUID stands at `at`, the inverse of `packId`. */
 export function unpackId(prefix: IdPrefix, buffer: Uint8Array, at: number): string {
-  for (let word = 0; word < words.length; word++) {
-    words[word] = buffer[at + 2 * word]! * 0x100 + buffer[at + 2 * word + 1]!;
+  // As in `packId`, the most significant limb being `limb4`. A quotient is less than its limb, so that the first ones
+  // come to nothing before the others do.
+  let limb4 = (buffer[at]! << 16) | (buffer[at + 1]! << 8) | buffer[at + 2]!;
+  let limb3 =
+    (buffer[at + 3]! << 18) | (buffer[at + 4]! << 10) | (buffer[at + 5]! << 2) | (buffer[at + 6]! >>> 6);
+  let limb2 =
+    ((buffer[at + 6]! & 63) << 20) |
+    (buffer[at + 7]! << 12) |
+    (buffer[at + 8]! << 4) |
+    (buffer[at + 9]! >>> 4);
+  let limb1 =
+    ((buffer[at + 9]! & 15) << 22) |
+    (buffer[at + 10]! << 14) |
+    (buffer[at + 11]! << 6) |
+    (buffer[at + 12]! >>> 2);
+  let limb0 =
+    ((buffer[at + 12]! & 3) << 24) | (buffer[at + 13]! << 16) | (buffer[at + 14]! << 8) | buffer[at + 15]!;
+  for (let end = idLength; end > 0; end -= groupLength) {
+    let quotient = Math.floor(limb4 / groupBase);
+    let remainder = limb4 - quotient * groupBase;
+    limb4 = quotient;
+
+    let dividend = remainder * limbBase + limb3;
+    quotient = Math.floor(dividend / groupBase);
+    remainder = dividend - quotient * groupBase;
+    limb3 = quotient;
+
+    dividend = remainder * limbBase + limb2;
+    quotient = Math.floor(dividend / groupBase);
+    remainder = dividend - quotient * groupBase;
+    limb2 = quotient;
+
+    dividend = remainder * limbBase + limb1;
+    quotient = Math.floor(dividend / groupBase);
+    remainder = dividend - quotient * groupBase;
+    limb1 = quotient;
+
+    dividend = remainder * limbBase + limb0;
+    quotient = Math.floor(dividend / groupBase);
+    remainder = dividend - quotient * groupBase;
+    limb0 = quotient;
+
+    writeDigits(remainder, end);
   }
-  let body = '';
-  for (let group = 0; group < idLength; group += groupLength) {
-    let remainder = 0;
-    for (let word = 0; word < words.length; word++) {
-      const dividend = remainder * 0x10000 + words[word]!;
-      const quotient = Math.floor(dividend / groupBase);
-      words[word] = quotient;
-      remainder = dividend - quotient * groupBase;
-    }
-    body = remainder.toString(36).padStart(groupLength, '0') + body;
-  }
-  return prefix + body;
+  return prefix + text.toString('latin1');
 }
 
+/** Five digits that end there; in bytes, since a string of as many pieces would be a tree. */
+function writeDigits(value: number, end: number): void {
+  const pairs = Math.floor(value / 36);
+  const high = Math.floor(pairs / 1296);
+  const low = pairs - high * 1296;
+  text[end - 1] = digitCodes[value - pairs * 36]!;
+  text[end - 2] = digitCodes[low % 36]!;
+  text[end - 3] = digitCodes[(low / 36) | 0]!;
+  text[end - 4] = digitCodes[high % 36]!;
+  text[end - 5] = digitCodes[(high / 36) | 0]!;
+}
+
+const digitCodes = Buffer.from('0123456789abcdefghijklmnopqrstuvwxyz');
+
 const idLength = 25;
+const text = Buffer.alloc(idLength);
 const groupLength = 5;
 const groupBase = 36 ** groupLength;
 
 const limbBase = 2 ** 26;
-const words = new Uint16Array(8);
 
 /** What the five digits from there on spell; 36^5 is less than 2^26. */
 function groupAt(prefix: IdPrefix, id: string, at: number): number {

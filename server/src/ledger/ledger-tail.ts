@@ -1,19 +1,19 @@
 import { absent, type DecisionView } from './decision-view.ts';
 import type { Unfolded } from './fold.ts';
-import { subjectText } from './fold-sums.ts';
 import type { LedgerFileSystem } from './ledger-file-system.ts';
 import type { Outcome } from './outcome.ts';
 import { outcomeOf } from './outcome.ts';
 import { openSegment, type Segment } from './segment-list.ts';
 import { readSegment } from './segment-reader.ts';
-import type { RepeatedCharges, WindowSums } from './window-sums.ts';
+import { SubjectTable } from './subjects.ts';
+import type { WindowSums } from './window-sums.ts';
 
 const pageBytes = 128 * 1024;
 
 /** What a start reads of the ledger that earlier processes have left. Nothing is changed, and faults are the fold's to tell. */
 export class LedgerTail {
   readonly #fileSystem: LedgerFileSystem;
-  readonly #repeated = new Map<string, RepeatedCharges>();
+  readonly #subjects = new SubjectTable();
 
   constructor(fileSystem: LedgerFileSystem) {
     this.#fileSystem = fileSystem;
@@ -26,7 +26,7 @@ export class LedgerTail {
     const end = await this.#read(segment, from, (view) => {
       records++;
       sinceMs ??= view.timeMs;
-      sums.add(view, this.#repeatedOf(view));
+      sums.add(view, this.#subjects.of(view));
     });
     return { end, records, sinceMs };
   }
@@ -60,16 +60,6 @@ export class LedgerTail {
         replays.remember(fingerprint, timeMs, outcome);
       }
     }
-  }
-
-  #repeatedOf(view: DecisionView): RepeatedCharges {
-    const text = subjectText(view);
-    let repeated = this.#repeated.get(text);
-    if (repeated === undefined) {
-      repeated = { last: null };
-      this.#repeated.set(text, repeated);
-    }
-    return repeated;
   }
 
   /** Reads all that counts, also after damage. Answers where that ends. */

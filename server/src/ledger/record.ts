@@ -1,7 +1,7 @@
-import { crc32 } from 'node:zlib';
 import { idPrefixes } from '../ids/ids.ts';
 import type { Environment } from '../key-profiles/key-profile.ts';
 import { type Charge, encodeCharges, hasCharges, maxChargeBytes } from './charge.ts';
+import { crc32Of } from './checksum.ts';
 import { accountAt, DecisionView, decisionBytes, fingerprintBytes, flag, keyAt } from './decision-view.ts';
 import { idBytes, packId } from './id-bytes.ts';
 import {
@@ -143,7 +143,7 @@ export function finishRecords(buffer: Uint8Array, end: number, seed: number): vo
   buffer[frameBytes + 1]! |= flag.startsBatch;
   for (let at = 0; at < end; ) {
     const next = at + frameBytes + readUint16(buffer, at + 4);
-    writeUint32(buffer, at, crc32(buffer.subarray(at + 4, next), seed));
+    writeUint32(buffer, at, crc32Of(buffer, at + 4, next, seed));
     at = next;
   }
 }
@@ -165,7 +165,7 @@ export function findRecord(buffer: Buffer, at: number, limit: number, seed: numb
   if (length < minBodyBytes || length > maxRecordBytes - frameBytes) return isDamaged;
   const end = at + frameBytes + length;
   if (end > limit) return isPartial;
-  return crc32(buffer.subarray(at + 4, end), seed) === readUint32(buffer, at) ? end : isDamaged;
+  return crc32Of(buffer, at + 4, end, seed) === readUint32(buffer, at) ? end : isDamaged;
 }
 
 /** Of a whole record at `at`. */

@@ -1,5 +1,6 @@
+import type { FoldSize } from './fold-size.ts';
 import { foldStep, type Queryable, readPositions, type SegmentPosition } from './fold-store.ts';
-import { type FoldBounds, FoldSums } from './fold-sums.ts';
+import { FoldSums } from './fold-sums.ts';
 import type { LedgerFileSystem } from './ledger-file-system.ts';
 import type { LedgerFindings } from './ledger-findings.ts';
 import { openSegment, type Segment, unlessGone } from './segment-list.ts';
@@ -10,7 +11,7 @@ export interface SegmentFoldDependencies {
   readonly fileSystem: LedgerFileSystem;
   readonly findings: LedgerFindings;
   readonly nowMs: () => number;
-  readonly bounds?: FoldBounds | undefined;
+  readonly size: FoldSize;
   /** Told how many decisions have come to be in the tables. */
   readonly onFolded: (records: number) => void;
 }
@@ -98,10 +99,10 @@ export class SegmentFold {
 
   /** The next step; null where there is nothing to do. */
   async #read(target: FoldTarget): Promise<Step | null> {
-    const { fileSystem, findings, nowMs, bounds } = this.#deps;
+    const { fileSystem, findings, nowMs, size } = this.#deps;
     const { path, seed } = this.segment;
     const from = this.#position;
-    const sums = new FoldSums(nowMs() / 1000, bounds);
+    const sums = new FoldSums(nowMs() / 1000, size.bounds);
     await using opened = await openSegment(fileSystem, path).catch(unlessGone);
     if (opened === null) {
       this.#isBlocked = true;
@@ -166,7 +167,7 @@ export class SegmentFold {
 
   /** @returns false where the segment was not where it was believed to be */
   async #write({ sums, to, isFinished, lostBytes }: Step): Promise<boolean> {
-    const { connection, nowMs, onFolded } = this.#deps;
+    const { connection, nowMs, size, onFolded } = this.#deps;
     const row = this.#row ?? null;
     const isNews = sums.records > 0 || lostBytes > 0 || (row !== null && row.isFinished !== isFinished);
     if (isNews) {
@@ -180,7 +181,11 @@ export class SegmentFold {
         lostBytes,
         sums,
         nowMs: nowMs(),
+      }).catch((error: unknown) => {
+        size.failed(error);
+        throw error;
       });
+      size.fitted();
       if (found !== to) {
         const positions = await readPositions(connection, [this.id]);
         this.believe(positions.get(this.id));

@@ -1,43 +1,39 @@
-import { idPrefixes } from '../ids/ids.ts';
-import { windowOfPeriod } from '../limits/counter-period.ts';
+import type { Environment } from '../key-profiles/key-profile.ts';
+import { type CounterPeriod, windowOfPeriod } from '../limits/counter-period.ts';
 import type { CounterAmount, LevelKind } from '../limits/limits.ts';
 import { windowAt } from '../limits/window.ts';
 import type { Charge } from './charge.ts';
-import { absent, type DecisionView } from './decision-view.ts';
-import { idBytes } from './id-bytes.ts';
-import { idOfText, textOf } from './id-text.ts';
+import type { DecisionView } from './decision-view.ts';
 import { outcomeNumber } from './outcome.ts';
+import type { Level, Subject } from './subjects.ts';
 
 /** What has been used of a limit in the newest of its windows that a decision was charged to. */
 export interface WindowAmount extends CounterAmount {
   readonly accountId: string;
 }
 
-interface Counter extends Omit<WindowAmount, 'windowStart' | 'amount'> {
+/** The same while it is added up. */
+export interface WindowSum {
+  readonly kind: LevelKind;
+  readonly id: string;
+  readonly accountId: string;
+  readonly environment: Environment;
+  readonly name: string;
+  readonly period: CounterPeriod;
   windowStart: number;
   amount: number;
 }
 
-/** Decisions of one key are charged alike for as long as their windows are the same: what that was, once. */
-export interface RepeatedCharges {
-  last: ReadCharges | null;
-}
-
-interface ReadCharges {
+/** What the bytes of charges mean. */
+export interface ReadCharges {
   readonly bytes: Uint8Array;
-  /** Of decisions of these times the bytes mean the same; Unix milliseconds, the last not included. */
+  /** For decisions of these times; Unix milliseconds, the last not included. */
   readonly fromMs: number;
   readonly untilMs: number;
-  /** null for the cost of the record. */
-  readonly parts: readonly { counter: Counter; windowStart: number; cost: number | null }[];
+  /** `cost` is null for that of the record. */
+  readonly parts: readonly { sum: WindowSum; windowStart: number; cost: number | null }[];
 }
 
-const prefixes = {
-  key: idPrefixes.apiKey,
-  organization: idPrefixes.organization,
-  issuer: idPrefixes.issuer,
-  account: idPrefixes.account,
-} as const satisfies Record<LevelKind, string>;
 const valid = outcomeNumber('VALID');
 
 /**
@@ -46,7 +42,7 @@ const valid = outcomeNumber('VALID');
  */
 export class WindowSums {
   readonly #nowSeconds: number;
-  readonly #counters = new Map<string, Counter>();
+  readonly #sums: WindowSum[] = [];
 
   constructor(nowSeconds: number) {
     this.#nowSeconds = nowSeconds;
@@ -54,43 +50,44 @@ export class WindowSums {
 
   /** How many limits. */
   get size(): number {
-    return this.#counters.size;
+    return this.#sums.length;
   }
 
-  /** @param repeated of the decision's key; the same for all its decisions */
-  add(view: DecisionView, repeated: RepeatedCharges): void {
+  /** Of every limit what `add` has added up. */
+  amounts(): readonly WindowAmount[] {
+    return this.#sums;
+  }
+
+  add(view: DecisionView, subject: Subject): void {
     if (view.chargesAt === view.chargesEnd || view.outcome !== valid) return;
-    let read = repeated.last;
+    let read = subject.lastCharges;
     if (read === null || !isRepeated(view, read)) {
-      read = this.#read(view);
-      repeated.last = read;
+      read = this.#read(view, subject);
+      subject.lastCharges = read;
     }
-    for (const { counter, windowStart, cost } of read.parts) {
-      if (counter.windowStart === windowStart) counter.amount += cost ?? view.cost;
-      else if (counter.windowStart < windowStart) {
-        counter.windowStart = windowStart;
-        counter.amount = cost ?? view.cost;
+    for (const { sum, windowStart, cost } of read.parts) {
+      if (sum.windowStart === windowStart) sum.amount += cost ?? view.cost;
+      else if (sum.windowStart < windowStart) {
+        sum.windowStart = windowStart;
+        sum.amount = cost ?? view.cost;
       }
     }
   }
 
-  /** Of every limit what `add` has added up. */
-  amounts(): IterableIterator<WindowAmount> {
-    return this.#counters.values();
-  }
-
-  #read(view: DecisionView): ReadCharges {
+  #read(view: DecisionView, subject: Subject): ReadCharges {
     const { buffer, chargesAt, chargesEnd, timeMs } = view;
-    const parts: { counter: Counter; windowStart: number; cost: number | null }[] = [];
+    const environment = view.isSandbox ? 'sandbox' : 'live';
+    const parts: { sum: WindowSum; windowStart: number; cost: number | null }[] = [];
     let fromMs = 0;
     let untilMs = Number.POSITIVE_INFINITY;
     for (const charge of view.charges()) {
-      const window = windowOfPeriod(charge.period);
-      const isOver = window !== null && windowAt(window, charge.windowStart * 1000).end <= this.#nowSeconds;
-      const at = subjectAt(view, charge.level.kind);
-      if (!isOver && at !== absent) {
-        const cost = charge.cost === view.cost ? null : charge.cost;
-        parts.push({ counter: this.#counterOf(view, charge, at), windowStart: charge.windowStart, cost });
+      const { period, windowStart, cost } = charge;
+      const window = windowOfPeriod(period);
+      const isOver = window !== null && windowAt(window, windowStart * 1000).end <= this.#nowSeconds;
+      const level = levelOf(subject, charge.level.kind);
+      if (!isOver && level !== null) {
+        const sum = this.#sumOf(level, charge, environment);
+        parts.push({ sum, windowStart, cost: cost === view.cost ? null : cost });
       }
       if (window === null) continue;
       // Where the start is the time's own, the bytes of a decision in the next window are the same.
@@ -102,30 +99,18 @@ export class WindowSums {
     return { bytes: new Uint8Array(buffer.subarray(chargesAt, chargesEnd)), fromMs, untilMs, parts };
   }
 
-  #counterOf(
-    view: DecisionView,
+  /** They are few, so that looking through them is the quickest. */
+  #sumOf(
+    { id, accountId, windows }: Pick<Level, 'id' | 'accountId' | 'windows'>,
     { level: { kind }, name, period, windowStart }: Charge,
-    at: number,
-  ): Counter {
-    const subject = textOf(view.buffer, at, at + idBytes);
-    const account = textOf(view.buffer, view.accountAt, view.accountAt + idBytes);
-    const environment = view.isSandbox ? 'sandbox' : 'live';
-    const key = `${account}${subject}${kind} ${environment} ${period} ${name}`;
-    let counter = this.#counters.get(key);
-    if (counter === undefined) {
-      counter = {
-        accountId: idOfText(idPrefixes.account, account),
-        kind,
-        id: idOfText(prefixes[kind], subject),
-        environment,
-        name,
-        period,
-        windowStart,
-        amount: 0,
-      };
-      this.#counters.set(key, counter);
-    }
-    return counter;
+    environment: Environment,
+  ): WindowSum {
+    for (const known of windows)
+      if (known.name === name && known.period === period && known.environment === environment) return known;
+    const sum = { kind, id, accountId, environment, name, period, windowStart, amount: 0 };
+    windows.push(sum);
+    this.#sums.push(sum);
+    return sum;
   }
 }
 
@@ -138,16 +123,7 @@ function isRepeated({ buffer, chargesAt, chargesEnd, timeMs }: DecisionView, rea
   return true;
 }
 
-/** Where the id of the level stands; no record is written that lacks one it was charged to. */
-function subjectAt(view: DecisionView, kind: LevelKind): number {
-  switch (kind) {
-    case 'key':
-      return view.lineageAt;
-    case 'organization':
-      return view.organizationAt;
-    case 'issuer':
-      return view.issuerAt;
-    case 'account':
-      return view.accountAt;
-  }
+/** null for one that the decision does not name; no record is written that was charged to such. */
+function levelOf(subject: Subject, kind: LevelKind): Pick<Level, 'id' | 'accountId' | 'windows'> | null {
+  return kind === 'key' ? subject.lineage : subject[kind];
 }
