@@ -36,7 +36,7 @@ export interface LimitRefusal extends LimitReport {
   readonly code: 'rate_limited' | 'quota_exceeded';
   /**
    * Whole seconds after which the same request passes, if nothing else is admitted meanwhile; null where waiting does not
-   * help, since credits are not refilled or by too few. For a limit of 0, the seconds until its next window.
+   * help: credits are not refilled, or by too few, or the limit is 0.
    */
   readonly retryAfterSeconds: number | null;
 }
@@ -116,9 +116,10 @@ function isQuota({ period }: LimitState): boolean {
 
 function waitFor(limits: readonly LimitState[], nowMs: number): number | null {
   let wait = 0;
-  for (const { exceeded, resetSeconds } of limits) {
+  for (const state of limits) {
+    const { exceeded, resetSeconds } = state;
     if (!exceeded) continue;
-    if (resetSeconds === null) return null;
+    if (resetSeconds === null || (state.limit === 0 && !isQuota(state))) return null;
     wait = Math.max(wait, Math.ceil(resetSeconds - nowMs / 1000));
   }
   return limits.some((state) => isShortAfter(state, nowMs / 1000 + wait)) ? null : wait;

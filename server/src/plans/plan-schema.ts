@@ -14,7 +14,9 @@ const includedField = z
   .min(0)
   .max(maxAmount)
   .nullable()
-  .describe('Decisions a month that are paid with the plan; null for all there are.');
+  .describe(
+    'What a month’s decisions may cost before it is overage, 1 each unless they say otherwise; null for all there are.',
+  );
 
 /** What each environment is allowed; what is left out has no limits. */
 const limits = z.strictObject({ live: limitsField.default([]), sandbox: limitsField.default([]) });

@@ -217,7 +217,7 @@ export interface PlansTable {
   updated_at: Timestamp;
 }
 
-/** Decisions a month that are paid with the plan; null for all there are. */
+/** What a month’s decisions may cost before it is overage; null for all there are. */
 export interface IncludedUsage {
   live: number | null;
   sandbox: number | null;
