@@ -33,6 +33,10 @@ const benchmarks: Record<string, Benchmark> = {
     about: 'making keys, each with its event, against plain transactions of the same rows',
     run: async (...args) => (await import('./create.ts')).benchCreate(...args),
   },
+  usage: {
+    about: 'usage over 10,000,000 decisions of 30 days, and the memory that an export takes',
+    run: async (...args) => (await import('./usage.ts')).benchUsage(...args),
+  },
 };
 
 /** What is there besides benchmarks. */
