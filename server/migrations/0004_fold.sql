@@ -220,11 +220,16 @@ begin
   return next;
 end $$;
 
--- When a key last passed is told of keys that there are.
+-- When a key last passed is told of keys that there are. One after the other, in the order in which a fold writes them: in
+-- another they would wait for each other in a circle.
 create function forget_key_uses() returns trigger
   language plpgsql as $$
+declare
+  gone_id text;
 begin
-  delete from gatelodge.key_uses u using gone g where u.key_id = g.id;
+  for gone_id in select g.id from gone g order by g.id loop
+    delete from gatelodge.key_uses u where u.key_id = gone_id;
+  end loop;
   return null;
 end $$;
 create trigger forget_key_uses after delete on api_keys

@@ -86,6 +86,15 @@ export class LedgerFold {
   adopt(segment: Segment, position: SegmentPosition | undefined, unfolded: Unfolded): void {
     const fold = new SegmentFold(segment, this.#deps);
     fold.believe(position);
+    this.#add(fold, unfolded);
+  }
+
+  /** The same for one that the database has not been asked about: the fold does that itself. */
+  adoptUnasked(segment: Segment): void {
+    this.#add(new SegmentFold(segment, this.#deps), { end: segment.begin, records: 0, sinceMs: null });
+  }
+
+  #add(fold: SegmentFold, unfolded: Unfolded): void {
     this.#adopted.set(fold.id, { fold, end: unfolded.end });
     this.#leftBehind += unfolded.records;
     if (unfolded.sinceMs !== null) this.#cleanAtMs = Math.min(this.#cleanAtMs, unfolded.sinceMs);
@@ -106,6 +115,23 @@ export class LedgerFold {
     if (!this.#hasWork()) return Promise.resolve();
     this.#next ??= this.#turn();
     return this.#next;
+  }
+
+  /**
+   * `catchUp` for whoever is about to read, and must wait neither for a database that says nothing nor for a backlog of
+   * hours. What takes longer or fails goes on or is tried again without them.
+   *
+   * @returns whether all is in the tables that was acknowledged before the call
+   */
+  async caughtUp(withinMs: number): Promise<boolean> {
+    const done = this.catchUp().then(yes, no);
+    const { promise: late, resolve } = Promise.withResolvers<boolean>();
+    const timer = setTimeout(() => resolve(false), withinMs);
+    try {
+      return await Promise.race([done, late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Folds what is left, as far as the database is there, and does no more. The ledger is closed by then. */
@@ -130,8 +156,11 @@ export class LedgerFold {
     return { records, bytes, seconds: Math.max(0, nowMs() - this.#cleanAtMs) / 1000 };
   }
 
-  /** All that it knows of, whether folded or not. */
+  /** All that it knows of and that has a file, whether folded or not. */
   segments(): SegmentFold[] {
+    // The ledger takes one away again that a failing disk let hold nothing.
+    const own = new Set(this.#options.ledger.ownSegmentIds());
+    for (const id of this.#own.keys()) if (!own.has(id)) this.#own.delete(id);
     return [...[...this.#adopted.values()].map(({ fold }) => fold), ...this.#own.values()];
   }
 
@@ -246,6 +275,9 @@ export class LedgerFold {
     }
   }
 }
+
+const yes = () => true;
+const no = () => false;
 
 function isDone(fold: SegmentFold): boolean {
   return fold.isFinished || fold.isBlocked;

@@ -65,7 +65,10 @@ export class LedgerDirectories {
     this.#locks = new Map([[own, held]]);
   }
 
-  /** Takes over what processes have left that live no more, as far as it is not ours already. */
+  /**
+   * Takes over what processes have left that live no more, as far as it is not ours already. One that can't be read now
+   * is told and left for the next time: it must keep neither a start nor the others.
+   */
   async adopt(): Promise<AdoptedDirectory[]> {
     const { fileSystem, root } = this.#options;
     const adopted: AdoptedDirectory[] = [];
@@ -75,9 +78,13 @@ export class LedgerDirectories {
       const lock = await this.#lock(name, join(path, lockName));
       if (lock === null) continue;
       this.#locks.set(path, lock);
-      const segments = await this.#segmentsOf(path).catch(unlessGone);
-      // Whoever had it has just taken it away.
-      if (segments === null) await this.#release(path);
+      const segments = await this.#segmentsOf(path)
+        .catch(unlessGone)
+        .catch((error: unknown) =>
+          this.#options.findings.report('unreadable', name, { file: path, err: error }),
+        );
+      // Whoever had it has just taken it away, or the disk does not give it.
+      if (segments == null) await this.#release(path);
       else adopted.push({ path, segments });
     }
     return adopted;

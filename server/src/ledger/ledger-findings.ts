@@ -15,6 +15,7 @@ export type FindingKind =
   | 'no_segment'
   | 'lost_file'
   | 'lost_segment'
+  | 'unreadable'
   | 'wrong_window';
 
 export interface Finding {
@@ -39,6 +40,8 @@ const messages: Record<FindingKind, string> = {
     'A segment of the ledger has gone while it was in use: decisions that were not counted yet are lost',
   lost_segment:
     'A segment of the ledger that was not counted to its end is not there: its decisions are lost',
+  unreadable:
+    'The disk does not give what is in a directory or a segment of the ledger: its decisions are counted once it does',
   wrong_window: 'What a limit has used can’t be true and is taken for nothing',
 };
 

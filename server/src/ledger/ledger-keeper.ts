@@ -65,19 +65,11 @@ export class LedgerKeeper {
 
   /** Of processes that have ended beside this one and were not started again. */
   async #adoptMore(): Promise<void> {
-    const { directories, connection, fold } = this.#options;
+    const { directories, fold } = this.#options;
+    // Nothing that may fail comes between: they are locked, and nobody else would ever fold them.
     for (const { path, segments } of await directories.adopt()) {
       this.#adopted.add(path);
-      const ids = segments.map(({ header }) => header.segmentId);
-      const positions = await readPositions(connection, ids);
-      for (const segment of segments) {
-        const position = positions.get(segment.header.segmentId);
-        fold.adopt(segment, position, {
-          end: position?.position ?? segment.begin,
-          records: 0,
-          sinceMs: null,
-        });
-      }
+      for (const segment of segments) fold.adoptUnasked(segment);
     }
   }
 

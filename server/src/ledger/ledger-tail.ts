@@ -1,6 +1,8 @@
+import { systemErrorCode } from '../supervisor/start-error.ts';
 import { absent, type DecisionView } from './decision-view.ts';
 import type { Unfolded } from './fold.ts';
 import type { LedgerFileSystem } from './ledger-file-system.ts';
+import type { LedgerFindings } from './ledger-findings.ts';
 import type { Outcome } from './outcome.ts';
 import { outcomeOf } from './outcome.ts';
 import { openSegment, type Segment } from './segment-list.ts';
@@ -10,13 +12,15 @@ import type { WindowSums } from './window-sums.ts';
 
 const pageBytes = 128 * 1024;
 
-/** What a start reads of the ledger that earlier processes have left. Nothing is changed, and faults are the fold's to tell. */
+/** What a start reads of the ledger that earlier processes have left. Nothing is changed, and faults in it are the fold's to tell. */
 export class LedgerTail {
   readonly #fileSystem: LedgerFileSystem;
+  readonly #findings: LedgerFindings;
   readonly #subjects = new SubjectTable();
 
-  constructor(fileSystem: LedgerFileSystem) {
+  constructor(fileSystem: LedgerFileSystem, findings: LedgerFindings) {
     this.#fileSystem = fileSystem;
+    this.#findings = findings;
   }
 
   /** Adds up what the decisions of a segment from there on were charged. */
@@ -62,8 +66,19 @@ export class LedgerTail {
     }
   }
 
-  /** Reads all that counts, also after damage. Answers where that ends. */
+  /** Reads all that counts and that the disk gives, also after damage. Answers where that ends. */
   async #read(segment: Segment, from: number, visit: (view: DecisionView) => void): Promise<number> {
+    try {
+      return await this.#readAll(segment, from, visit);
+    } catch (error) {
+      // A start that refused would give nobody what it could; limits are too kind meanwhile, which is told.
+      if (systemErrorCode(error) === undefined) throw error;
+      this.#findings.report('unreadable', segment.header.segmentId, { file: segment.path, err: error });
+      return from;
+    }
+  }
+
+  async #readAll(segment: Segment, from: number, visit: (view: DecisionView) => void): Promise<number> {
     await using opened = await openSegment(this.#fileSystem, segment.path);
     let next = from;
     let until = segment.cutAt;

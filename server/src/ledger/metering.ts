@@ -99,7 +99,7 @@ export async function openMetering(options: MeteringOptions): Promise<Metering> 
       nowMs,
       bounds: options.bounds,
     });
-    const tail = new LedgerTail(fileSystem);
+    const tail = new LedgerTail(fileSystem, findings);
     const sums = new WindowSums(nowSeconds);
     for (const segment of segments) {
       const position = positions.get(segment.header.segmentId);
