@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { retireQuietKeys } from '../src/api-keys/quiet-job.ts';
 import type { ApiClient } from './harness/api-client.ts';
 import { createCustomer, withScopes } from './harness/customer.ts';
+import { Rows } from './harness/rows.ts';
 import { scaled } from './harness/scale.ts';
 import { startTestServer, TestClock } from './harness/server.ts';
 import { createKey, succeeded, TestIssuer } from './harness/test-issuer.ts';
@@ -112,6 +113,22 @@ describe('usage', () => {
     expect(csv.split('\r\n')[1]!.split(',')[1]).toBe(String(sent));
     const [line] = succeeded(await api.get(`/v1/statements/${nextHour.slice(0, 7)}`)).body.data;
     expect(line).toMatchObject({ used: sent, complete: false });
+  });
+
+  // The attack: whatever keeps the fold waiting (an account's deletion, a backlog of hours, a Postgres that is slow to
+  // write) must not keep people from reading, nor a key that has leaked from being rotated.
+  test('is answered as it stands while the fold can’t get on, and a key is rotated', async () => {
+    const { api, tenantKey, issuer, tenant, verify, bucketOf } = await makeWorld();
+    const other = await Rows.open(server.database);
+    await other.query('begin');
+    await other.query(`select pg_advisory_xact_lock(hashtextextended('metering', 0))`);
+    expect(await verify(tenantKey.secret)).toBe('VALID');
+    expect(await bucketOf()).toBeUndefined();
+    const path = `${issuer.path}/organizations/${tenant}/api-keys/${tenantKey.id}/rotate`;
+    expect((await api.post(path, { grace_seconds: 0 })).status).toBe(201);
+    await other.query('rollback');
+    await other.close();
+    expect(await bucketOf()).toMatchObject({ total: 1, valid: 1 });
   });
 
   test('takes what middleware tells of the same requests', async () => {

@@ -39,6 +39,9 @@ declare module 'fastify' {
 /** A transaction that takes longer has waited for somebody, and its caller may have been revoked meanwhile. */
 const promptMs = 50;
 
+/** How long what reads metering waits for the fold: not for a backlog of hours, nor for a database that says nothing. */
+const longestFoldMs = 2_000;
+
 type AnyRoute = RouteDefinition<z.ZodType, z.ZodType, z.ZodType>;
 
 /** Registers every route that has a handler; the others are answered at the edge. */
@@ -190,7 +193,7 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
   const now = services.clock.now();
   const inAccount = transactionsOf(route, services, request, presented);
   // What keeps the fold from its work is told by its log and by readiness; meanwhile what there is can be read.
-  if (route.readsMetering === true) await services.fold.catchUp().catch(() => {});
+  if (route.readsMetering === true) await services.fold.caughtUp(longestFoldMs);
 
   const answer = await inAccount(async (tx, principal) => {
     effects.length = 0;
