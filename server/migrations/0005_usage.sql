@@ -107,7 +107,8 @@ begin atomic
   where a.id <> operator_account and a.status <> 'deleting' and a.created_at < month_end
     and (up_to is null or a.id <= up_to)
     and exists (
-      select from gatelodge.accounts o where o.id = operator_account and o.is_operator and o.status = 'active')
+      select from gatelodge.accounts o where o.id = operator_account and o.id = gatelodge.current_account()
+        and o.is_operator and o.status = 'active')
   order by a.id desc limit most;
 end;
 

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ApiClient } from '../../test/harness/api-client.ts';
 import { createCustomer, withScopes } from '../../test/harness/customer.ts';
@@ -226,4 +227,22 @@ test('422: for a month to come, and for what is none of the choices', async () =
   expect(await ask(`${thisMonth}?customers=all`)).toEqual([422, 'query.customers']);
   expect(await ask(`${thisMonth}?environment=test`)).toEqual([422, 'query.environment']);
   expect(await ask(`${thisMonth}?cursor=x`)).toEqual([422, 'query.cursor']);
+});
+
+// Attack: the look-up runs with rights of its own. Named in another account's transaction, by a statement that somebody has
+// slipped in, it would tell what every customer is called and has used.
+test('the look-up of all accounts answers in the operator’s own transactions alone', async () => {
+  const { id } = await createCustomer(server);
+  const { database } = server.running.services;
+  const [operatorRow] = await rows.query<{ id: string }>('select id from accounts where is_operator');
+  const told = (account: string) =>
+    database.withAccount(account, async (tx) => {
+      const { rows: found } = await sql`
+        select * from lookup_statement_accounts(${operatorRow!.id}, ${`${thisMonth}-01`}, now(), null, 100)`.execute(
+        tx,
+      );
+      return found.length;
+    });
+  expect(await told(operatorRow!.id)).toBeGreaterThan(0);
+  expect(await told(id)).toBe(0);
 });
