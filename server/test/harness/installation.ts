@@ -20,23 +20,26 @@ export class Installation implements AsyncDisposable {
   readonly port: number;
   readonly data: DataDirectory;
   readonly #directory: AsyncDisposable;
+  readonly #env: NodeJS.ProcessEnv;
   #running: GatelodgeProcess | undefined;
 
   /**
    * Makes one, not yet started.
    *
    * @param options.hasCluster whether its first start finds a cluster, made but never migrated, and so skips initdb
+   * @param options.env settings beside the ones that each has
    */
-  static async make(options: { hasCluster?: boolean } = {}): Promise<Installation> {
+  static async make(options: { hasCluster?: boolean; env?: NodeJS.ProcessEnv } = {}): Promise<Installation> {
     const directory = await throwAwayDirectory();
     const data = await (options.hasCluster ? directory.openWithCluster() : directory.open());
-    return new Installation(directory, data, await freePort());
+    return new Installation(directory, data, await freePort(), options.env ?? {});
   }
 
-  private constructor(directory: AsyncDisposable, data: DataDirectory, port: number) {
+  private constructor(directory: AsyncDisposable, data: DataDirectory, port: number, env: NodeJS.ProcessEnv) {
     this.#directory = directory;
     this.data = data;
     this.port = port;
+    this.#env = env;
   }
 
   get url(): string {
@@ -56,6 +59,7 @@ export class Installation implements AsyncDisposable {
         GATELODGE_PORT: String(this.port),
         GATELODGE_DATA_DIR: this.data.path,
         GATELODGE_LOG_LEVEL: 'error',
+        ...this.#env,
       },
     });
     return this.#running.becomesReady(startedAt);
