@@ -29,7 +29,10 @@ export interface LimitRequest {
   readonly accountId: string;
   /** Every level that applies, each once. The answer lists their limits in this order. */
   readonly levels: readonly LimitLevel[];
-  /** What the request takes from each limit; 1 where it is left out. What costs nothing needs no room. */
+  /**
+   * What the request takes from each limit; 1 where it is left out. What costs nothing needs no room; from the limits of
+   * an account it takes 1 at least.
+   */
   readonly cost?: number | undefined;
   /** What it takes from the limits of these names instead, at every level. */
   readonly namedCosts?: readonly NamedCost[] | undefined;

@@ -374,6 +374,21 @@ describe('a clock that steps back', () => {
   });
 });
 
+describe('a request that is said to cost nothing', () => {
+  // The attack: a customer says so of each of its requests, and the operator's plan limits none of them.
+  test('takes 1 from the limits of the account, however it is said', () => {
+    const { limiter } = limiterAt(noon);
+    const levels = [
+      level('organization', 'org_a', [limit(3, 'hour')]),
+      level('account', accountId, [limit(3, 'hour')]),
+    ];
+    const free = [{ cost: 0 }, { namedCosts: [{ name: 'hour', cost: 0 }] }, { cost: 0 }];
+    for (const asked of free) expect(limiter.admit({ accountId, levels, ...asked }).admitted).toBe(true);
+    const refused = limiter.admit({ accountId, levels, cost: 0 });
+    expect([refused.admitted, remaining(refused)]).toEqual([false, [3, 0]]);
+  });
+});
+
 describe('what is given back', () => {
   test('is there again, at every level, as if the request had not been', () => {
     const { limiter } = limiterAt(noon);

@@ -113,13 +113,13 @@ export class MemoryLimiter implements Limiter {
         this.#counters.keepOnly(counters, (name, period) => hasLimit(level, name, period));
       for (const { name, limit, window } of level.limits) {
         const state = this.#open(level, counters, name, window, this.#presentOf(window, nowMs));
-        settle(state, limit, namedCosts === undefined ? cost : costOf(name, namedCosts, cost));
+        settle(state, limit, takenFrom(level, name, cost, namedCosts));
         states.push(state);
       }
       if (level.quota !== null) {
         const state = this.#openQuota(level, level.quota, counters, nowMs);
         const limit = creditsIn(level.quota, state.windowStart);
-        settle(state, limit, namedCosts === undefined ? cost : costOf(quotaName, namedCosts, cost));
+        settle(state, limit, takenFrom(level, quotaName, cost, namedCosts));
         states.push(state);
       }
     }
@@ -193,6 +193,17 @@ function settle(state: OpenState, limit: number, cost: number): void {
   state.cost = cost;
   state.remaining = Math.max(0, limit - state.remaining);
   state.exceeded = cost > state.remaining;
+}
+
+/** The limits of an account are the operator's: whoever is limited by them does not say that a request costs nothing. */
+function takenFrom(
+  level: LimitLevel,
+  name: string,
+  cost: number,
+  namedCosts: readonly NamedCost[] | undefined,
+): number {
+  const asked = namedCosts === undefined ? cost : costOf(name, namedCosts, cost);
+  return level.kind === 'account' ? Math.max(1, asked) : asked;
 }
 
 /** What is named twice costs both times. */
