@@ -34,7 +34,8 @@ export class UsageReader {
   }
 
   async #read(): Promise<void> {
-    for (; this.#isRunning; await sleep(pauseMs)) {
+    while (this.#isRunning) {
+      await sleep(pauseMs);
       const before = structuredClone(this.#load.acknowledged);
       // The server or Postgres may be away.
       const metered = await meteredByKey(this.#world).catch(() => null);
