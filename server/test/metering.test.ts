@@ -113,6 +113,7 @@ describe('usage', () => {
     expect(csv.split('\r\n')[1]!.split(',')[1]).toBe(String(sent));
     const [line] = succeeded(await api.get(`/v1/statements/${nextHour.slice(0, 7)}`)).body.data;
     expect(line).toMatchObject({ used: sent, complete: false });
+    expect((await api.get('/v1/account')).body.data.used_this_month).toEqual({ live: sent, sandbox: 0 });
   });
 
   // The attack: whatever keeps the fold waiting (an account's deletion, a backlog of hours, a Postgres that is slow to

@@ -71,6 +71,9 @@ export const ownAccountResource = z
       'What the plan allows all keys of the account together; the ETag does not tell of it.',
     ),
     included: includedUsageResource,
+    used_this_month: z
+      .object({ live: z.int().min(0), sandbox: z.int().min(0) })
+      .describe('The cost of the valid decisions since the month began (UTC); the ETag does not tell of it.'),
     leak_revocation_delay_seconds: leakDelay,
     customer_id: z.string().describe('The account’s id, under the name that bills and support use.'),
     members: z.array(z.object({ email: z.string(), role: z.enum(['owner', 'admin', 'viewer']) })),

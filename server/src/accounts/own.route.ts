@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { requireLive } from '../authentication/require-live.ts';
 import { defineRoute } from '../http/route.ts';
 import type { Transaction } from '../postgres/database.ts';
+import { monthAt } from '../usage/statement.ts';
+import { usedByAccount } from '../usage/statement-store.ts';
 import { type AccountRow, toAccountResource } from './account.ts';
 import { ownAccountResource, patchOwnAccountBody } from './account-schema.ts';
 import { findOwnAccount, findPlanOf, lockOwnAccount } from './account-store.ts';
@@ -13,13 +15,14 @@ export const getOwnAccount = defineRoute({
   operationId: 'account.get',
   summary: 'Read your own account',
   permission: 'gatelodge.account:read',
+  readsMetering: true,
   responses: { 200: { description: 'The account.', schema: z.object({ data: ownAccountResource }) } },
   errors: ['wrong_environment'],
-  async handler({ tx, principal }) {
+  async handler({ tx, principal, now }) {
     // Its name is what live users see, and its members are people: none of it is for the key of a test bench.
     requireLive(principal);
     const row = await findOwnAccount(tx, principal.accountId);
-    return { body: { data: await withPlanAndMembers(tx, row) }, version: row.version };
+    return { body: { data: await withPlanAndMembers(tx, row, now) }, version: row.version };
   },
 });
 
@@ -33,12 +36,12 @@ export const updateOwnAccount = defineRoute({
   isMergePatch: true,
   responses: { 200: { description: 'The account.', schema: z.object({ data: ownAccountResource }) } },
   errors: ['wrong_environment'],
-  async handler({ services, tx, principal, body, ifMatch, record, afterCommit }) {
+  async handler({ services, tx, principal, body, ifMatch, now, record, afterCommit }) {
     requireLive(principal);
     const current = await lockOwnAccount(tx, principal.accountId, ifMatch);
     const set = changesOf(current, body);
     if (Object.keys(set).length === 0)
-      return { body: { data: await withPlanAndMembers(tx, current) }, version: current.version };
+      return { body: { data: await withPlanAndMembers(tx, current, now) }, version: current.version };
     const row = await tx
       .updateTable('accounts')
       .set({
@@ -56,7 +59,7 @@ export const updateOwnAccount = defineRoute({
       data: { changed: Object.keys(set) },
     });
     afterCommit(() => services.cache.forget({ kind: 'account', id: row.id }));
-    return { body: { data: await withPlanAndMembers(tx, row) }, version: row.version };
+    return { body: { data: await withPlanAndMembers(tx, row, now) }, version: row.version };
   },
 });
 
@@ -74,7 +77,7 @@ function changesOf(current: AccountRow, patch: z.output<typeof patchOwnAccountBo
   };
 }
 
-async function withPlanAndMembers(tx: Transaction, row: AccountRow) {
+async function withPlanAndMembers(tx: Transaction, row: AccountRow, now: Date) {
   const members = await tx
     .selectFrom('account_members')
     .select(['email', 'role'])
@@ -87,6 +90,7 @@ async function withPlanAndMembers(tx: Transaction, row: AccountRow) {
     ...toAccountResource(row),
     limits,
     included,
+    used_this_month: await usedByAccount(tx, row.id, monthAt(now)),
     leak_revocation_delay_seconds,
     customer_id: row.id,
     members,

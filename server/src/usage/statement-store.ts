@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
-import { findOwnAccount } from '../accounts/account-store.ts';
+import { findOwnAccount, findPlanOf } from '../accounts/account-store.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { IncludedUsage } from '../postgres/schema.ts';
 import type { BilledCustomer, Month } from './statement.ts';
@@ -20,11 +20,21 @@ export async function billedAccount(
   accountId: string,
   month: Month,
 ): Promise<BilledCustomer> {
-  const { name, plan } = await findOwnAccount(tx, accountId);
-  const { rows } = await sql<Pick<BilledRow, 'included' | 'live' | 'sandbox'>>`
-    select (select p.included from lookup_account_plan(${plan}) p) as included, used.live, used.sandbox
-    from ${usedOf('account', accountId, sql`${accountId}`, month)}`.execute(tx);
-  return toCustomer('account', { id: accountId, name, plan, ...rows[0]! });
+  const account = await findOwnAccount(tx, accountId);
+  const { id, name, plan } = account;
+  const { included } = await findPlanOf(tx, account);
+  return { type: 'account', id, name, plan, included, used: await usedByAccount(tx, accountId, month) };
+}
+
+/** What the valid decisions of a month have cost the account so far. */
+export async function usedByAccount(
+  tx: Transaction,
+  accountId: string,
+  month: Month,
+): Promise<BilledCustomer['used']> {
+  const { rows } = await sql<BilledCustomer['used']>`
+    select live, sandbox from ${usedOf('account', accountId, sql`${accountId}`, month)}`.execute(tx);
+  return rows[0]!;
 }
 
 /**

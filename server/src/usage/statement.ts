@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { environmentField } from '../http/fields.ts';
 import type { Environment } from '../key-profiles/key-profile.ts';
 import type { IncludedUsage } from '../postgres/schema.ts';
-import { endOfBucket } from './usage-range.ts';
+import { endOfBucket, startOf } from './usage-range.ts';
 
 /** A month as a path names it. */
 export const monthPattern = /^(?:19[7-9]\d|2\d{3})-(?:0[1-9]|1[0-2])$/;
@@ -16,6 +16,12 @@ export interface Month {
 /** @param text as `monthPattern` has it */
 export function monthOf(text: string): Month {
   const start = new Date(`${text}-01T00:00:00.000Z`);
+  return { start, end: endOfBucket('month', start) };
+}
+
+/** The month in which a moment lies. */
+export function monthAt(moment: Date): Month {
+  const start = startOf('month', moment);
   return { start, end: endOfBucket('month', start) };
 }
 
