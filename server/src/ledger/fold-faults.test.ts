@@ -7,7 +7,14 @@ import { scaled } from '../../test/harness/scale.ts';
 import { type DiskCall, type DiskFault, MemoryDisk } from './fixtures/memory-disk.ts';
 import { type MeteredKey, MeteredWorld } from './fixtures/metered-world.ts';
 import { clearTables } from './fixtures/metering-model.ts';
-import { breakingPool, openNode, openTestPool, TestLocks, type TestNode } from './fixtures/metering-node.ts';
+import {
+  breakingPool,
+  mortalPool,
+  openNode,
+  openTestPool,
+  TestLocks,
+  type TestNode,
+} from './fixtures/metering-node.ts';
 import { minuteRecord, readMinutes } from './fixtures/minute-records.ts';
 import { LedgerUnavailableError } from './ledger-unavailable.ts';
 
@@ -86,27 +93,25 @@ test('whatever disk and database do, and at whichever write: nothing acknowledge
     const locks = new TestLocks();
     const load = new CountedLoad();
     const failing = random.pick([0, 0.02, 0.1]);
+    const breaking = breakingPool(pool, () => {
+      if (!random.chance(0.1)) return undefined;
+      broken++;
+      return random.pick(['before', 'after'] as const);
+    });
     let disk = new MemoryDisk();
-    for (let process = 0; process < 3; process++) {
-      let isDead = false;
-      const breaking = breakingPool(pool, () => {
-        // A fold of the dead that went on here would do so into the next run, whose tables know nothing of it.
-        if (isDead) return 'before';
-        if (!random.chance(0.1)) return undefined;
-        broken++;
-        return random.pick(['before', 'after'] as const);
-      });
+    for (let attempt = 0; attempt < 3; attempt++) {
       const crashAt = random.int(120);
       const current = disk;
       current.onCall = (call) => {
         if (current.calls.length > crashAt) return { crash: true, written: random.int(call.length + 1) };
         return random.chance(failing) ? random.pick(faultsOf(call)) : undefined;
       };
+      const process = mortalPool(breaking);
       const work = async () => {
         const node = await openNode({
-          pool: breaking,
+          pool: process.pool,
           disk: current,
-          lock: locks.of(String(process)),
+          lock: locks.of(String(attempt)),
           bounds: { records: 1 + random.int(9), subjects: 9, windows: 9 },
           ledger: {
             maxSegmentBytes: 900,
@@ -123,11 +128,10 @@ test('whatever disk and database do, and at whichever write: nothing acknowledge
         await node.close();
       };
       const hasDied = await Promise.race([work().then(() => false), current.died.then(() => true)]);
-      isDead = true;
       if (hasDied) crashes++;
       // What a fold of the dead had under way comes through or not; here it does.
-      await breakingEnds();
-      locks.kill(String(process));
+      await process.die();
+      locks.kill(String(attempt));
       disk = random.chance(0.5) ? current.afterKill() : current.afterPowerCut(random);
     }
     const last = await openNode({ pool, disk, lock: locks.of('last') });
@@ -143,15 +147,3 @@ test('whatever disk and database do, and at whichever write: nothing acknowledge
   expect(crashes).toBeGreaterThan(10);
   expect(broken).toBeGreaterThan(10);
 }, 1_200_000);
-
-/** Waits until no fold is at work in the database any more. */
-async function breakingEnds(): Promise<void> {
-  for (;;) {
-    const busy = await rows.query(
-      `select from pg_stat_activity where datname = current_database() and state <> 'idle' and query like '%fold_ledger%'
-        and pid <> pg_backend_pid()`,
-    );
-    if (busy.length === 0) return;
-    await new Promise(setImmediate);
-  }
-}

@@ -141,12 +141,14 @@ export class SegmentFold {
     switch (end.kind) {
       case 'stopped':
         return step(reached, false);
+      // Up to the last decision and not to the note that closes the segment: a power cut may still take that away, and
+      // then more would have been counted than there is.
       case 'end':
-        return step(end.offset, true);
+        return step(reached, true);
       case 'torn':
         if (end.recordsAfter > 0)
           findings.report('torn_records', this.id, { offset: end.offset, count: end.recordsAfter });
-        return step(end.offset, true);
+        return step(reached, true);
       case 'corrupt': {
         const next = end.nextWholeAt ?? target.until ?? size;
         findings.report('corrupt', this.id, { offset: end.offset, size_bytes: next - end.offset });
