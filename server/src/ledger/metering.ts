@@ -14,6 +14,7 @@ import { type LedgerFileSystem, nodeFileSystem } from './ledger-file-system.ts';
 import { LedgerFindings } from './ledger-findings.ts';
 import { LedgerKeeper } from './ledger-keeper.ts';
 import { LedgerTail, type ReplayMemory } from './ledger-tail.ts';
+import type { Segment } from './segment-list.ts';
 import { WindowSums } from './window-sums.ts';
 
 export interface MeteringOptions {
@@ -107,9 +108,15 @@ export async function openMetering(options: MeteringOptions): Promise<Metering> 
       fold.adopt(segment, position, unfolded);
     }
     for (const used of sums.amounts()) add(used);
+    const sinceMs = nowMs() - replayMs;
+    // What was folded to its end before that holds nothing newer; there may be days of it.
+    const mayBeRecent = ({ header }: Segment) => {
+      const position = positions.get(header.segmentId);
+      return position?.isFinished !== true || position.foldedAt.getTime() >= sinceMs;
+    };
     await tail.recall(
-      adopted.map((directory) => directory.segments),
-      nowMs() - replayMs,
+      adopted.map(({ segments: ofOne }) => ofOne.filter(mayBeRecent)),
+      sinceMs,
       options.replays,
     );
     const keeper = new LedgerKeeper({

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { scaled } from '../../test/harness/scale.ts';
 import { type SegmentBytes, segmentOf } from './fixtures/segment-bytes.ts';
 import type { LedgerFile } from './ledger-file-system.ts';
 import { type ReadSegment, readHeader, readSegment, type SegmentEnd } from './segment-reader.ts';
@@ -228,6 +229,35 @@ describe('damage', () => {
     const bytes = Buffer.from(segment.bytes).fill(0, segment.ends[2]);
     const { end } = await read(segment, bytes, { until: bytes.length });
     expect(end).toEqual({ kind: 'corrupt', offset: segment.ends[2], nextWholeAt: null });
+  });
+
+  test('that made zeros of any length is told with the place where the next batch begins', async () => {
+    const long = scaled(20_000, 200_000);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: long }),
+        // Old bytes of the disk before and after them.
+        fc.uint8Array({ maxLength: 20 }),
+        fc.uint8Array({ maxLength: 20 }),
+        async (length, before, after) => {
+          const segment = segmentOf([2, 1]);
+          const whole = segment.batchEnds[0]!;
+          const hole = Buffer.concat([before, Buffer.alloc(length), after]);
+          const parts = [segment.bytes.subarray(0, whole), hole, segment.bytes.subarray(whole)];
+          const options = { pageBytes: 8_192 };
+          const { numbers, end } = await read(segment, Buffer.concat(parts), options);
+          expect(numbers).toEqual([1, 2]);
+          expect(end).toEqual({ kind: 'corrupt', offset: whole, nextWholeAt: whole + hole.length });
+          const unused = await read(segment, Buffer.concat(parts.slice(0, 2)), options);
+          const isUnused = hole.every((byte) => byte === 0);
+          expect(unused.end).toEqual(
+            isUnused
+              ? { kind: 'end', offset: whole, isSealed: false }
+              : { kind: 'torn', offset: whole, bytes: hole.length, recordsAfter: 0 },
+          );
+        },
+      ),
+    );
   });
 
   test('is what comes after the end', async () => {

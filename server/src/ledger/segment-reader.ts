@@ -52,6 +52,8 @@ export interface ReadSegment {
 }
 
 const defaultPageBytes = 256 * 1024;
+/** Before every record this much is in memory, as far as the file has it. */
+const zeros = Buffer.alloc(maxRecordBytes);
 
 /** Reads what stands at the beginning of a segment. */
 export async function readHeader(file: LedgerFile): Promise<DecodedHeader> {
@@ -104,6 +106,7 @@ async function afterDamage(pages: SegmentPages, seed: number, isDurable: boolean
   for (;;) {
     if (pages.available < maxRecordBytes) await pages.fill();
     if (pages.available < frameBytes) break;
+    if (pages.skipZeros()) continue;
     const end = findRecord(pages.buffer, pages.at, pages.end, seed);
     if (end <= isPartial) {
       isUnused = pages.takeZero() && isUnused;
@@ -149,6 +152,19 @@ class SegmentPages {
   /** Goes on by a byte, and says whether it was zero. */
   takeZero(): boolean {
     return this.buffer[this.at++] === 0;
+  }
+
+  /**
+   * Goes on where only zeros come for long, and says whether they did. A process that was killed leaves up to a megabyte
+   * of them, which to look at byte by byte takes a hundred times as long as to read its records.
+   */
+  skipZeros(): boolean {
+    const { buffer, at } = this;
+    if (buffer[at] !== 0 || this.available < zeros.length) return false;
+    if (buffer.compare(zeros, 0, zeros.length, at, at + zeros.length) !== 0) return false;
+    // A record has a length that is not 0: one may begin only so near the end that its length lies beyond.
+    this.at += zeros.length - frameBytes + 1;
+    return true;
   }
 
   /** Reads on, so that as much is available as fits or is left. */
