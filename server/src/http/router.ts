@@ -192,7 +192,8 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
   const effects: (() => void)[] = [];
   const now = services.clock.now();
   const inAccount = transactionsOf(route, services, request, presented);
-  // What keeps the fold from its work is told by its log and by readiness; meanwhile what there is can be read.
+  // What keeps the fold from its work is told by its log and by readiness; meanwhile what there is can be read. Where it
+  // finds no database, neither is there anything to read (503).
   if (route.readsMetering === true) await services.fold.caughtUp(longestFoldMs);
 
   const answer = await inAccount(async (tx, principal) => {

@@ -1,11 +1,19 @@
-import type pg from 'pg';
+import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../../test/harness/database.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { MemoryDisk } from './fixtures/memory-disk.ts';
 import { type MeteredKey, MeteredWorld } from './fixtures/metered-world.ts';
 import { clearTables } from './fixtures/metering-model.ts';
-import { openNode, openTestPool, TestLocks, type TestNode, testNowMs } from './fixtures/metering-node.ts';
+import {
+  breakingPool,
+  openNode,
+  openTestPool,
+  type QueryFault,
+  TestLocks,
+  type TestNode,
+  testNowMs,
+} from './fixtures/metering-node.ts';
 import { minuteRecord, readMinutes } from './fixtures/minute-records.ts';
 import type { LedgerFile } from './ledger-file-system.ts';
 
@@ -172,6 +180,32 @@ test('who reads waits for a fold that does not end only as long as it wants to',
   await node.fold.catchUp();
   expect(await node.fold.caughtUp(20)).toBe(true);
   expect(await counted()).toBe(3);
+  await node.close();
+});
+
+// The race: Postgres comes back between the fold and the reading that waited for it, which then would lack the newest
+// decisions and not say so.
+test('who reads while Postgres goes away or comes back is told so, unless another connection does', async () => {
+  const errorOf = (code: string) => Object.assign(new pg.DatabaseError('', 0, 'error'), { code });
+  let faults: QueryFault[] = [];
+  const options = { disk: new MemoryDisk(), lock: locks.of('only') };
+  const node = await openNode({ ...options, pool: breakingPool(pool, () => faults.shift()) });
+  let appended = 0;
+  const caughtUp = async (...next: QueryFault[]) => {
+    faults = next;
+    await append(node, appended++, 1);
+    return node.fold.caughtUp(60_000);
+  };
+  const [away, starting] = ['before', errorOf('57P03')] as const;
+  expect(await caughtUp(away, starting)).toBe(true);
+  await expect(caughtUp(away, starting, starting)).rejects.toMatchObject({ code: '57P03' });
+  await expect(caughtUp(starting, starting, away)).rejects.toThrow('Connection terminated unexpectedly');
+  expect(await caughtUp('after')).toBe(true);
+  // What is slow or broken for other reasons must not keep what there is from being read.
+  expect(await caughtUp('timeout')).toBe(false);
+  expect(await caughtUp(errorOf('23505'))).toBe(false);
+  expect(await caughtUp()).toBe(true);
+  expect(await counted()).toBe(appended);
   await node.close();
 });
 

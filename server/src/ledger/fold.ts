@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Log } from '../logs/log.ts';
-import { isUnavailable } from '../postgres/unavailable.ts';
+import { isAway, isUnavailable } from '../postgres/unavailable.ts';
 import { type FoldBounds, FoldSize } from './fold-size.ts';
 import type { SegmentPosition } from './fold-store.ts';
 import type { Ledger } from './ledger.ts';
@@ -36,6 +36,8 @@ export interface Unfolded {
 
 const everyMs = 1_000;
 const slowestMs = 10_000;
+/** As many as there may be connections that a restart of Postgres has cut off, and one more. */
+const attemptsOfReader = 3;
 
 /** When to fold again: at once idle again, a fold never takes more than a twentieth of the time. */
 export function pauseAfter(durationMs: number): number {
@@ -122,9 +124,13 @@ export class LedgerFold {
    * hours. What takes longer or fails goes on or is tried again without them.
    *
    * @returns whether all is in the tables that was acknowledged before the call
+   * @throws what the database has thrown where it is away: it may be back for the reading that comes next, and that would
+   *   be answered with less than was acknowledged
    */
   async caughtUp(withinMs: number): Promise<boolean> {
-    const done = this.catchUp().then(yes, no);
+    const done = this.#catchUpUnlessAway();
+    // Nobody waits for it any more once it is late.
+    done.catch(() => {});
     const { promise: late, resolve } = Promise.withResolvers<boolean>();
     const timer = setTimeout(() => resolve(false), withinMs);
     try {
@@ -168,6 +174,19 @@ export class LedgerFold {
   forget(segmentId: string): void {
     this.#adopted.delete(segmentId);
     this.#own.delete(segmentId);
+  }
+
+  async #catchUpUnlessAway(): Promise<boolean> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.catchUp();
+        return true;
+      } catch (error) {
+        if (!isAway(error)) return false;
+        // A connection that was cut off is not used again: the next attempt has another.
+        if (attempt === attemptsOfReader) throw error;
+      }
+    }
   }
 
   async #turn(): Promise<void> {
@@ -275,9 +294,6 @@ export class LedgerFold {
     }
   }
 }
-
-const yes = () => true;
-const no = () => false;
 
 function isDone(fold: SegmentFold): boolean {
   return fold.isFinished || fold.isBlocked;

@@ -59,6 +59,15 @@ export function isConnectionBroken(error: unknown): boolean {
   return /^(08|57P|25P03|25P04)/.test(error.code ?? '') || /^(FATAL|PANIC)$/.test(error.severity ?? 'FATAL');
 }
 
+/**
+ * Says whether Postgres took no connection or ended one, which it tells at once, rather than being slow: stopping, away,
+ * starting, or without room for another.
+ */
+export function isAway(error: unknown): boolean {
+  if (!isUnavailable(error) || !isConnectionBroken(error)) return false;
+  return error instanceof pg.DatabaseError || !/timeout|ETIMEDOUT/.test(String(error));
+}
+
 /** SQLSTATEs: https://www.postgresql.org/docs/current/errcodes-appendix.html */
 function isUnavailableState(code: string): boolean {
   return (
