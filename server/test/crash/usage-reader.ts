@@ -4,6 +4,8 @@ import type { MeteredLoad } from './metered-load.ts';
 import type { MeteredWorld } from './metered-world.ts';
 
 const pauseMs = 30;
+/** A reading that has waited so long for the fold is answered with what there is. */
+const patienceMs = 2_000;
 
 /**
  * Reads usage again and again while a load is at work, and keeps what was acknowledged before it asked and is missing.
@@ -37,9 +39,10 @@ export class UsageReader {
     while (this.#isRunning) {
       await sleep(pauseMs);
       const before = structuredClone(this.#load.acknowledged);
+      const beganAt = performance.now();
       // The server or Postgres may be away.
       const metered = await meteredByKey(this.#world).catch(() => null);
-      if (metered === null) continue;
+      if (metered === null || performance.now() - beganAt >= patienceMs) continue;
       this.readings++;
       for (const [keyId, codes] of before) {
         for (const [code, least] of codes) {
