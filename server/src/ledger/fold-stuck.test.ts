@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../../test/harness/database.ts';
@@ -118,6 +121,17 @@ test('a start does not refuse for a directory that the disk does not give, and t
   await node.fold.catchUp();
   expect(await counted()).toBe(7);
   await node.close();
+});
+
+// The fault: something that is no directory is in the place of the ledger's.
+test('a start does not refuse where the ledger can’t be, and says so', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'gatelodge-stuck-'));
+  await writeFile(join(dataDir, 'ledger'), '');
+  const node = await openNode({ pool, dataDir, ledger: { delay: () => new Promise(() => {}) } });
+  expect(node.ledger.state).toMatchObject({ kind: 'refusing', reason: expect.any(String) });
+  expect(node.findings.list().map(({ kind }) => kind)).toEqual(['unreadable']);
+  await node.directories.close();
+  await rm(dataDir, { recursive: true });
 });
 
 // The fault: a new segment takes no batch and is removed again, after the fold has seen it. Whoever waits for it to be

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type Lock, tryLock } from '../supervisor/lock.ts';
 import type { LedgerFileSystem } from './ledger-file-system.ts';
 import type { FindingKind, LedgerFindings } from './ledger-findings.ts';
@@ -70,9 +70,9 @@ export class LedgerDirectories {
    * is told and left for the next time: it must keep neither a start nor the others.
    */
   async adopt(): Promise<AdoptedDirectory[]> {
-    const { fileSystem, root } = this.#options;
+    const { root } = this.#options;
     const adopted: AdoptedDirectory[] = [];
-    for (const name of await namesIn(fileSystem, root)) {
+    for (const name of await this.#namesIn(root)) {
       const path = join(root, name);
       if (!isDirectoryName(name) || this.#locks.has(path)) continue;
       const lock = await this.#lock(name, join(path, lockName));
@@ -92,11 +92,11 @@ export class LedgerDirectories {
 
   /** The segments that have a file, in whosever directory. */
   async segmentIds(): Promise<Set<string>> {
-    const { fileSystem, root } = this.#options;
+    const { root } = this.#options;
     const ids = new Set<string>();
-    for (const name of await namesIn(fileSystem, root)) {
+    for (const name of await this.#namesIn(root)) {
       if (!isDirectoryName(name)) continue;
-      for (const file of await namesIn(fileSystem, join(root, name))) {
+      for (const file of await this.#namesIn(join(root, name))) {
         const segmentId = segmentIdOf(file);
         if (segmentId !== null) ids.add(segmentId);
       }
@@ -117,6 +117,16 @@ export class LedgerDirectories {
 
   async close(): Promise<void> {
     for (const path of this.#locks.keys()) await this.#release(path);
+  }
+
+  /** None where there is no such directory, or where it can't be read, which is told. */
+  async #namesIn(path: string): Promise<string[]> {
+    const { fileSystem, findings } = this.#options;
+    const names = await fileSystem
+      .list(path)
+      .catch(unlessGone)
+      .catch((error: unknown) => findings.report('unreadable', basename(path), { file: path, err: error }));
+    return names ?? [];
   }
 
   async #release(path: string): Promise<void> {
@@ -140,11 +150,6 @@ export class LedgerDirectories {
 }
 
 const lockDirectory: LockDirectory = (name, path) => tryLock(name, path).catch(unlessGone);
-
-/** None where there is no such directory. */
-async function namesIn(fileSystem: LedgerFileSystem, path: string): Promise<string[]> {
-  return (await fileSystem.list(path).catch(unlessGone)) ?? [];
-}
 
 function findingOf({ kind }: SegmentFault): FindingKind | null {
   switch (kind) {

@@ -1,9 +1,7 @@
-import { execFile } from 'node:child_process';
 import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { removeClusterHome } from '../../src/supervisor/cluster-home.ts';
 import { openDataDirectory } from '../../src/supervisor/data-directory.ts';
@@ -11,50 +9,10 @@ import { checkTouched } from '../crash/check-load.ts';
 import { MixedLoad } from '../crash/mixed-load.ts';
 import { ApiClient } from '../harness/api-client.ts';
 import { freePort, GatelodgeProcess, isReady, isRunning, waitFor } from '../harness/process.ts';
+import { canMount, SmallDisk } from '../harness/small-disk.ts';
 import { failsToStart, startsAndStops } from './failed-start.ts';
 
-const run = promisify(execFile);
 const isRoot = process.geteuid?.() === 0;
-const canMount =
-  isRoot &&
-  (await run('unshare', ['--mount', 'true']).then(
-    () => true,
-    () => false,
-  ));
-
-/** A disk of its own for one test: a tmpfs, whose size can be changed. */
-class SmallDisk implements AsyncDisposable {
-  readonly path: string;
-
-  static async mount(size: string): Promise<SmallDisk> {
-    const path = await mkdtemp(join(tmpdir(), 'gatelodge-disk-'));
-    await run('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=755`, 'tmpfs', path]);
-    return new SmallDisk(path);
-  }
-
-  private constructor(path: string) {
-    this.path = path;
-  }
-
-  async remount(options: string): Promise<void> {
-    await run('mount', ['-o', `remount,${options}`, this.path]);
-  }
-
-  /** Takes every byte that is left, until `makeRoom`. */
-  async fill(): Promise<void> {
-    await run('dd', ['if=/dev/zero', `of=${join(this.path, 'filler')}`, 'bs=64k']).catch(() => {});
-    await run('dd', ['if=/dev/zero', `of=${join(this.path, 'crumbs')}`, 'bs=1k']).catch(() => {});
-  }
-
-  async makeRoom(): Promise<void> {
-    for (const name of ['filler', 'crumbs']) await rm(join(this.path, name), { force: true });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await run('umount', ['--lazy', this.path]);
-    await rm(this.path, { recursive: true, force: true });
-  }
-}
 
 if (canMount) {
   it('a disk too small to begin on is told, and with room the same start succeeds', async () => {
