@@ -79,7 +79,8 @@ begin
       order by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
     on conflict (account_id, level, subject_id, grain, start_at, environment, issuer_id, organization_id, code,
       is_management)
-      do update set count = b.count + excluded.count, cost = b.cost + excluded.cost;
+      -- Whoever reads it can't tell greater numbers; nothing costs as much in earnest.
+      do update set count = b.count + excluded.count, cost = least(b.cost + excluded.cost, 9007199254740991);
   end if;
 
   if k_account <> '' then
@@ -131,7 +132,8 @@ begin
     on conflict (account_id, kind, subject_id, environment, name, period)
       -- The newest window wins; what came of the same one is added.
       do update set window_start = excluded.window_start,
-        used = excluded.used + case w.window_start when excluded.window_start then w.used else 0 end
+        used = least(9007199254740991,
+          excluded.used + case w.window_start when excluded.window_start then w.used else 0 end)
       where w.window_start <= excluded.window_start;
   end if;
 

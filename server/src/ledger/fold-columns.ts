@@ -130,7 +130,8 @@ class WindowColumns {
     this.name.push(name);
     this.period.push(period);
     this.start.push(windowStart);
-    this.used.push(amount);
+    // No limit is as great; beyond it there would be no whole number to tell.
+    this.used.push(Math.min(amount, Number.MAX_SAFE_INTEGER));
   }
 }
 

@@ -216,6 +216,32 @@ describe('folding', () => {
     await rows.query('delete from accounts where id = $1', [going]);
   });
 
+  // Attack: an account that may name any cost has its usage, and the operator's statements, fail for being too much.
+  test('of costs beyond what can be told ends at the most that can be', async () => {
+    const node = await openOne();
+    const [key] = world.keys;
+    const record = recordOf(key!, { cost: 2 ** 32 - 1 });
+    await appendAll(node, [record]);
+    await node.fold.catchUp();
+    await rows.query('update usage_buckets set cost = $1', [Number.MAX_SAFE_INTEGER - 1]);
+    await appendAll(node, [record, record]);
+    await node.fold.catchUp();
+    const found = await rows.query<{ cost: string }>(
+      'select distinct cost::text, count::int from usage_buckets',
+    );
+    expect(found).toEqual([{ cost: String(Number.MAX_SAFE_INTEGER), count: 3 }]);
+    const charges = [{ ...limit('day'), cost: 2 ** 48 - 1 }];
+    for (let more = 0; more < 2; more++) {
+      await appendAll(
+        node,
+        Array.from({ length: 40 }, () => recordOf(key!, { charges })),
+      );
+      await node.fold.catchUp();
+    }
+    const used = await rows.query<{ used: string }>('select used::text from limit_windows');
+    expect(used).toEqual([{ used: String(Number.MAX_SAFE_INTEGER) }]);
+  });
+
   test('a decision of a key that was deleted counts, with no last use and no organization told', async () => {
     const made = await MeteredWorld.make(rows, { accounts: 1, keysOfEach: 1 });
     const key = made.keys.find(({ organizationId }) => organizationId !== null)!;
