@@ -18,8 +18,9 @@ const patterns: readonly [RegExp, string][] = [
   [/\b(Bearer|DPoP|Basic)(\s+)[A-Za-z0-9._~+/-]{6,}=*/gi, `$1$2${redacted}`],
   // Signing secrets of Standard Webhooks.
   [/\bwhsec_[A-Za-z0-9+/=_-]+/g, `whsec_${redacted}`],
-  // A JWT starts with {" in base64url.
-  [/\beyJ[\w-]{4,}\.[\w-]+(?:\.[\w-]*)*/g, redacted],
+  // A JWT starts with {" in base64url. It begins where a run of base64url does: a text of many beginnings in one run is
+  // read once.
+  [/(?<![\w-])eyJ[\w-]{4,}\.[\w-]+(?:\.[\w-]*)*/g, redacted],
   // API keys of every profile (their prefix stays), digests and keys in hexadecimal: a longer run of letters and
   // digits than any id (25) or trace id (32) has.
   [/[0-9A-Za-z]{36,}/g, redacted],

@@ -94,6 +94,8 @@ describe('with GATELODGE_STALE_SECONDS=2', () => {
       database: 'unreachable',
       migrations: 'ok',
       freshness: 'stale',
+      ledger: 'ok',
+      ledger_findings: 0,
       stopping: false,
     });
 
