@@ -28,6 +28,8 @@ import { updateIssuer } from './issuers/update.route.ts';
 import { getKeyProfile } from './key-profiles/get.route.ts';
 import { putKeyProfile } from './key-profiles/put.route.ts';
 import { leakReportContract } from './leaks/report-leak.ts';
+import { getLoginSettings } from './login-settings/get.route.ts';
+import { updateLoginSettings } from './login-settings/update.route.ts';
 import { openApiContract } from './openapi/openapi.routes.ts';
 import { createOrganization } from './organizations/create.route.ts';
 import { deleteOrganization } from './organizations/delete.route.ts';
@@ -49,6 +51,12 @@ import { keyUsageRoutes } from './usage/key-usage.route.ts';
 import { listUsageRoute } from './usage/list.route.ts';
 import { reportOutcomes } from './usage/report-outcomes.route.ts';
 import { getStatement } from './usage/statement.route.ts';
+import { createUser } from './users/create.route.ts';
+import { deleteUser } from './users/delete.route.ts';
+import { getUser } from './users/get.route.ts';
+import { listUsersRoute } from './users/list.route.ts';
+import { activateUser, suspendUser } from './users/set-status.route.ts';
+import { updateUser } from './users/update.route.ts';
 import { verificationContracts } from './verification/contracts.ts';
 
 /** Every route of the server, once. OpenAPI, the tenancy matrix and the fuzz suite are made from this list. */
@@ -83,6 +91,15 @@ export const routes: readonly Route[] = [
   createSandboxIssuer,
   getKeyProfile,
   putKeyProfile,
+  getLoginSettings,
+  updateLoginSettings,
+  createUser,
+  listUsersRoute,
+  getUser,
+  updateUser,
+  suspendUser,
+  activateUser,
+  deleteUser,
   createOrganization,
   listOrganizationsRoute,
   getOrganization,

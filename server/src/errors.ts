@@ -43,6 +43,11 @@ const ownErrors = {
     detail:
       'Another organization of this issuer has this external_id; choose another or change that one first.',
   },
+  username_taken: {
+    status: 409,
+    title: 'Username taken',
+    detail: 'Another user of this issuer has this username, perhaps in another spelling; choose another.',
+  },
   issuers_still_live: {
     status: 409,
     title: 'Issuers still live',

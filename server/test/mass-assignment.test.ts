@@ -232,6 +232,7 @@ function pathOf({ path }: Operation): string {
     .replace('{account_id}', accountId)
     .replace('{issuer_id}', issuer.id)
     .replace('{org_id}', organization)
+    .replace('{user_id}', issuer.userId)
     .replace('{key_id}', keyOfPath.id)
     .replace('{grant_id}', supportGrantId)
     .replace('{plan_name}', planName)

@@ -46,6 +46,7 @@ afterAll(async () => {
 interface Ids {
   issuer_id: string;
   org_id: string;
+  user_id: string;
   key_id: readonly string[];
   grant_id: string;
   plan_name: string;
@@ -65,6 +66,7 @@ type Owner = Pick<Tenant, 'key' | 'supportGrantId' | 'planName'>;
 const idsOf = ({ key, supportGrantId, planName }: Owner, issuer: TenantIssuer, at: 0 | 1 = 0): Ids => ({
   issuer_id: issuer.id,
   org_id: issuer.organizations[at].id,
+  user_id: issuer.userId,
   key_id: [key.id, issuer.key.id, issuer.organizations[at].key.id],
   grant_id: supportGrantId,
   plan_name: planName,

@@ -109,6 +109,7 @@ describe('support access', () => {
       const path = route.path
         .replace('{issuer_id}', theirs.issuer.id)
         .replace('{org_id}', theirs.issuer.organizations[0].id)
+        .replace('{user_id}', theirs.issuer.userId)
         .replace('{key_id}', theirs.issuer.key.id)
         .replace('{grant_id}', theirs.supportGrantId)
         .replace('{account_id}', theirs.accountId)
@@ -127,6 +128,7 @@ describe('support access', () => {
     '/v1/issuers',
     `/v1/issuers/${tenant.issuer.id}`,
     `/v1/issuers/${tenant.issuer.id}/organizations`,
+    `/v1/issuers/${tenant.issuer.id}/users`,
     '/v1/api-keys',
     '/v1/events',
   ];

@@ -9,6 +9,7 @@ const mostCounted = 500_000;
 const tables = [
   'api_keys',
   'organizations',
+  'users',
   'events',
   'idempotency_records',
   'support_grants',

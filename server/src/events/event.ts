@@ -26,6 +26,12 @@ export type EventType =
   | 'organization.suspended'
   | 'organization.activated'
   | 'organization.deleted'
+  | 'login-settings.updated'
+  | 'user.created'
+  | 'user.updated'
+  | 'user.suspended'
+  | 'user.activated'
+  | 'user.deleted'
   | 'api-key.created'
   | 'api-key.imported'
   | 'api-key.rotated'
@@ -53,7 +59,7 @@ export interface NewEvent {
   type: EventType;
   /** A plan has no id of its own; its name stands for it. */
   subject: {
-    type: 'account' | 'support_grant' | 'plan' | 'issuer' | 'organization' | 'api_key';
+    type: 'account' | 'support_grant' | 'plan' | 'issuer' | 'organization' | 'user' | 'api_key';
     id: string;
   };
   environment: Environment;

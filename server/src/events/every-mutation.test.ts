@@ -33,6 +33,12 @@ const eventOf: Record<string, string> = {
   'issuers.delete': 'issuer.deleted',
   'issuers.createSandbox': 'issuer.created',
   'keyProfiles.put': 'key-profile.updated',
+  'loginSettings.update': 'login-settings.updated',
+  'users.create': 'user.created',
+  'users.update': 'user.updated',
+  'users.suspend': 'user.suspended',
+  'users.activate': 'user.activated',
+  'users.delete': 'user.deleted',
   'organizations.create': 'organization.created',
   'organizations.update': 'organization.updated',
   'organizations.suspend': 'organization.suspended',
@@ -68,6 +74,7 @@ async function makeTenancy(level: 'account' | 'issuer' | 'organization') {
   const issuer = await api.create('/v1/issuers', { name: 'x', environment: 'live' });
   const issuerPath = `/v1/issuers/${issuer.id}`;
   const organization = await api.create(`${issuerPath}/organizations`, { name: 'x' });
+  const user = await api.create(`${issuerPath}/users`, { username: 'x@example.com' });
   const owner = {
     account: '/v1',
     issuer: issuerPath,
@@ -80,6 +87,7 @@ async function makeTenancy(level: 'account' | 'issuer' | 'organization') {
     account_id: id,
     issuer_id: issuer.id,
     org_id: organization.id,
+    user_id: user.id,
     key_id: keyId,
     grant_id: grant.id,
     plan_name: plan.name,

@@ -49,6 +49,7 @@ beforeAll(async () => {
   const organization = await api.create(`${path}/organizations`, { name: 'Tenant' });
   ids.issuer_id = issuer.id;
   ids.org_id = organization.id;
+  ids.user_id = (await api.create(`${path}/users`, { username: 'somebody@example.com' })).id;
   ids.grant_id = (
     await api.create('/v1/account/support-grants', {
       reason: 'a ticket',

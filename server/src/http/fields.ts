@@ -48,22 +48,26 @@ const metadataMaxBytes = 8192;
 const metadataNumbersBelow = 1e15;
 
 /** The customer's own data on an object: a JSON object of at most 50 members and 8 KiB. */
-export const metadataField = z
-  .record(z.string(), z.json())
-  .refine(
-    (value) => Object.keys(value).length <= metadataMaxMembers,
-    `must have at most ${metadataMaxMembers} members`,
-  )
-  .refine((value) => isStorableText(jsonTexts(value)), 'must not contain NUL or lone surrogates')
-  .refine(
-    (value) => !holdsUnwieldyNumber(value),
-    'must not contain numbers of 16 digits or more, or with an exponent; send them as strings',
-  )
-  .refine(
-    (value) => Buffer.byteLength(JSON.stringify(value)) <= metadataMaxBytes,
-    `must be at most ${metadataMaxBytes} bytes of JSON`,
-  )
-  .transform((value) => value as JsonObject);
+export const metadataField = boundedObject(z.record(z.string(), z.json()));
+
+/** A JSON object in which the customer may keep what it likes, within those bounds. */
+export function boundedObject<Schema extends z.ZodType<object>>(schema: Schema) {
+  return schema
+    .refine(
+      (value) => Object.keys(value).length <= metadataMaxMembers,
+      `must have at most ${metadataMaxMembers} members`,
+    )
+    .refine((value) => isStorableText(jsonTexts(value)), 'must not contain NUL or lone surrogates')
+    .refine(
+      (value) => !holdsUnwieldyNumber(value),
+      'must not contain numbers of 16 digits or more, or with an exponent; send them as strings',
+    )
+    .refine(
+      (value) => Buffer.byteLength(JSON.stringify(value)) <= metadataMaxBytes,
+      `must be at most ${metadataMaxBytes} bytes of JSON`,
+    )
+    .transform((value) => value as JsonObject);
+}
 
 /** A merge patch of `metadata`: null removes a member. The whole that it makes is checked by `metadataField`. */
 export const metadataPatchField = z.record(z.string(), z.json());

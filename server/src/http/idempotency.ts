@@ -1,6 +1,6 @@
 import { createHash, hkdfSync } from 'node:crypto';
 import { sql } from 'kysely';
-import { AppError } from '../errors.ts';
+import { AppError, type ErrorCode } from '../errors.ts';
 import type { Transaction } from '../postgres/database.ts';
 import { openEnvelope, sealEnvelope } from '../secrets/envelope.ts';
 import type { Answer } from './route.ts';
@@ -100,6 +100,13 @@ async function authorizeAnew(tx: Transaction, { create, undo }: Creation): Promi
   undo();
 }
 
+const outdatedCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'external_id_taken',
+  'username_taken',
+  'plan_exists',
+  'already_rotated',
+]);
+
 /**
  * Says whether a creation failed only because it was carried out before or because time has passed. By code and never
  * by status: which other errors share a status is nothing that this may depend on.
@@ -107,7 +114,7 @@ async function authorizeAnew(tx: Transaction, { create, undo }: Creation): Promi
 function isOutdated(error: unknown): boolean {
   if (!(error instanceof AppError)) return false;
   const { code, errors = [] } = error;
-  if (code === 'external_id_taken' || code === 'plan_exists' || code === 'already_rotated') return true;
+  if (outdatedCodes.has(code)) return true;
   return (
     code === 'invalid_request' && errors.length > 0 && errors.every((each) => each.code === 'in_the_past')
   );

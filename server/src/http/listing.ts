@@ -1,4 +1,4 @@
-import { type ReferenceExpression, type SelectQueryBuilder, sql } from 'kysely';
+import { type Expression, type ReferenceExpression, type SelectQueryBuilder, sql } from 'kysely';
 import { z } from 'zod';
 import type { Schema } from '../postgres/schema.ts';
 import type { CursorCodec, CursorPosition } from './pagination.ts';
@@ -9,7 +9,13 @@ export const sortQuery = z
   .default('-created_at')
   .describe('Order of the items; a leading minus is descending.');
 
-export type Sort = z.output<typeof sortQuery>;
+/** The same of users, whose name is their username. */
+export const usernameSortQuery = z
+  .enum(['-created_at', 'created_at', 'username', '-username'])
+  .default('-created_at')
+  .describe('Order of the items; a leading minus is descending.');
+
+export type Sort = z.output<typeof sortQuery | typeof usernameSortQuery>;
 
 /** A query as far as paging looks at it. */
 export interface PageRequest {
@@ -29,6 +35,7 @@ export function paged<Table extends keyof Schema, Row>(
   table: Table,
   page: PageRequest,
   cursors: CursorCodec,
+  nameColumn = 'name',
 ): SelectQueryBuilder<Schema, Table, Row> {
   const sort = page.sort ?? '-created_at';
   const direction = sort.startsWith('-') ? 'desc' : 'asc';
@@ -37,7 +44,7 @@ export function paged<Table extends keyof Schema, Row>(
   const id = sql.ref(`${table}.id`);
   let ordered = query.limit(page.limit + 1);
   if (sort.endsWith('name')) {
-    const name = sql`${sql.ref(`${table}.name`)} collate "C"`;
+    const name = sql`${sql.ref(`${table}.${nameColumn}`)} collate "C"`;
     if (position)
       ordered = ordered.where(sql<boolean>`(${name}, ${id}) ${operator} (${position[0]}, ${position[1]})`);
     ordered = ordered.orderBy(name, direction);
@@ -57,6 +64,11 @@ export function positionOf(sort: Sort | undefined): (row: { id: string; name: st
  * database's locale, which may know of no letters but A to Z.
  */
 export function nameContains(table: string, word: string) {
+  return contains(sql.ref(`${table}.name`), word);
+}
+
+/** The same of any text. */
+export function contains(text: Expression<string>, word: string) {
   const pattern = `%${word.replaceAll(/[\\%_]/g, '\\$&')}%`;
-  return sql<boolean>`${sql.ref(`${table}.name`)} collate "und-x-icu" ilike ${pattern}`;
+  return sql<boolean>`${text} collate "und-x-icu" ilike ${pattern}`;
 }

@@ -38,6 +38,9 @@ const openBelowIssuer = [
   ...['get', 'update', 'suspend', 'activate', 'delete', 'createSandbox'].map((verb) => `issuers.${verb}`),
   'keyProfiles.get',
   'keyProfiles.put',
+  'loginSettings.get',
+  'loginSettings.update',
+  ...['create', 'list', 'get', 'update', 'suspend', 'activate', 'delete'].map((verb) => `users.${verb}`),
   ...['create', 'list', 'update', 'suspend', 'activate', 'delete'].map((verb) => `organizations.${verb}`),
   ...keyVerbs.map((verb) => `issuer.apiKeys.${verb}`),
 ];

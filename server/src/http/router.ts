@@ -159,6 +159,7 @@ const parameterPrefixes: Record<string, (typeof idPrefixes)[keyof typeof idPrefi
   account_id: idPrefixes.account,
   issuer_id: idPrefixes.issuer,
   org_id: idPrefixes.organization,
+  user_id: idPrefixes.user,
   key_id: idPrefixes.apiKey,
   event_id: idPrefixes.event,
   grant_id: idPrefixes.supportGrant,

@@ -5,6 +5,7 @@ export const idPrefixes = {
   account: 'acc_',
   issuer: 'i_',
   organization: 'org_',
+  user: 'usr_',
   apiKey: 'key_',
   event: 'evt_',
   request: 'req_',

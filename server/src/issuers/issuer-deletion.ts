@@ -7,13 +7,16 @@ import { deleteRows, deleteSilently } from '../postgres/delete-rows.ts';
 const everyMs = 5000;
 const rowsAtOnce = 1000;
 
+/** What an issuer can have many of, those that hang below others first. */
+const tablesBelow = ['api_keys', 'organizations', 'users'] as const;
+
 interface DoomedIssuer {
   id: string;
   account_id: string;
 }
 
 /**
- * The job that takes away what a deleted issuer has left: its keys, its organizations, and itself. What there is to do
+ * The job that takes away what a deleted issuer has left: its keys, organizations and users, and itself. What there is to do
  * stands in the issuers, so it goes on after a crash and on whichever node gets there first.
  *
  * @param atOnce rows that one step deletes at most
@@ -52,10 +55,11 @@ function deleteSome(database: Database, issuer: DoomedIssuer, atOnce: number): P
     if (rows[0]?.ours !== true) return false;
     await deleteSilently(tx);
     const below = sql`account_id = ${issuer.account_id} and issuer_id = ${issuer.id}`;
-    const keys = await deleteRows(tx, 'api_keys', below, atOnce);
-    if (keys === atOnce) return true;
-    const organizations = await deleteRows(tx, 'organizations', below, atOnce - keys);
-    if (keys + organizations === atOnce) return true;
+    let rest = atOnce;
+    for (const table of tablesBelow) {
+      rest -= await deleteRows(tx, table, below, rest);
+      if (rest === 0) return true;
+    }
     await tx
       .deleteFrom('issuers')
       .where('account_id', '=', issuer.account_id)

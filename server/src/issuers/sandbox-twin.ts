@@ -1,10 +1,11 @@
+import { sql } from 'kysely';
 import type { NewEvent } from '../events/event.ts';
 import type { Transaction } from '../postgres/database.ts';
 import { insertIssuer } from './create-issuer.ts';
 import { type IssuerRow, raiseVersion } from './issuer-store.ts';
 
 /**
- * Finds the sandbox twin of a live issuer or makes it, with the live issuer's key profile and publishable scopes, and
+ * Finds the sandbox twin of a live issuer or makes it, with the live issuer's key profile, publishable scopes and login settings, and
  * without its plan: what limits live traffic says nothing about a sandbox. It may be put on one of its own.
  *
  * @param live locked by this transaction, so that two callers can't both find none
@@ -37,6 +38,10 @@ export async function ensureSandboxTwin(
     profile,
     twinOf: live.id,
   });
+  await sql`
+    insert into login_settings (issuer_id, account_id, settings)
+    select ${id}, account_id, settings from login_settings
+    where account_id = ${live.account_id} and issuer_id = ${live.id}`.execute(tx);
   await raiseVersion(tx, live.account_id, live.id);
   await record({
     type: 'issuer.created',

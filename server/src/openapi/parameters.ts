@@ -9,6 +9,7 @@ const idParameters: Record<string, { noun: string; prefix: string }> = {
   account_id: { noun: 'account', prefix: idPrefixes.account },
   issuer_id: { noun: 'issuer', prefix: idPrefixes.issuer },
   org_id: { noun: 'organization', prefix: idPrefixes.organization },
+  user_id: { noun: 'user', prefix: idPrefixes.user },
   key_id: { noun: 'API key', prefix: idPrefixes.apiKey },
   event_id: { noun: 'event', prefix: idPrefixes.event },
   grant_id: { noun: 'support grant', prefix: idPrefixes.supportGrant },

@@ -12,6 +12,7 @@ export async function deleteSilently(tx: Transaction): Promise<void> {
 type DeletedTable =
   | 'api_keys'
   | 'organizations'
+  | 'users'
   | 'idempotency_records'
   | 'support_grants'
   | 'plans'

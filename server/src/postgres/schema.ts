@@ -4,6 +4,7 @@ import type { CounterPeriod } from '../limits/counter-period.ts';
 import type { LevelKind, WindowLimit } from '../limits/limits.ts';
 import type { PlanLimits } from '../limits/plan-limits.ts';
 import type { StoredQuota } from '../limits/quota.ts';
+import type { UsernameType } from '../users/username.ts';
 
 /** The tables of `server/migrations`, as Kysely types. Times are `Date`, bigint versions `number`. */
 export interface Schema {
@@ -15,6 +16,8 @@ export interface Schema {
   issuers: IssuersTable;
   key_profiles: KeyProfilesTable;
   organizations: OrganizationsTable;
+  users: UsersTable;
+  login_settings: LoginSettingsTable;
   api_keys: ApiKeysTable;
   events: EventsTable;
   idempotency_records: IdempotencyRecordsTable;
@@ -124,6 +127,29 @@ export interface OrganizationsTable {
   status: Generated<'active' | 'suspended'>;
   version: Generated<number>;
   created_at: Timestamp;
+  updated_at: Timestamp;
+}
+
+export interface UsersTable {
+  id: string;
+  account_id: string;
+  issuer_id: string;
+  username_type: UsernameType;
+  username: string;
+  username_key: string;
+  profile: GeneratedJsonb<JsonObject>;
+  metadata: GeneratedJsonb<JsonObject>;
+  status: Generated<'active' | 'suspended'>;
+  version: Generated<number>;
+  created_at: Timestamp;
+  updated_at: Timestamp;
+}
+
+interface LoginSettingsTable {
+  issuer_id: string;
+  account_id: string;
+  settings: Jsonb<JsonObject>;
+  version: Generated<number>;
   updated_at: Timestamp;
 }
 

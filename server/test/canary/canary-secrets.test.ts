@@ -241,7 +241,7 @@ async function readMetrics(): Promise<string> {
 
 /** Takes away what the statements of every operation need, so that each fails in the middle. */
 async function failInTheDatabase(): Promise<void> {
-  const tables = ['accounts', 'issuers', 'organizations', 'api_keys', 'support_grants'];
+  const tables = ['accounts', 'issuers', 'organizations', 'users', 'api_keys', 'support_grants'];
   const client = new pg.Client({ connectionString: database.superuserUrl });
   await client.connect();
   await client.query('set search_path = gatelodge');
@@ -296,6 +296,7 @@ function pathOf({ path, operationId }: Operation): string {
     .replace('{account_id}', accountId)
     .replace('{issuer_id}', issuer.id)
     .replace('{org_id}', organization)
+    .replace('{user_id}', issuer.userId)
     .replace('{key_id}', keyOfPath.id)
     .replace('{grant_id}', supportGrantId)
     .replace('{plan_name}', planName)

@@ -41,6 +41,7 @@ export class FuzzWorld {
     });
     const path = `/v1/issuers/${issuer.id}`;
     const organization = await api.create(`${path}/organizations`, { name: 'Tenant', external_id: 'tenant' });
+    const user = await api.create(`${path}/users`, { username: 'fuzz@example.com' });
     const below = `${path}/organizations/${organization.id}`;
     const restrictions = { scopes: [...everyPermission, 'invoices:read'] };
     this.#issuerKey = await createKey(api, `${path}/api-keys`, { restrictions });
@@ -57,6 +58,7 @@ export class FuzzWorld {
     this.#ids = {
       issuer_id: issuer.id,
       org_id: organization.id,
+      user_id: user.id,
       grant_id: grant.id,
       plan_name: plan,
       ...alwaysThere,

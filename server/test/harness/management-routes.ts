@@ -29,6 +29,7 @@ export function unknownIds(): Record<string, string> {
     account_id: newId(idPrefixes.account),
     issuer_id: newId(idPrefixes.issuer),
     org_id: newId(idPrefixes.organization),
+    user_id: newId(idPrefixes.user),
     key_id: newId(idPrefixes.apiKey),
     grant_id: newId(idPrefixes.supportGrant),
     plan_name: unknownPlanName(),

@@ -9,6 +9,8 @@ const tenantTables = [
   'issuers',
   'key_profiles',
   'organizations',
+  'users',
+  'login_settings',
   'api_keys',
   'events',
   'idempotency_records',

@@ -1,7 +1,7 @@
 import { permissionsOfAccount } from '../../src/scopes/scope.ts';
 import type { ApiClient } from './api-client.ts';
 import { createCustomer } from './customer.ts';
-import { createKey, type TestKey } from './test-issuer.ts';
+import { createKey, succeeded, type TestKey } from './test-issuer.ts';
 
 /** Every management permission that a customer's key can hold, by name. */
 export const everyPermission: readonly string[] = [...permissionsOfAccount({ isOperator: false })];
@@ -19,6 +19,7 @@ export interface TenantIssuer {
   readonly key: TestKey;
   readonly publishableKey: TestKey;
   readonly organizations: readonly [TenantOrganization, TenantOrganization];
+  readonly userId: string;
 }
 
 /** An account with one of everything that an account can have. */
@@ -116,8 +117,15 @@ async function furnishIssuer(
     const key = await createKey(api, keys, { name: `${marker} key of ${word}`, restrictions });
     return { id: organization.id, externalId, key };
   };
+  const user = await api.create(`${path}/users`, {
+    username: `${name}@${marker}.test`,
+    profile: { display_name: `${marker} user of ${name}` },
+    metadata: { of: marker },
+  });
+  succeeded(await api.patch(`${path}/login-settings`, { audience: `https://${name}.${marker}.test` }));
   return {
     id,
+    userId: user.id,
     key: await createKey(api, `${path}/api-keys`, {
       name: `${marker} key of ${name}`,
       restrictions,

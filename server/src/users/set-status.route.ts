@@ -1,0 +1,51 @@
+import { sql } from 'kysely';
+import { z } from 'zod';
+import { defineRoute } from '../http/route.ts';
+import { requireIssuer } from '../issuers/issuer-store.ts';
+import { toUserResource } from './user.ts';
+import { userParams, userResource } from './user-schema.ts';
+import { lockUser } from './user-store.ts';
+
+/** Suspending and activating are one operation with two names; doing what is already done changes nothing. */
+function defineStatusRoute(verb: 'suspend' | 'activate', status: 'suspended' | 'active', summary: string) {
+  return defineRoute({
+    method: 'POST',
+    path: `/v1/issuers/{issuer_id}/users/{user_id}/${verb}`,
+    operationId: `users.${verb}`,
+    summary,
+    permission: 'gatelodge.users:write',
+    params: userParams,
+    responses: { 200: { description: 'The user.', schema: z.object({ data: userResource }) } },
+    async handler({ tx, principal, params, ifMatch, record }) {
+      const current = await lockUser(tx, principal, params, ifMatch);
+      if (current.status === status)
+        return { body: { data: toUserResource(current) }, version: current.version };
+      const issuer = await requireIssuer(tx, principal, params.issuer_id);
+      const row = await tx
+        .updateTable('users')
+        .set({ status, version: sql`version + 1`, updated_at: sql`now()` })
+        .where('account_id', '=', principal.accountId)
+        .where('id', '=', current.id)
+        .returningAll()
+        .executeTakeFirstOrThrow();
+      await record({
+        type: status === 'suspended' ? 'user.suspended' : 'user.activated',
+        subject: { type: 'user', id: row.id },
+        environment: issuer.environment,
+        issuerId: issuer.id,
+      });
+      return { body: { data: toUserResource(row) }, version: row.version };
+    },
+  });
+}
+
+export const suspendUser = defineStatusRoute(
+  'suspend',
+  'suspended',
+  'Suspend a user: it can’t sign in, and its sessions end',
+);
+export const activateUser = defineStatusRoute(
+  'activate',
+  'active',
+  'Activate a suspended user, who has to sign in anew',
+);
