@@ -2,10 +2,11 @@ import { createServer } from 'node:http';
 
 /**
  * The floor: a bare node:http server that reads and parses the same body, or looks at the same header, and answers the
- * same bytes. Nothing that verifies a key over HTTP on this runtime can be quicker.
+ * same bytes. Nothing that verifies a key over HTTP on this runtime can be quicker. What is public has no key to look at.
  */
 const headers: string[] = JSON.parse(process.argv[2] ?? '[]') as string[];
 const body = process.argv[3] ?? '';
+const isPublic = process.argv[4] === 'public';
 const head = [...headers, 'Content-Length', String(Buffer.byteLength(body))];
 
 // As long as ours, so that the header which names it is.
@@ -16,7 +17,7 @@ const server = createServer({ keepAliveTimeout: 65_000 }, (request, response) =>
     response.end(body);
   };
   if (request.method === 'GET') {
-    answer(request.headers['x-api-key']);
+    answer(isPublic ? request.url : request.headers['x-api-key']);
     return;
   }
   const chunks: Buffer[] = [];

@@ -41,6 +41,21 @@ export async function stockIssuer(
   return { id, secrets: await addKeys(gatelodge, id, stock.keys, stock.hot) };
 }
 
+/** Makes so many issuers that nobody has asked about; answers their ids. */
+export async function createIssuers(gatelodge: Gatelodge, count: number): Promise<string[]> {
+  const ids: string[] = [];
+  let begun = 0;
+  const make = async () => {
+    while (begun++ < count) {
+      const { id } = await gatelodge.create<{ id: string }>('/v1/issuers', { name: 'Bench' });
+      ids.push(id);
+    }
+  };
+  await Promise.all(Array.from({ length: creationsAtOnce }, make));
+  await gatelodge.postgres.query('vacuum analyze gatelodge.issuers, gatelodge.signing_keys');
+  return ids;
+}
+
 /** Stores more keys in an issuer, and leaves the table as a vacuum does that has had time; answers the hot ones' secrets. */
 export async function addKeys(
   gatelodge: Gatelodge,

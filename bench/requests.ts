@@ -36,6 +36,11 @@ export function authorizeEndpoint(issuerId: string): Endpoint {
   };
 }
 
+/** A request for what anybody may read, as bytes. */
+export function getPublic(path: string): Buffer {
+  return Buffer.from(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+}
+
 /** A request with a JSON body, as bytes. */
 export function postJson(path: string, content: unknown, headers: readonly string[] = []): Buffer {
   const body = JSON.stringify(content);

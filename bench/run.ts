@@ -33,6 +33,10 @@ const benchmarks: Record<string, Benchmark> = {
     about: 'making keys, each with its event, against plain transactions of the same rows',
     run: async (...args) => (await import('./create.ts')).benchCreate(...args),
   },
+  jwks: {
+    about: 'key sets and discovery of 10,000 issuers, against a bare node:http server; a cold issuer; memory',
+    run: async (...args) => (await import('./jwks.ts')).benchJwks(...args),
+  },
   usage: {
     about: 'usage over 10,000,000 decisions of 30 days, and the memory that an export takes',
     run: async (...args) => (await import('./usage.ts')).benchUsage(...args),

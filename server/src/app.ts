@@ -15,6 +15,7 @@ import { listApiKeyRoutes } from './api-keys/list.route.ts';
 import { revokeApiKeyRoutes } from './api-keys/revoke.route.ts';
 import { rotateApiKeyRoutes } from './api-keys/rotate.route.ts';
 import { updateApiKeyRoutes } from './api-keys/update.route.ts';
+import { discoveryContract } from './discovery/discovery.ts';
 import { listEventsRoute } from './events/list.route.ts';
 import { healthContracts } from './health/health.routes.ts';
 import type { Route } from './http/route.ts';
@@ -42,6 +43,10 @@ import { deletePlan } from './plans/delete.route.ts';
 import { getPlan } from './plans/get.route.ts';
 import { listPlansRoute } from './plans/list.route.ts';
 import { updatePlan } from './plans/update.route.ts';
+import { getSigningKey } from './signing-keys/get.route.ts';
+import { jwksContract } from './signing-keys/jwks.ts';
+import { listSigningKeysRoute } from './signing-keys/list.route.ts';
+import { rotateSigningKeyRoute } from './signing-keys/rotate.route.ts';
 import { createSupportGrant } from './support-grants/create.route.ts';
 import { getSupportGrant } from './support-grants/get.route.ts';
 import { listSupportGrantsRoute } from './support-grants/list.route.ts';
@@ -100,6 +105,9 @@ export const routes: readonly Route[] = [
   suspendUser,
   activateUser,
   deleteUser,
+  listSigningKeysRoute,
+  getSigningKey,
+  rotateSigningKeyRoute,
   createOrganization,
   listOrganizationsRoute,
   getOrganization,
@@ -123,6 +131,8 @@ export const routes: readonly Route[] = [
   reportOutcomes,
   getStatement,
   listEventsRoute,
+  jwksContract,
+  discoveryContract,
   ...healthContracts,
   openApiContract,
 ];

@@ -3,6 +3,8 @@ import { createAccountDeletion } from './accounts/account-deletion.ts';
 import { createKeyNotices } from './api-keys/notice-job.ts';
 import { createQuietRetirement } from './api-keys/quiet-job.ts';
 import { Authenticator } from './authentication/authenticator.ts';
+import { DiscoveryEndpoint } from './discovery/discovery.ts';
+import type { RuntimeRoutes } from './edge/runtime-routes.ts';
 import { ExposureNotes } from './exposure/exposure-notes.ts';
 import { Metrics } from './health/metrics.ts';
 import { createIdempotencyExpiry } from './http/idempotency-expiry.ts';
@@ -25,9 +27,13 @@ import { Database } from './postgres/database.ts';
 import { readInstallationId } from './postgres/installation.ts';
 import { assertMigrated } from './postgres/migrated.ts';
 import { assertServiceRole, createPool } from './postgres/pool.ts';
+import { createRuntimeRoutes } from './runtime.ts';
 import { type InstallationSecrets, loadInstallationSecrets } from './secrets/installation-secrets.ts';
 import type { MasterKey } from './secrets/master-key.ts';
 import type { Settings } from './settings.ts';
+import { JwksEndpoint } from './signing-keys/jwks.ts';
+import { createSigningKeyRotation } from './signing-keys/rotation-job.ts';
+import { SigningKeys } from './signing-keys/signing-keys.ts';
 import { openDataDirectory } from './supervisor/data-directory.ts';
 import { AuthorizeEndpoint } from './verification/authorize.ts';
 import { DecisionCounters } from './verification/decision-counters.ts';
@@ -89,6 +95,7 @@ export interface Services {
   limiter: MemoryLimiter;
   fold: LedgerFold;
   findings: LedgerFindings;
+  signingKeys: SigningKeys;
   accountDeletion: Periodic;
   issuerDeletion: Periodic;
   authenticator: Authenticator;
@@ -99,6 +106,7 @@ export interface Services {
     me: MeEndpoint;
     authorize: AuthorizeEndpoint;
     reportLeak: ReportLeakEndpoint;
+    runtime: RuntimeRoutes;
   };
   close(): Promise<void>;
 }
@@ -184,12 +192,24 @@ export async function createServices(settings: Settings, options: ServiceOptions
       nowMs,
       onReport: () => leakReports.wake(),
     });
+    const signingKeys = new SigningKeys({
+      settings,
+      keys,
+      cache,
+      secrets,
+      pool: lookupPool,
+      database: background,
+      log,
+      nowMs,
+    });
+    const now = () => clock.now();
     const jobs = [
       createAccountDeletion(database, log),
       createIssuerDeletion(database, log),
       createIdempotencyExpiry(database, log),
-      createKeyNotices(background, log, () => clock.now()),
-      createQuietRetirement(background, fold, log, () => clock.now()),
+      createKeyNotices(background, log, now),
+      createQuietRetirement(background, fold, log, now),
+      createSigningKeyRotation({ database: background, secrets, settings, log, now }),
       leakReports,
       createLedgerKeeping(metering.keeper, log),
       createMeteringSweep({ connection: meteringPool, nowMs, eventDays: settings.meteredEventDays }, log),
@@ -231,6 +251,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       limiter,
       fold,
       findings: metering.findings,
+      signingKeys,
       accountDeletion: jobs[0],
       issuerDeletion: jobs[1],
       authenticator,
@@ -248,6 +269,10 @@ export async function createServices(settings: Settings, options: ServiceOptions
           meter,
           nowMs,
           docsBaseUrl: settings.publicUrl,
+        }),
+        runtime: createRuntimeRoutes({
+          jwks: new JwksEndpoint(signingKeys),
+          discovery: new DiscoveryEndpoint({ settings, keys }),
         }),
       },
       close: async () => {

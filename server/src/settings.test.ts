@@ -37,6 +37,7 @@ describe('an empty environment', () => {
       databasePool: 10,
       ledgerKeepHours: 48,
       meteredEventDays: 30,
+      signingKeyDays: 90,
       logLevel: 'info',
       unknownVariables: [],
     });

@@ -241,6 +241,14 @@ export const settingsTable = [
     parser: parsers.wholeNumber(0, 8760),
   },
   {
+    variable: 'GATELODGE_SIGNING_KEY_DAYS',
+    property: 'signingKeyDays',
+    default: '90',
+    description:
+      'Days for which a signing key of an issuer signs before another takes its place (1 to 3650). Each can be rotated earlier by the API.',
+    parser: parsers.wholeNumber(1, 3650),
+  },
+  {
     variable: 'GATELODGE_METERED_EVENT_DAYS',
     property: 'meteredEventDays',
     default: '30',

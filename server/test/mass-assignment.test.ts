@@ -235,6 +235,7 @@ function pathOf({ path }: Operation): string {
     .replace('{user_id}', issuer.userId)
     .replace('{key_id}', keyOfPath.id)
     .replace('{grant_id}', supportGrantId)
+    .replace('{signing_key_id}', issuer.signingKeyId)
     .replace('{plan_name}', planName)
     .replace('{month}', alwaysThere.month!);
 }

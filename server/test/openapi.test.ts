@@ -114,6 +114,8 @@ describe('what the server registers', () => {
     // The operations that the edge answers itself, and no other.
     expect(atTheEdge.map(({ operationId }) => operationId).sort()).toEqual([
       'authorize.check',
+      'discovery.get',
+      'jwks.get',
       'keys.reportLeak',
       'keys.verify',
       'keys.verifyBatch',

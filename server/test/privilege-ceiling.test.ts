@@ -170,6 +170,8 @@ describe('a sandbox key', () => {
       ['POST', `/v1/issuers/${live.id}/api-keys`],
       ['POST', `/v1/issuers/${live.id}/organizations`],
       ['PUT', `/v1/issuers/${live.id}/key-profile`],
+      ['GET', `/v1/issuers/${live.id}/signing-keys`],
+      ['POST', `/v1/issuers/${live.id}/signing-keys/rotate`],
       ['POST', `${liveKey.path}/revoke`],
       ['DELETE', `/v1/issuers/${live.id}`],
     ] as const) {
@@ -178,7 +180,7 @@ describe('a sandbox key', () => {
           ? {}
           : { body: { name: 'x' } };
       const sent = path.endsWith('key-profile') ? { body: {} } : body;
-      const sentKey = path.endsWith('api-keys') ? { body: {} } : sent;
+      const sentKey = /api-keys$|rotate$/.test(path) ? { body: {} } : sent;
       expect((await sandbox.request(method, path, sentKey)).status, `${method} ${path}`).toBe(404);
     }
     const renamed = await sandbox.patch('/v1/account', { name: 'taken over' });

@@ -49,6 +49,7 @@ interface Ids {
   user_id: string;
   key_id: readonly string[];
   grant_id: string;
+  signing_key_id: string;
   plan_name: string;
 }
 
@@ -69,6 +70,7 @@ const idsOf = ({ key, supportGrantId, planName }: Owner, issuer: TenantIssuer, a
   user_id: issuer.userId,
   key_id: [key.id, issuer.key.id, issuer.organizations[at].key.id],
   grant_id: supportGrantId,
+  signing_key_id: issuer.signingKeyId,
   plan_name: planName,
 });
 const otherAccount = {

@@ -112,6 +112,7 @@ describe('support access', () => {
         .replace('{user_id}', theirs.issuer.userId)
         .replace('{key_id}', theirs.issuer.key.id)
         .replace('{grant_id}', theirs.supportGrantId)
+        .replace('{signing_key_id}', theirs.issuer.signingKeyId)
         .replace('{account_id}', theirs.accountId)
         .replace('{month}', alwaysThere.month!);
       const answer = await server.operator.api.request(route.method, path, {
@@ -129,6 +130,7 @@ describe('support access', () => {
     `/v1/issuers/${tenant.issuer.id}`,
     `/v1/issuers/${tenant.issuer.id}/organizations`,
     `/v1/issuers/${tenant.issuer.id}/users`,
+    `/v1/issuers/${tenant.issuer.id}/signing-keys`,
     '/v1/api-keys',
     '/v1/events',
   ];

@@ -14,6 +14,7 @@ const tables = [
   'idempotency_records',
   'support_grants',
   'plans',
+  'signing_keys',
   'issuers',
   'usage_buckets',
   'key_uses',

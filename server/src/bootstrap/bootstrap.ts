@@ -116,7 +116,7 @@ async function makeFirstAccount(services: Services, tx: Transaction): Promise<vo
     },
     now,
   );
-  const issuerId = await insertIssuer(tx, { accountId, name: 'demo', environment: 'live' });
+  const issuerId = await insertIssuer(tx, secrets, { accountId, name: 'demo', environment: 'live' }, now);
   const demo = await insertApiKey(
     tx,
     secrets,

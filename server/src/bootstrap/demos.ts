@@ -44,12 +44,12 @@ async function createDemo(
     actor: { type: 'system', id: 'demo', ip: null, user_agent: null },
     requestId: null,
   } as const;
-  const issuerId = await insertIssuer(tx, {
-    accountId,
-    name: `demo ${profile.preset}`,
-    environment: 'live',
-    profile,
-  });
+  const issuerId = await insertIssuer(
+    tx,
+    services.secrets,
+    { accountId, name: `demo ${profile.preset}`, environment: 'live', profile },
+    now,
+  );
   await insertEvent(tx, context, {
     type: 'issuer.created',
     subject: { type: 'issuer', id: issuerId },

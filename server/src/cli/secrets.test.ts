@@ -11,6 +11,7 @@ import { createPool } from '../postgres/pool.ts';
 import { type InstallationSecrets, loadInstallationSecrets } from '../secrets/installation-secrets.ts';
 import { generateKeyText } from '../secrets/key-text.ts';
 import { resolveMasterKey } from '../secrets/master-key.ts';
+import { secretPurposes } from '../secrets/secret-purpose.ts';
 import { silentLog } from '../supervisor/log.ts';
 import { exitCodes } from '../supervisor/start-error.ts';
 
@@ -94,7 +95,8 @@ describe('master-key rotate', () => {
   test('changes the key of the environment to the new one, and run again says that it is done', async () => {
     const keys = { GATELODGE_MASTER_KEY: generateKeyText(), GATELODGE_NEW_MASTER_KEY: generateKeyText() };
     const before = await startServer({ masterKey: keys.GATELODGE_MASTER_KEY });
-    expect((await run(['master-key', 'rotate'], keys)).stdout).toMatch(/^3 secrets are wrapped/);
+    const wrapped = new RegExp(`^${secretPurposes.length} secrets are wrapped`);
+    expect((await run(['master-key', 'rotate'], keys)).stdout).toMatch(wrapped);
     expect((await run(['master-key', 'rotate'], keys)).stdout).toMatch(/^Nothing was left to wrap/);
     const after = await startServer({ masterKey: keys.GATELODGE_NEW_MASTER_KEY });
     expect(after.hexKey('cursor', 1)).toBe(before.hexKey('cursor', 1));
@@ -143,14 +145,16 @@ describe('secrets', () => {
     expect(retired).toMatchObject({ code: 0, stderr: '' });
 
     const listed = await run(['secrets', 'list', '--json']);
+    const others = secretPurposes.filter((purpose) => !purpose.startsWith('api-key-')).sort();
     expect(JSON.parse(listed.stdout)).toMatchObject([
       { purpose: 'api-key-check', generation: 1, status: 'current', api_keys: 0 },
       { purpose: 'api-key-digest', generation: 1, status: 'retired' },
       { purpose: 'api-key-digest', generation: 2, status: 'current' },
-      { purpose: 'cursor', generation: 1, status: 'current' },
+      ...others.map((purpose) => ({ purpose, generation: 1, status: 'current' })),
     ]);
     const table = await run(['secrets', 'list']);
-    expect(table.stdout.split('\n')).toHaveLength(6);
+    // A heading, a line for each, one more of the purpose that was rotated, and the end of the last.
+    expect(table.stdout.split('\n')).toHaveLength(secretPurposes.length + 3);
 
     await secrets.reload();
     const printed = [rotated, refused, retired, listed, table]

@@ -13,11 +13,18 @@ export interface EdgeAnswer {
   readonly body?: string;
   /** JSON unless given. */
   readonly contentType?: string;
+  /** `no-store` unless given. */
+  readonly cacheControl?: string;
 }
 
 /** Adds to `headers`, a flat list of names and values, the ones that every answer of the edge ends with. */
-export function finishHeaders(headers: string[], { body = '', contentType }: EdgeAnswer): void {
-  headers.push('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff');
+export function finishHeaders(
+  headers: string[],
+  { status, body = '', contentType, cacheControl = 'no-store' }: EdgeAnswer,
+): void {
+  headers.push('Cache-Control', cacheControl, 'X-Content-Type-Options', 'nosniff');
+  // It would have to tell the length of what a 200 brings (RFC 9110 §8.6).
+  if (status === 304) return;
   if (body !== '') headers.push('Content-Type', contentType ?? jsonContentType);
   headers.push('Content-Length', String(Buffer.byteLength(body)));
 }

@@ -4,8 +4,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { exchange, type RawRequest, send } from '../../test/harness/raw-http.ts';
 import { startTestServer, type TestServer } from '../../test/harness/server.ts';
 import { TestIssuer } from '../../test/harness/test-issuer.ts';
+import { idPrefixes, newId } from '../ids/ids.ts';
 import { Edge, type EdgeEndpoint } from './edge.ts';
 import { RequestInfoReader } from './request-info.ts';
+import { RuntimeRoutes } from './runtime-routes.ts';
 
 let server: TestServer;
 /** A node on the same database, behind a proxy on this machine. */
@@ -309,6 +311,9 @@ describe('a connection from another machine', () => {
         authorize: endpoint('authorize'),
         reportLeak: endpoint('report-leak'),
         preflight: endpoint('preflight'),
+        runtime: new RuntimeRoutes([
+          { path: '/jwks.json', issuer: 'required', methods: { GET: endpoint('jwks') }, isPublic: true },
+        ]),
         docsBaseUrl: 'https://keys.example',
         onError: () => {},
       },
@@ -329,7 +334,16 @@ describe('a connection from another machine', () => {
     'by plain HTTP from %s reaches nothing but the probes',
     async (address) => {
       const url = await frontFor(address);
-      for (const path of ['/v1/me', '/v1/keys/verify', '/v1/authorize/i_x', '/v1/issuers', '/', '/metrics']) {
+      const runtime = `/${newId(idPrefixes.issuer)}/jwks.json`;
+      for (const path of [
+        '/v1/me',
+        '/v1/keys/verify',
+        '/v1/authorize/i_x',
+        '/v1/issuers',
+        '/',
+        '/metrics',
+        runtime,
+      ]) {
         for (const headers of [{}, { 'X-Forwarded-Proto': 'https' }, { 'X-Forwarded-For': '127.0.0.1' }]) {
           const answer = await send(url + path, { headers });
           expect([path, answer.status, answer.body.code]).toEqual([path, 403, 'https_required']);

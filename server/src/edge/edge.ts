@@ -6,6 +6,7 @@ import { type EdgeAnswer, problemAnswer, writeAnswer } from './answer.ts';
 import { isPreflight } from './cors.ts';
 import type { EdgeRequest } from './edge-request.ts';
 import type { EdgeInfo, RequestInfoReader } from './request-info.ts';
+import type { RuntimeRoutes } from './runtime-routes.ts';
 
 /** An operation that the edge answers itself. `headers` collects what the answer needs, an error's too. */
 export interface EdgeEndpoint {
@@ -20,6 +21,8 @@ interface Dependencies {
   authorize: EdgeEndpoint;
   reportLeak: EdgeEndpoint;
   preflight: EdgeEndpoint;
+  /** What lies below `/auth` and below an issuer's id. */
+  runtime: RuntimeRoutes;
   docsBaseUrl: string;
   onError: (error: unknown, info: EdgeInfo) => void;
 }
@@ -67,7 +70,7 @@ export class Edge {
       return;
     }
     const endpoint = isPreflight(request.method, request.headers)
-      ? this.#deps.preflight
+      ? (this.#deps.runtime.findPreflight(path) ?? this.#deps.preflight)
       : this.#endpointOf(request.method, path);
     if (endpoint !== null) {
       void this.#answer(endpoint, request, response, info);
@@ -94,13 +97,13 @@ export class Edge {
   }
 
   #endpointOf(method: string | undefined, path: string): EdgeEndpoint | null {
-    const { verify, verifyBatch, me, authorize, reportLeak } = this.#deps;
+    const { verify, verifyBatch, me, authorize, reportLeak, runtime } = this.#deps;
     if (path === '/v1/keys/verify' && method === 'POST') return verify;
     if (path === '/v1/keys/verify-batch' && method === 'POST') return verifyBatch;
     if (path.startsWith(authorizePathPrefix)) return authorize;
     if (path === '/v1/me' && (method === 'GET' || method === 'HEAD')) return me;
     if (path === '/v1/keys/report-leak' && method === 'POST') return reportLeak;
-    return null;
+    return path.startsWith('/v1/') ? null : runtime.find(method, path);
   }
 
   async #answer(

@@ -21,6 +21,8 @@ export type EventType =
   | 'issuer.activated'
   | 'issuer.deleted'
   | 'key-profile.updated'
+  | 'signing-key.created'
+  | 'signing-key.rotated'
   | 'organization.created'
   | 'organization.updated'
   | 'organization.suspended'
@@ -59,7 +61,15 @@ export interface NewEvent {
   type: EventType;
   /** A plan has no id of its own; its name stands for it. */
   subject: {
-    type: 'account' | 'support_grant' | 'plan' | 'issuer' | 'organization' | 'user' | 'api_key';
+    type:
+      | 'account'
+      | 'support_grant'
+      | 'plan'
+      | 'issuer'
+      | 'signing_key'
+      | 'organization'
+      | 'user'
+      | 'api_key';
     id: string;
   };
   environment: Environment;

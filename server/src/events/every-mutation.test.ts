@@ -39,6 +39,7 @@ const eventOf: Record<string, string> = {
   'users.suspend': 'user.suspended',
   'users.activate': 'user.activated',
   'users.delete': 'user.deleted',
+  'signingKeys.rotate': 'signing-key.rotated',
   'organizations.create': 'organization.created',
   'organizations.update': 'organization.updated',
   'organizations.suspend': 'organization.suspended',
@@ -122,10 +123,10 @@ describe('one change is one event in each trail that it concerns', () => {
     const isDeletion = name === 'accounts.delete';
     // Of a rotation two keys tell: the old one that it has a successor, and the successor that it was made.
     const isRotation = name.endsWith('.rotate');
-    if (isRotation) expect(events.map(({ type }) => type)).toEqual(['api-key.rotated', 'api-key.created']);
+    const created = eventOf[name]!.replace('.rotated', '.created');
+    if (isRotation) expect(events.map(({ type }) => type)).toEqual([eventOf[name], created]);
     const told = events.filter(
-      ({ type }) =>
-        !(isDeletion && type === 'account.deleted') && !(isRotation && type === 'api-key.created'),
+      ({ type }) => !(isDeletion && type === 'account.deleted') && !(isRotation && type === created),
     );
     const customersAccount = answer.body?.data?.id ?? id;
     const trails = isOperators ? [operatorsAccount, customersAccount] : [id];

@@ -117,7 +117,7 @@ function sendProblem(services: Services, request: FastifyRequest, reply: Fastify
 function unknownRoute(routes: readonly Route[], request: FastifyRequest): AppError {
   const path = request.url.split('?', 1)[0]!;
   const matching = routes.filter((route) =>
-    new RegExp(`^${route.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(path),
+    new RegExp(`^${route.path.replaceAll('.', '\\.').replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(path),
   );
   // A word in the path goes before a parameter in its place.
   const parametersOf = (route: Route) => route.path.split('{').length;
@@ -125,6 +125,7 @@ function unknownRoute(routes: readonly Route[], request: FastifyRequest): AppErr
   const methods = matching
     .filter((route) => parametersOf(route) === fewest)
     .flatMap((route) => (route.method === 'GET' ? ['GET', 'HEAD'] : [route.method]));
-  if (methods.length === 0) return new AppError('route_not_found');
+  // One that the edge answers elsewhere, such as below a well-formed id alone.
+  if (methods.length === 0 || methods.includes(request.method)) return new AppError('route_not_found');
   return new AppError('method_not_allowed', { headers: { Allow: [...new Set(methods)].join(', ') } });
 }

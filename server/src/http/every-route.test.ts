@@ -56,6 +56,7 @@ beforeAll(async () => {
       expires_in_seconds: 3600,
     })
   ).id;
+  ids.signing_key_id = (await api.get(`${path}/signing-keys`)).body.data[0].id;
   ids.plan_name = (await api.create('/v1/plans', { name: 'a-plan' })).name;
   keyIds.account = (await createKey(api, '/v1/api-keys')).id;
   keyIds.issuer = (await createKey(api, `${path}/api-keys`)).id;

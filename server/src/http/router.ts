@@ -163,6 +163,7 @@ const parameterPrefixes: Record<string, (typeof idPrefixes)[keyof typeof idPrefi
   key_id: idPrefixes.apiKey,
   event_id: idPrefixes.event,
   grant_id: idPrefixes.supportGrant,
+  signing_key_id: idPrefixes.signingKey,
 };
 
 function isWellFormed([name, value]: [string, string]): boolean {

@@ -11,6 +11,7 @@ export const idPrefixes = {
   request: 'req_',
   member: 'mem_',
   supportGrant: 'sup_',
+  signingKey: 'sig_',
   importBatch: 'imp_',
   node: 'node_',
   installation: 'ins_',

@@ -2,6 +2,8 @@ import { idPrefixes, newId } from '../ids/ids.ts';
 import type { Environment, KeyProfile } from '../key-profiles/key-profile.ts';
 import { presets } from '../key-profiles/presets.ts';
 import type { Transaction } from '../postgres/database.ts';
+import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
+import { insertFirstSigningKey } from '../signing-keys/ensure-signing-key.ts';
 
 export interface NewIssuer {
   accountId: string;
@@ -15,8 +17,16 @@ export interface NewIssuer {
   twinOf?: string;
 }
 
-/** Inserts an issuer and its key profile (`standard` unless another is given); answers its id. The event is the caller's. */
-export async function insertIssuer(tx: Transaction, issuer: NewIssuer): Promise<string> {
+/**
+ * Inserts an issuer, its key profile (`standard` unless another is given) and its first signing key; answers its id. The
+ * event is the caller's: one for all of it.
+ */
+export async function insertIssuer(
+  tx: Transaction,
+  secrets: InstallationSecrets,
+  issuer: NewIssuer,
+  now: Date,
+): Promise<string> {
   const id = newId(idPrefixes.issuer);
   await tx
     .insertInto('issuers')
@@ -38,5 +48,6 @@ export async function insertIssuer(tx: Transaction, issuer: NewIssuer): Promise<
       profile: JSON.stringify(issuer.profile ?? presets.standard),
     })
     .execute();
+  await insertFirstSigningKey(tx, secrets, { accountId: issuer.accountId, issuerId: id }, now);
   return id;
 }

@@ -20,13 +20,13 @@ export const createSandboxIssuer = defineRoute({
     201: { description: 'The new twin.', schema: z.object({ data: issuerResource }) },
   },
   errors: ['conflict'],
-  async handler({ tx, principal, params, record }) {
+  async handler({ services, tx, principal, params, now, record }) {
     // The lock makes the second of two callers wait and then find the first one's twin.
     const live = await lockIssuer(tx, principal, params.issuer_id, undefined);
     if (live.environment !== 'live') {
       throw new AppError('conflict', { detail: 'A sandbox issuer has no twin; only a live issuer has.' });
     }
-    const { id, isNew } = await ensureSandboxTwin(tx, live, record);
+    const { id, isNew } = await ensureSandboxTwin(tx, services.secrets, live, { now, record });
     const row = await requireIssuer(tx, principal, id);
     return {
       status: isNew ? 201 : 200,

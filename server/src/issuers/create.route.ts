@@ -18,18 +18,23 @@ export const createIssuer = defineRoute({
   body: createIssuerBody,
   responses: { 201: { description: 'The issuer.', schema: z.object({ data: issuerResource }) } },
   errors: ['wrong_environment'],
-  async handler({ tx, principal, body, record }) {
+  async handler({ services, tx, principal, body, now, record }) {
     const environment = body.environment ?? principal.environment;
     if (principal.environment === 'sandbox' && environment === 'live')
       throw new AppError('wrong_environment');
     await holdPlan(tx, principal.accountId, body.plan);
-    const id = await insertIssuer(tx, {
-      accountId: principal.accountId,
-      name: body.name,
-      environment,
-      publishableScopes: body.publishable_scopes,
-      plan: body.plan,
-    });
+    const id = await insertIssuer(
+      tx,
+      services.secrets,
+      {
+        accountId: principal.accountId,
+        name: body.name,
+        environment,
+        publishableScopes: body.publishable_scopes,
+        plan: body.plan,
+      },
+      now,
+    );
     await record({
       type: 'issuer.created',
       subject: { type: 'issuer', id },

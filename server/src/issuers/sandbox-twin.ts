@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { NewEvent } from '../events/event.ts';
 import type { Transaction } from '../postgres/database.ts';
+import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 import { insertIssuer } from './create-issuer.ts';
 import { type IssuerRow, raiseVersion } from './issuer-store.ts';
 
@@ -12,8 +13,9 @@ import { type IssuerRow, raiseVersion } from './issuer-store.ts';
  */
 export async function ensureSandboxTwin(
   tx: Transaction,
+  secrets: InstallationSecrets,
   live: IssuerRow,
-  record: (event: NewEvent) => Promise<void>,
+  { now, record }: { now: Date; record: (event: NewEvent) => Promise<void> },
 ): Promise<{ id: string; isNew: boolean }> {
   const existing = await tx
     .selectFrom('issuers')
@@ -30,14 +32,19 @@ export async function ensureSandboxTwin(
     .executeTakeFirstOrThrow();
   // Cut between two halves of a surrogate pair, a name would be no text that Postgres takes.
   const name = `${live.name.slice(0, 190).toWellFormed()} (sandbox)`;
-  const id = await insertIssuer(tx, {
-    accountId: live.account_id,
-    name,
-    environment: 'sandbox',
-    publishableScopes: live.publishable_scopes,
-    profile,
-    twinOf: live.id,
-  });
+  const id = await insertIssuer(
+    tx,
+    secrets,
+    {
+      accountId: live.account_id,
+      name,
+      environment: 'sandbox',
+      publishableScopes: live.publishable_scopes,
+      profile,
+      twinOf: live.id,
+    },
+    now,
+  );
   await sql`
     insert into login_settings (issuer_id, account_id, settings)
     select ${id}, account_id, settings from login_settings

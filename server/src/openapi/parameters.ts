@@ -13,6 +13,7 @@ const idParameters: Record<string, { noun: string; prefix: string }> = {
   key_id: { noun: 'API key', prefix: idPrefixes.apiKey },
   event_id: { noun: 'event', prefix: idPrefixes.event },
   grant_id: { noun: 'support grant', prefix: idPrefixes.supportGrant },
+  signing_key_id: { noun: 'signing key', prefix: idPrefixes.signingKey },
 };
 
 /** The parameters of a path or a query, from the schema of all of them. */

@@ -16,6 +16,7 @@ type DeletedTable =
   | 'idempotency_records'
   | 'support_grants'
   | 'plans'
+  | 'signing_keys'
   | 'issuers'
   | 'usage_buckets'
   | 'key_uses'

@@ -4,6 +4,7 @@ import type { CounterPeriod } from '../limits/counter-period.ts';
 import type { LevelKind, WindowLimit } from '../limits/limits.ts';
 import type { PlanLimits } from '../limits/plan-limits.ts';
 import type { StoredQuota } from '../limits/quota.ts';
+import type { SigningAlgorithm } from '../signing-keys/signing-key.ts';
 import type { UsernameType } from '../users/username.ts';
 
 /** The tables of `server/migrations`, as Kysely types. Times are `Date`, bigint versions `number`. */
@@ -28,6 +29,7 @@ export interface Schema {
   metered_events: MeteredEventsTable;
   ledger_segments: LedgerSegmentsTable;
   limit_windows: LimitWindowsTable;
+  signing_keys: SigningKeysTable;
 }
 
 /** A value as `jsonb` holds it. */
@@ -309,4 +311,18 @@ interface LimitWindowsTable {
   period: CounterPeriod;
   window_start: number;
   used: number;
+}
+
+export interface SigningKeysTable {
+  id: string;
+  account_id: string;
+  issuer_id: string;
+  algorithm: SigningAlgorithm;
+  sealed: Buffer;
+  secret_generation: number;
+  activates_at: Date;
+  retires_at: NullableTimestamp;
+  expires_at: NullableTimestamp;
+  version: Generated<number>;
+  created_at: Timestamp;
 }

@@ -22,6 +22,8 @@ export const managementPermissions = [
   'gatelodge.issuers:write',
   'gatelodge.key-profiles:read',
   'gatelodge.key-profiles:write',
+  'gatelodge.signing-keys:read',
+  'gatelodge.signing-keys:write',
   'gatelodge.organizations:read',
   'gatelodge.organizations:write',
   'gatelodge.users:read',

@@ -84,11 +84,18 @@ export async function retireInstallationSecret(
     if (reason) throw reason;
     const keys = await countKeysOfGeneration(client, purpose, generation);
     if (keys > 0 || !(await retireSecret(client, purpose, generation))) {
-      throw new SecretRotationError(
-        'in_use',
-        `${keys} API keys that are not revoked need ${purpose} generation ${generation}.`,
-        'Rotate or revoke them first.',
-      );
+      const needed = `need ${purpose} generation ${generation}.`;
+      throw purpose === 'signing-key'
+        ? new SecretRotationError(
+            'in_use',
+            `${keys} signing keys of issuers ${needed}`,
+            'Rotate them first, and wait until they have left the key sets of their issuers.',
+          )
+        : new SecretRotationError(
+            'in_use',
+            `${keys} API keys that are not revoked ${needed}`,
+            'Rotate or revoke them first.',
+          );
     }
     await notifySecretsChanged(client);
   });

@@ -5,6 +5,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { routes } from '../../src/app.ts';
 import { migrateDatabase } from '../../src/postgres/migrate.ts';
 import { secretPurposes } from '../../src/secrets/secret-purpose.ts';
+import { openSealedKey } from '../../src/signing-keys/sealed-key.ts';
+import type { SigningAlgorithm } from '../../src/signing-keys/signing-key.ts';
 import { silentLog } from '../../src/supervisor/log.ts';
 import { ApiClient } from '../harness/api-client.ts';
 import { startTestCluster, type TestCluster } from '../harness/cluster.ts';
@@ -53,6 +55,7 @@ beforeAll(async () => {
   contract = await ApiContract.of(server);
   tenant = await createTenant(server, marker);
   collectSecrets();
+  await collectPrivateKeys();
 });
 afterAll(async () => {
   await server.close();
@@ -74,6 +77,27 @@ function collectSecrets(): void {
     needles.addKey(`the secret of ${id}`, secret);
     needles.addSecret(`the Basic credentials of ${id}`, `${id}:${secret}`);
   }
+}
+
+/** Those that issuers sign with: of each its private number. */
+async function collectPrivateKeys(): Promise<void> {
+  const { secrets } = server.running.services;
+  const sealed = await allRows<SealedRow>('select * from gatelodge.signing_keys');
+  expect(sealed.length).toBeGreaterThan(3);
+  for (const row of sealed) {
+    const place = { issuerId: row.issuer_id, id: row.id, algorithm: row.algorithm };
+    const key = openSealedKey(secrets, { ...row, secretGeneration: row.secret_generation }, place);
+    needles.addSecret(`the private key ${row.id}`, key.d!);
+    needles.addSecret(`the private key ${row.id}, raw`, Buffer.from(key.d!, 'base64url'));
+  }
+}
+
+interface SealedRow extends pg.QueryResultRow {
+  id: string;
+  issuer_id: string;
+  algorithm: SigningAlgorithm;
+  sealed: Buffer;
+  secret_generation: number;
 }
 
 test('no secret is anywhere but in the one answer that shows it', async () => {
@@ -280,11 +304,15 @@ async function dumpEverything(): Promise<Record<string, string>> {
 }
 
 async function onlyRow<Row extends pg.QueryResultRow>(sql: string): Promise<Row> {
+  return (await allRows<Row>(sql))[0]!;
+}
+
+async function allRows<Row extends pg.QueryResultRow>(sql: string): Promise<Row[]> {
   const client = new pg.Client({ connectionString: database.superuserUrl });
   await client.connect();
   const { rows } = await client.query<Row>(sql);
   await client.end();
-  return rows[0]!;
+  return rows;
 }
 
 function pathOf({ path, operationId }: Operation): string {
@@ -299,6 +327,7 @@ function pathOf({ path, operationId }: Operation): string {
     .replace('{user_id}', issuer.userId)
     .replace('{key_id}', keyOfPath.id)
     .replace('{grant_id}', supportGrantId)
+    .replace('{signing_key_id}', issuer.signingKeyId)
     .replace('{plan_name}', planName)
     .replace('{month}', new Date().toISOString().slice(0, 7));
   // By then its own key has renamed it.

@@ -48,6 +48,7 @@ export class FuzzWorld {
     const ofIssuer = await createKey(api, `${path}/api-keys`, { restrictions });
     const ofOrganization = await createKey(api, `${below}/api-keys`, { restrictions });
     const ofAccount = await createKey(api, '/v1/api-keys', { restrictions });
+    const { body: signingKeys } = await api.get(`${path}/signing-keys`);
     const grant = await api.create('/v1/account/support-grants', { reason: 'fuzz' });
     const { name: plan } = await api.create('/v1/plans', { name: `plan-${grant.id}` });
     const account = await this.#server.operator.api.create('/v1/accounts', {
@@ -60,6 +61,7 @@ export class FuzzWorld {
       org_id: organization.id,
       user_id: user.id,
       grant_id: grant.id,
+      signing_key_id: signingKeys.data[0].id,
       plan_name: plan,
       ...alwaysThere,
       account_id: account.id,

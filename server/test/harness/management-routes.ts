@@ -32,6 +32,7 @@ export function unknownIds(): Record<string, string> {
     user_id: newId(idPrefixes.user),
     key_id: newId(idPrefixes.apiKey),
     grant_id: newId(idPrefixes.supportGrant),
+    signing_key_id: newId(idPrefixes.signingKey),
     plan_name: unknownPlanName(),
   };
 }

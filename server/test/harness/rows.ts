@@ -8,6 +8,7 @@ const tenantTables = [
   'plans',
   'issuers',
   'key_profiles',
+  'signing_keys',
   'organizations',
   'users',
   'login_settings',

@@ -9,7 +9,7 @@ export interface Lookup {
 
 /** What the background jobs of a server run, whatever its requests do. */
 const ofJobs =
-  /lookup_deleting_accounts|lookup_deleting_issuers|expire_idempotency_records|lookup_accounts_with_notices/;
+  /lookup_deleting_accounts|lookup_deleting_issuers|expire_idempotency_records|lookup_accounts_with_notices|lookup_signing_key_work|lookup_issuers_without_signing_key/;
 
 /**
  * Writes down what a server sends to Postgres: the statements of its transactions, and its look-ups (of keys by

@@ -18,6 +18,8 @@ export interface TenantIssuer {
   readonly id: string;
   readonly key: TestKey;
   readonly publishableKey: TestKey;
+  /** Of the key that it signs tokens with. */
+  readonly signingKeyId: string;
   readonly organizations: readonly [TenantOrganization, TenantOrganization];
   readonly userId: string;
 }
@@ -123,8 +125,10 @@ async function furnishIssuer(
     metadata: { of: marker },
   });
   succeeded(await api.patch(`${path}/login-settings`, { audience: `https://${name}.${marker}.test` }));
+  const { body: signingKeys } = await api.get(`${path}/signing-keys`);
   return {
     id,
+    signingKeyId: signingKeys.data[0].id,
     userId: user.id,
     key: await createKey(api, `${path}/api-keys`, {
       name: `${marker} key of ${name}`,

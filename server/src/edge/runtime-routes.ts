@@ -1,0 +1,132 @@
+import { AppError } from '../errors.ts';
+import { idPrefixes, isId } from '../ids/ids.ts';
+import type { EdgeAnswer } from './answer.ts';
+import { readableByAnyPage } from './cached-document.ts';
+import type { EdgeEndpoint } from './edge.ts';
+import type { EdgeRequest } from './edge-request.ts';
+import { splitIssuerPath } from './issuer-path.ts';
+import type { EdgeInfo } from './request-info.ts';
+
+type RuntimeMethod = 'GET' | 'POST';
+
+/** A path of the runtime, what an application and its users' browsers call, and who answers it. */
+export interface RuntimeRoute {
+  /** From the slash after the issuer's id on: `/jwks.json`, `/auth/request-otp`. */
+  readonly path: string;
+  /** `optional`: the same is answered without an issuer in front, as only `/auth/…` can be. */
+  readonly issuer: 'required' | 'optional';
+  readonly methods: Readonly<Partial<Record<RuntimeMethod, EdgeEndpoint>>>;
+  /** For anybody, so a preflight of any page is told yes without a look at any key. */
+  readonly isPublic?: boolean;
+}
+
+/**
+ * The runtime's part of the edge's dispatch: `/auth/…` and `/{issuer_id}/…`. HEAD is answered as GET and OPTIONS with
+ * what the path takes. An endpoint meets well-formed ids alone.
+ */
+export class RuntimeRoutes {
+  readonly #routes: ReadonlyMap<string, Answerers>;
+
+  constructor(routes: readonly RuntimeRoute[]) {
+    this.#routes = new Map(routes.map((route) => [route.path, answerersOf(route)]));
+  }
+
+  /** Who answers this request; null where the path is none of the runtime. */
+  find(method: string | undefined, path: string): EdgeEndpoint | null {
+    const { issuerId, answerers } = this.#at(path);
+    if (answerers === null) return null;
+    const answerer = answerers.byMethod.get(method ?? '');
+    if (answerer === undefined) return answerers.wrongMethod;
+    // What no id of ours can be names nothing, as an id does that nothing has.
+    return issuerId === null || isId(idPrefixes.issuer, issuerId) ? answerer : answerers.notFound;
+  }
+
+  /** Who answers a preflight of a public path; null where that is not decided by the path alone. */
+  findPreflight(path: string): EdgeEndpoint | null {
+    return this.#at(path).answerers?.preflight ?? null;
+  }
+
+  #at(path: string): { issuerId: string | null; answerers: Answerers | null } {
+    const { issuerId, rest } = splitIssuerPath(path);
+    const answerers = this.#routes.get(rest) ?? null;
+    if (issuerId === null && answerers?.needsIssuer === true) return { issuerId, answerers: null };
+    return { issuerId, answerers };
+  }
+}
+
+interface Answerers {
+  readonly needsIssuer: boolean;
+  readonly byMethod: ReadonlyMap<string, EdgeEndpoint>;
+  readonly wrongMethod: EdgeEndpoint;
+  readonly notFound: EdgeEndpoint;
+  readonly preflight: EdgeEndpoint | null;
+}
+
+function answerersOf({ issuer, methods, isPublic = false }: RuntimeRoute): Answerers {
+  const { GET: get } = methods;
+  const own = Object.entries(methods);
+  const byMethod = new Map<string, EdgeEndpoint>(get === undefined ? own : [...own, ['HEAD', get]]);
+  const allow = [...byMethod.keys(), 'OPTIONS'].join(', ');
+  byMethod.set('OPTIONS', new OptionsEndpoint(allow));
+  const wrongMethod = () => new AppError('method_not_allowed', { headers: { Allow: allow } });
+  return {
+    needsIssuer: issuer === 'required',
+    byMethod,
+    wrongMethod: new RefusingEndpoint(wrongMethod, isPublic),
+    notFound: new RefusingEndpoint(() => new AppError('not_found'), isPublic),
+    preflight: isPublic ? new PublicPreflight(allow) : null,
+  };
+}
+
+class RefusingEndpoint implements EdgeEndpoint {
+  readonly #error: () => AppError;
+  readonly #isPublic: boolean;
+
+  constructor(error: () => AppError, isPublic: boolean) {
+    this.#error = error;
+    this.#isPublic = isPublic;
+  }
+
+  handle(_request: EdgeRequest, _info: EdgeInfo, headers: string[]): Promise<EdgeAnswer> {
+    if (this.#isPublic) headers.push(...readableByAnyPage);
+    return Promise.reject(this.#error());
+  }
+}
+
+/** RFC 9110 §9.3.7. */
+class OptionsEndpoint implements EdgeEndpoint {
+  readonly #allow: string;
+
+  constructor(allow: string) {
+    this.#allow = allow;
+  }
+
+  handle(_request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer> {
+    headers.push('X-Request-Id', info.id, 'Allow', this.#allow);
+    return Promise.resolve({ status: 204 });
+  }
+}
+
+/** Without credentials, so that `*` stands for every header (Fetch standard §3.3.4). */
+class PublicPreflight implements EdgeEndpoint {
+  readonly #allow: string;
+
+  constructor(allow: string) {
+    this.#allow = allow;
+  }
+
+  handle(_request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer> {
+    headers.push(
+      'X-Request-Id',
+      info.id,
+      ...readableByAnyPage,
+      'Access-Control-Allow-Methods',
+      this.#allow,
+      'Access-Control-Allow-Headers',
+      '*',
+      'Access-Control-Max-Age',
+      '600',
+    );
+    return Promise.resolve({ status: 204 });
+  }
+}

@@ -1,0 +1,20 @@
+import type { EdgeEndpoint } from './edge/edge.ts';
+import { RuntimeRoutes } from './edge/runtime-routes.ts';
+
+interface RuntimeEndpoints {
+  jwks: EdgeEndpoint;
+  discovery: EdgeEndpoint;
+}
+
+/** Every path below `/auth` and below an issuer's id, once, with who answers it. Their contracts stand in `app.ts`. */
+export function createRuntimeRoutes({ jwks, discovery }: RuntimeEndpoints): RuntimeRoutes {
+  return new RuntimeRoutes([
+    { path: '/jwks.json', issuer: 'required', methods: { GET: jwks }, isPublic: true },
+    {
+      path: '/.well-known/openid-configuration',
+      issuer: 'required',
+      methods: { GET: discovery },
+      isPublic: true,
+    },
+  ]);
+}
