@@ -43,6 +43,10 @@ import { deletePlan } from './plans/delete.route.ts';
 import { getPlan } from './plans/get.route.ts';
 import { listPlansRoute } from './plans/list.route.ts';
 import { updatePlan } from './plans/update.route.ts';
+import { authContracts } from './sessions/auth-contracts.ts';
+import { getSession } from './sessions/get.route.ts';
+import { listSessionsRoute, listUserSessions } from './sessions/list.route.ts';
+import { revokeSession, revokeUserSessions } from './sessions/revoke.route.ts';
 import { getSigningKey } from './signing-keys/get.route.ts';
 import { jwksContract } from './signing-keys/jwks.ts';
 import { listSigningKeysRoute } from './signing-keys/list.route.ts';
@@ -67,6 +71,7 @@ import { verificationContracts } from './verification/contracts.ts';
 /** Every route of the server, once. OpenAPI, the tenancy matrix and the fuzz suite are made from this list. */
 export const routes: readonly Route[] = [
   ...verificationContracts,
+  ...authContracts,
   leakReportContract,
   getOwnAccount,
   updateOwnAccount,
@@ -108,6 +113,11 @@ export const routes: readonly Route[] = [
   listSigningKeysRoute,
   getSigningKey,
   rotateSigningKeyRoute,
+  listUserSessions,
+  revokeUserSessions,
+  listSessionsRoute,
+  getSession,
+  revokeSession,
   createOrganization,
   listOrganizationsRoute,
   getOrganization,

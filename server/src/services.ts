@@ -30,6 +30,10 @@ import { assertServiceRole, createPool } from './postgres/pool.ts';
 import { createRuntimeRoutes } from './runtime.ts';
 import { type InstallationSecrets, loadInstallationSecrets } from './secrets/installation-secrets.ts';
 import type { MasterKey } from './secrets/master-key.ts';
+import { AccessSessions } from './sessions/access-sessions.ts';
+import { AuthMeEndpoint, LogoutEndpoint, RefreshEndpoint } from './sessions/auth-endpoints.ts';
+import { createSessionSweep } from './sessions/session-sweep.ts';
+import { Sessions } from './sessions/sessions.ts';
 import type { Settings } from './settings.ts';
 import { JwksEndpoint } from './signing-keys/jwks.ts';
 import { createSigningKeyRotation } from './signing-keys/rotation-job.ts';
@@ -96,6 +100,7 @@ export interface Services {
   fold: LedgerFold;
   findings: LedgerFindings;
   signingKeys: SigningKeys;
+  sessions: Sessions;
   accountDeletion: Periodic;
   issuerDeletion: Periodic;
   authenticator: Authenticator;
@@ -202,6 +207,19 @@ export async function createServices(settings: Settings, options: ServiceOptions
       log,
       nowMs,
     });
+    const accountSlots = new AccountSlots(settings.databasePool);
+    const accessSessions = new AccessSessions({ settings, signingKeys, keys, lookupPool, nowMs });
+    const sessions = new Sessions({
+      settings,
+      signingKeys,
+      secrets,
+      keys,
+      lookupPool,
+      database,
+      accountSlots,
+      nowMs,
+    });
+    const ofUsers = { sessions, accessSessions, database, docsBaseUrl: settings.publicUrl };
     const now = () => clock.now();
     const jobs = [
       createAccountDeletion(database, log),
@@ -209,6 +227,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       createIdempotencyExpiry(database, log),
       createKeyNotices(background, log, now),
       createQuietRetirement(background, fold, log, now),
+      createSessionSweep(background, log, now),
       createSigningKeyRotation({ database: background, secrets, settings, log, now }),
       leakReports,
       createLedgerKeeping(metering.keeper, log),
@@ -226,7 +245,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       nodeId,
       pool,
       lookupPool,
-      accountSlots: new AccountSlots(settings.databasePool),
+      accountSlots,
       database,
       secrets,
       cache,
@@ -252,6 +271,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       fold,
       findings: metering.findings,
       signingKeys,
+      sessions,
       accountDeletion: jobs[0],
       issuerDeletion: jobs[1],
       authenticator,
@@ -259,7 +279,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       endpoints: {
         verify: new VerifyEndpoint({ authenticator, verifier }),
         verifyBatch: new VerifyBatchEndpoint({ authenticator, verifier }),
-        me: new MeEndpoint({ keys, counters, exposures, meter, nowMs }),
+        me: new MeEndpoint({ keys, accessSessions, counters, exposures, meter, nowMs }),
         reportLeak,
         authorize: new AuthorizeEndpoint({
           keys,
@@ -271,6 +291,9 @@ export async function createServices(settings: Settings, options: ServiceOptions
           docsBaseUrl: settings.publicUrl,
         }),
         runtime: createRuntimeRoutes({
+          refresh: new RefreshEndpoint(ofUsers),
+          logout: new LogoutEndpoint(ofUsers),
+          authMe: new AuthMeEndpoint(ofUsers),
           jwks: new JwksEndpoint(signingKeys),
           discovery: new DiscoveryEndpoint({ settings, keys }),
         }),

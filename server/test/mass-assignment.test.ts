@@ -198,6 +198,12 @@ function inParts(all: readonly string[]): string[][] {
 }
 
 function expectUnknown(answer: ApiAnswer, paths: readonly string[], what: string): void {
+  // What speaks a dialect has room for one text, which names the first of them.
+  if (answer.body?.code === 'INVALID_REQUEST') {
+    expect(answer.status, what).toBe(422);
+    expect(answer.body.error, what).toContain('is not a member of this request');
+    return;
+  }
   expect([answer.status, answer.body?.code], `${what}: ${answer.text.slice(0, 300)}`).toEqual([
     422,
     'invalid_request',
@@ -233,6 +239,7 @@ function pathOf({ path }: Operation): string {
     .replace('{issuer_id}', issuer.id)
     .replace('{org_id}', organization)
     .replace('{user_id}', issuer.userId)
+    .replace('{session_id}', issuer.sessionId)
     .replace('{key_id}', keyOfPath.id)
     .replace('{grant_id}', supportGrantId)
     .replace('{signing_key_id}', issuer.signingKeyId)

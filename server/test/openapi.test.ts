@@ -113,8 +113,14 @@ describe('what the server registers', () => {
     const atTheEdge = routes.filter((route) => !registered.has(`${route.method} ${route.path}`));
     // The operations that the edge answers itself, and no other.
     expect(atTheEdge.map(({ operationId }) => operationId).sort()).toEqual([
+      'auth.logout',
+      'auth.me',
+      'auth.refresh',
       'authorize.check',
       'discovery.get',
+      'issuer.auth.logout',
+      'issuer.auth.me',
+      'issuer.auth.refresh',
       'jwks.get',
       'keys.reportLeak',
       'keys.verify',

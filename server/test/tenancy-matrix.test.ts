@@ -31,7 +31,7 @@ beforeAll(async () => {
   const { api, key } = server.operator;
   operators = {
     key: { ...key, path: `/v1/api-keys/${key.id}` },
-    issuer: await createTenantIssuer(api, 'operators', 'first'),
+    issuer: await createTenantIssuer(server, api, 'operators', 'first'),
     supportGrantId: newId(idPrefixes.supportGrant),
     planName: (await api.create('/v1/plans', { name: 'operators-plan' })).name,
   };
@@ -47,6 +47,7 @@ interface Ids {
   issuer_id: string;
   org_id: string;
   user_id: string;
+  session_id: string;
   key_id: readonly string[];
   grant_id: string;
   signing_key_id: string;
@@ -68,6 +69,7 @@ const idsOf = ({ key, supportGrantId, planName }: Owner, issuer: TenantIssuer, a
   issuer_id: issuer.id,
   org_id: issuer.organizations[at].id,
   user_id: issuer.userId,
+  session_id: issuer.sessionId,
   key_id: [key.id, issuer.key.id, issuer.organizations[at].key.id],
   grant_id: supportGrantId,
   signing_key_id: issuer.signingKeyId,

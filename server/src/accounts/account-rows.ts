@@ -9,6 +9,8 @@ const mostCounted = 500_000;
 const tables = [
   'api_keys',
   'organizations',
+  'refresh_tokens',
+  'sessions',
   'users',
   'events',
   'idempotency_records',

@@ -50,9 +50,14 @@ export class PreflightEndpoint {
   }
 }
 
+/** What a user calls by its own token, whichever page it is on: no key decides about these. */
+const userPath = /^\/[^/]+\/auth\/(?:me|refresh|logout)$/;
+
 /** `/v1/issuers/{i}/…`, `/v1/authorize/{i}` and the issuer's own runtime, `/{i}/…`. */
 function issuerNamedBy(url: string): string | null {
-  const segments = url.split('?', 1)[0]!.split('/');
+  const path = url.split('?', 1)[0]!;
+  if (userPath.test(path)) return null;
+  const segments = path.split('/');
   return segments.find((segment) => isId(idPrefixes.issuer, segment)) ?? null;
 }
 

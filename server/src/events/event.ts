@@ -34,6 +34,8 @@ export type EventType =
   | 'user.suspended'
   | 'user.activated'
   | 'user.deleted'
+  | 'session.created'
+  | 'session.terminated'
   | 'api-key.created'
   | 'api-key.imported'
   | 'api-key.rotated'
@@ -48,9 +50,9 @@ export type EventType =
   | 'api-key.revoked'
   | 'api-key.deleted';
 
-/** Who did it. `system` is the installation itself: first start, jobs. */
+/** Who did it: a key, a user by its own token, or the installation itself (`system`: first start, jobs). */
 export interface Actor {
-  type: 'api_key' | 'system';
+  type: 'api_key' | 'user' | 'system';
   id: string;
   ip: string | null;
   user_agent: string | null;
@@ -69,6 +71,7 @@ export interface NewEvent {
       | 'signing_key'
       | 'organization'
       | 'user'
+      | 'session'
       | 'api_key';
     id: string;
   };

@@ -3,6 +3,7 @@ import { createCustomer } from '../../test/harness/customer.ts';
 import { exampleBodyOf, managementRoutes, pathOf } from '../../test/harness/management-routes.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
+import { signIn } from '../../test/harness/sign-in.ts';
 import { createKey, succeeded } from '../../test/harness/test-issuer.ts';
 
 const server = await startTestServer();
@@ -40,6 +41,8 @@ const eventOf: Record<string, string> = {
   'users.activate': 'user.activated',
   'users.delete': 'user.deleted',
   'signingKeys.rotate': 'signing-key.rotated',
+  'sessions.revoke': 'session.terminated',
+  'user.sessions.revoke': 'session.terminated',
   'organizations.create': 'organization.created',
   'organizations.update': 'organization.updated',
   'organizations.suspend': 'organization.suspended',
@@ -76,6 +79,7 @@ async function makeTenancy(level: 'account' | 'issuer' | 'organization') {
   const issuerPath = `/v1/issuers/${issuer.id}`;
   const organization = await api.create(`${issuerPath}/organizations`, { name: 'x' });
   const user = await api.create(`${issuerPath}/users`, { username: 'x@example.com' });
+  const session = await signIn(server, issuer.id, user.id);
   const owner = {
     account: '/v1',
     issuer: issuerPath,
@@ -89,6 +93,7 @@ async function makeTenancy(level: 'account' | 'issuer' | 'organization') {
     issuer_id: issuer.id,
     org_id: organization.id,
     user_id: user.id,
+    session_id: session.session_id,
     key_id: keyId,
     grant_id: grant.id,
     plan_name: plan.name,
@@ -125,8 +130,15 @@ describe('one change is one event in each trail that it concerns', () => {
     const isRotation = name.endsWith('.rotate');
     const created = eventOf[name]!.replace('.rotated', '.created');
     if (isRotation) expect(events.map(({ type }) => type)).toEqual([eventOf[name], created]);
+    // And of a suspended user its sessions, which have ended.
+    const isSuspension = name === 'users.suspend';
+    if (isSuspension)
+      expect(events.map(({ type }) => type)).toEqual(['user.suspended', 'session.terminated']);
     const told = events.filter(
-      ({ type }) => !(isDeletion && type === 'account.deleted') && !(isRotation && type === created),
+      ({ type }) =>
+        !(isDeletion && type === 'account.deleted') &&
+        !(isRotation && type === created) &&
+        !(isSuspension && type === 'session.terminated'),
     );
     const customersAccount = answer.body?.data?.id ?? id;
     const trails = isOperators ? [operatorsAccount, customersAccount] : [id];

@@ -15,7 +15,7 @@ export const eventResource = z
     organization_id: z.string().nullable(),
     environment: environmentField,
     actor: z.object({
-      type: z.enum(['api_key', 'system']),
+      type: z.enum(['api_key', 'user', 'system']),
       id: z.string(),
       ip: z.string().nullable(),
       user_agent: z.string().nullable(),

@@ -11,6 +11,7 @@ import {
 import { send } from '../../test/harness/raw-http.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
+import { signIn } from '../../test/harness/sign-in.ts';
 import { createKey } from '../../test/harness/test-issuer.ts';
 import { type ManagementPermission, managementPermissions, permissionsOfAccount } from '../scopes/scope.ts';
 
@@ -50,6 +51,7 @@ beforeAll(async () => {
   ids.issuer_id = issuer.id;
   ids.org_id = organization.id;
   ids.user_id = (await api.create(`${path}/users`, { username: 'somebody@example.com' })).id;
+  ids.session_id = (await signIn(server, issuer.id, ids.user_id!)).session_id;
   ids.grant_id = (
     await api.create('/v1/account/support-grants', {
       reason: 'a ticket',

@@ -38,9 +38,12 @@ const openBelowIssuer = [
   ...['get', 'update', 'suspend', 'activate', 'delete', 'createSandbox'].map((verb) => `issuers.${verb}`),
   'keyProfiles.get',
   'keyProfiles.put',
+  ...['list', 'get', 'rotate'].map((verb) => `signingKeys.${verb}`),
   'loginSettings.get',
   'loginSettings.update',
   ...['create', 'list', 'get', 'update', 'suspend', 'activate', 'delete'].map((verb) => `users.${verb}`),
+  ...['list', 'get', 'revoke'].map((verb) => `sessions.${verb}`),
+  ...['list', 'revoke'].map((verb) => `user.sessions.${verb}`),
   ...['create', 'list', 'update', 'suspend', 'activate', 'delete'].map((verb) => `organizations.${verb}`),
   ...keyVerbs.map((verb) => `issuer.apiKeys.${verb}`),
 ];

@@ -160,6 +160,7 @@ const parameterPrefixes: Record<string, (typeof idPrefixes)[keyof typeof idPrefi
   issuer_id: idPrefixes.issuer,
   org_id: idPrefixes.organization,
   user_id: idPrefixes.user,
+  session_id: idPrefixes.session,
   key_id: idPrefixes.apiKey,
   event_id: idPrefixes.event,
   grant_id: idPrefixes.supportGrant,

@@ -6,6 +6,7 @@ export const idPrefixes = {
   issuer: 'i_',
   organization: 'org_',
   user: 'usr_',
+  session: 'ses_',
   apiKey: 'key_',
   event: 'evt_',
   request: 'req_',

@@ -149,9 +149,9 @@ function withErrorsOf(own: JsonSchema, errors: JsonSchema | undefined): JsonSche
   };
 }
 
-/** Forward auth speaks the dialect of the issuer's profile. */
+/** Forward auth and sign-in speak the dialect of the issuer's profile. */
 function speaksDialects(route: Route): boolean {
-  return route.handler === null && route.security === 'issuer-key';
+  return route.handler === null && (route.security === 'issuer-key' || route.speaksDialects === true);
 }
 
 function dialects(components: Components): JsonSchema {

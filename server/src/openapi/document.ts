@@ -68,6 +68,12 @@ const securitySchemes: JsonSchema = {
   basic: { type: 'http', scheme: 'basic', description: 'The id of a key and its secret.' },
   bearer: { type: 'http', scheme: 'bearer', description: 'The secret of a key.' },
   ...keyHeaderSchemes,
+  accessToken: {
+    type: 'http',
+    scheme: 'bearer',
+    bearerFormat: 'JWT',
+    description: 'The access token of a user who has signed in.',
+  },
   metricsToken: { type: 'http', scheme: 'bearer', description: 'The token of GATELODGE_METRICS_TOKEN.' },
 };
 
@@ -76,6 +82,7 @@ const schemesOf: Record<ContractOnlyRoute['security'], readonly string[]> = {
   key: basicOrBearer,
   'any-key': [...basicOrBearer, ...Object.keys(keyHeaderSchemes)],
   'issuer-key': ['bearer', ...Object.keys(keyHeaderSchemes)],
+  'access-token': ['accessToken'],
   'metrics-token': ['metricsToken'],
   none: [],
 };
@@ -158,6 +165,7 @@ const tagDescriptions: Record<string, string> = {
   account: 'Your own account.',
   accounts: 'The accounts of the installation, for its operator.',
   apiKeys: 'API keys of the account, of an issuer, or of an organization.',
+  auth: 'Sign-in of an application’s users.',
   authorize: 'Decisions for a gateway that holds the request (forward auth).',
   events: 'What has happened.',
   discovery: 'What an issuer is, for whoever reads its tokens.',
@@ -171,6 +179,7 @@ const tagDescriptions: Record<string, string> = {
   openapi: 'This document.',
   organizations: 'The tenants of an issuer.',
   plans: 'Named sets of limits for accounts, issuers and organizations.',
+  sessions: 'Where users are signed in.',
   users: 'Who signs in to an issuer.',
   signingKeys: 'What an issuer signs its tokens with.',
   usage: 'How many decisions there were, and how they came out.',

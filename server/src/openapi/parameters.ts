@@ -10,6 +10,7 @@ const idParameters: Record<string, { noun: string; prefix: string }> = {
   issuer_id: { noun: 'issuer', prefix: idPrefixes.issuer },
   org_id: { noun: 'organization', prefix: idPrefixes.organization },
   user_id: { noun: 'user', prefix: idPrefixes.user },
+  session_id: { noun: 'session', prefix: idPrefixes.session },
   key_id: { noun: 'API key', prefix: idPrefixes.apiKey },
   event_id: { noun: 'event', prefix: idPrefixes.event },
   grant_id: { noun: 'support grant', prefix: idPrefixes.supportGrant },

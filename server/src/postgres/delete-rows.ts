@@ -13,6 +13,8 @@ type DeletedTable =
   | 'api_keys'
   | 'organizations'
   | 'users'
+  | 'sessions'
+  | 'refresh_tokens'
   | 'idempotency_records'
   | 'support_grants'
   | 'plans'

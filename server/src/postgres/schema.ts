@@ -19,6 +19,8 @@ export interface Schema {
   organizations: OrganizationsTable;
   users: UsersTable;
   login_settings: LoginSettingsTable;
+  sessions: SessionsTable;
+  refresh_tokens: RefreshTokensTable;
   api_keys: ApiKeysTable;
   events: EventsTable;
   idempotency_records: IdempotencyRecordsTable;
@@ -153,6 +155,39 @@ interface LoginSettingsTable {
   settings: Jsonb<JsonObject>;
   version: Generated<number>;
   updated_at: Timestamp;
+}
+
+/** Why a session is over before its time. */
+export type EndReason = 'logout' | 'revoked' | 'refresh_reuse' | 'user_suspended';
+
+export interface SessionsTable {
+  id: string;
+  account_id: string;
+  issuer_id: string;
+  user_id: string;
+  client_id: string;
+  amr: string[];
+  auth_time: Date;
+  scopes: string[];
+  ip: string | null;
+  user_agent: string | null;
+  created_at: Date;
+  last_used_at: Date;
+  expires_at: Date;
+  ended_at: NullableTimestamp;
+  end_reason: ColumnType<EndReason | null, EndReason | null | undefined, EndReason | null>;
+  version: Generated<number>;
+}
+
+interface RefreshTokensTable {
+  digest: Buffer;
+  digest_generation: number;
+  account_id: string;
+  issuer_id: string;
+  session_id: string;
+  created_at: Date;
+  expires_at: Date;
+  used_at: NullableTimestamp;
 }
 
 /** When a rotated key stops: at the end of its grace, or earlier once nobody uses it. */

@@ -28,6 +28,8 @@ export const managementPermissions = [
   'gatelodge.organizations:write',
   'gatelodge.users:read',
   'gatelodge.users:write',
+  'gatelodge.sessions:read',
+  'gatelodge.sessions:write',
   'gatelodge.login-settings:read',
   'gatelodge.login-settings:write',
   'gatelodge.plans:read',

@@ -2,7 +2,13 @@
  * What the installation's secrets are for. Each has random 32-byte keys of its own, in numbered generations, so that
  * one can be changed without the others.
  */
-export const secretPurposes = ['api-key-digest', 'api-key-check', 'cursor', 'signing-key'] as const;
+export const secretPurposes = [
+  'api-key-digest',
+  'api-key-check',
+  'cursor',
+  'signing-key',
+  'refresh-token',
+] as const;
 
 export type SecretPurpose = (typeof secretPurposes)[number];
 

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { z } from 'zod';
 import { defineRoute } from '../http/route.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
+import { endSessions } from '../sessions/session-store.ts';
 import { toUserResource } from './user.ts';
 import { userParams, userResource } from './user-schema.ts';
 import { lockUser } from './user-store.ts';
@@ -16,7 +17,7 @@ function defineStatusRoute(verb: 'suspend' | 'activate', status: 'suspended' | '
     permission: 'gatelodge.users:write',
     params: userParams,
     responses: { 200: { description: 'The user.', schema: z.object({ data: userResource }) } },
-    async handler({ tx, principal, params, ifMatch, record }) {
+    async handler({ tx, principal, params, now, ifMatch, record, recordAll }) {
       const current = await lockUser(tx, principal, params, ifMatch);
       if (current.status === status)
         return { body: { data: toUserResource(current) }, version: current.version };
@@ -34,6 +35,16 @@ function defineStatusRoute(verb: 'suspend' | 'activate', status: 'suspended' | '
         environment: issuer.environment,
         issuerId: issuer.id,
       });
+      if (status === 'suspended') {
+        const scope = {
+          accountId: principal.accountId,
+          issuerId: issuer.id,
+          environment: issuer.environment,
+          userId: row.id,
+        };
+        // For good: whoever was signed in as this user when it had to be stopped does not come back with it.
+        await endSessions(tx, scope, 'user_suspended', { now, recordAll });
+      }
       return { body: { data: toUserResource(row) }, version: row.version };
     },
   });

@@ -225,7 +225,8 @@ export const verificationContracts = [
     path: '/v1/me',
     operationId: 'me.get',
     summary: 'Who is this credential?',
-    description: 'By Basic (`key id:secret`), Bearer, or the key header of any preset.',
+    description:
+      'By Basic (`key id:secret`), Bearer, or the key header of any preset; or the access token of a user who has signed in, as Bearer.',
     security: 'any-key',
     responses: { 200: { description: 'Who it is.', schema: identity } },
     errors: [...deadKeys, ...suspensions, ...restrictions, 'invalid_token', 'tenant_mismatch'],

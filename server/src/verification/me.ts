@@ -8,6 +8,7 @@ import type { ExposureNotes } from '../exposure/exposure-notes.ts';
 import { allPresetKeyHeaders, presets } from '../key-profiles/presets.ts';
 import type { LimitDecision } from '../limits/limit-decision.ts';
 import { rateLimitHeaders } from '../limits/rate-limit-headers.ts';
+import type { AccessSessions } from '../sessions/access-sessions.ts';
 import { decide, refusalBeforeTenant } from './decide.ts';
 import type { DecisionCounters } from './decision-counters.ts';
 import { deprecationHeaders } from './deprecation.ts';
@@ -25,13 +26,14 @@ const places = {
 
 interface Dependencies {
   keys: KeyDirectory;
+  accessSessions: Pick<AccessSessions, 'authenticate'>;
   counters: DecisionCounters;
   exposures: ExposureNotes;
   meter: Meter;
   nowMs: () => number;
 }
 
-/** `GET /v1/me`: whoever holds a key asks who it is. */
+/** `GET /v1/me`: whoever holds a key, or has signed in, asks who it is. */
 export class MeEndpoint {
   readonly #deps: Dependencies;
 
@@ -42,7 +44,8 @@ export class MeEndpoint {
   /** Errors are problem+json whatever the key's profile; `headers` collects what the answer of an error needs too. */
   async handle(request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer> {
     const origin = request.headers.origin;
-    const presented = presentedKey(request, headers);
+    const presented = presentedCredential(request, headers);
+    if ('token' in presented) return this.#answerUser(presented.token, origin, info, headers);
     const found = this.#deps.keys.find(presented.secret);
     const key = found instanceof Promise ? await found : found;
     if (key === null || (presented.keyId !== null && presented.keyId !== key.id)) {
@@ -90,6 +93,37 @@ export class MeEndpoint {
     return { status: 200, body: renderIdentity(key, decision.organization, scopes) };
   }
 
+  /** The user of an access token. It has no origins of its own, so any page may ask. */
+  async #answerUser(
+    token: string,
+    origin: string | undefined,
+    info: EdgeInfo,
+    headers: string[],
+  ): Promise<EdgeAnswer> {
+    const cors = corsHeaders(origin, true);
+    const user = await this.#deps.accessSessions.authenticate(token, null).catch((error: unknown) => {
+      headers.push(...cors);
+      throw error;
+    });
+    const { profile, environment, id: issuerId, account } = user.issuer;
+    headers.push(
+      ...corsHeaders(origin, true, profile.environment_header),
+      ...environmentHeader(profile, environment),
+      'X-Request-Id',
+      info.id,
+    );
+    const identity = {
+      type: 'user',
+      id: user.userId,
+      account_id: account.id,
+      issuer_id: issuerId,
+      organizations: [],
+      environment,
+      scopes: user.scopes,
+    };
+    return { status: 200, body: JSON.stringify({ data: identity }) };
+  }
+
   /** The tenant header of the key's own profile, where the request has one; it is optional here. */
   async #tenantOf(request: EdgeRequest, key: KeyRecord): Promise<OrganizationRecord | 'unknown' | undefined> {
     const name = key.issuer?.profile.tenant_header?.name.toLowerCase();
@@ -101,13 +135,14 @@ export class MeEndpoint {
   }
 }
 
-function presentedKey(request: EdgeRequest, headers: string[]): PresentedKey {
+/** The one key or, where there is none, the one token. */
+function presentedCredential(request: EdgeRequest, headers: string[]): PresentedKey | { token: string } {
   const credentials = findCredentials(request.headers, places);
   const isInQuery = queryPresentsKey(request.url ?? '', null);
   if (credentials.outcome === 'one' && !isInQuery) return credentials.key;
+  if (credentials.outcome === 'token' && !isInQuery) return { token: credentials.token };
   headers.push(...corsHeaders(request.headers.origin, true));
   if (isInQuery || credentials.outcome === 'ambiguous') throw new AppError('ambiguous_credentials');
-  if (credentials.outcome === 'token') throw new AppError('invalid_token');
   throw new AppError(credentials.outcome === 'missing' ? 'missing_key' : 'invalid_key');
 }
 

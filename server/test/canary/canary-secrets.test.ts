@@ -15,6 +15,7 @@ import { type Find, Needles } from '../harness/needles.ts';
 import { ApiContract, type Operation } from '../harness/openapi.ts';
 import { type RawAnswer, type RawRequest, send } from '../harness/raw-http.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
+import { signIn } from '../harness/sign-in.ts';
 import { createTenant, type Tenant } from '../harness/tenant.ts';
 import { basic, leakyRequests, takes } from './leaky-requests.ts';
 
@@ -73,6 +74,8 @@ function collectSecrets(): void {
   const keys = [server.operator.key, server.demo.key, tenant.key, tenant.sandboxKey, tenant.deletedKey];
   for (const issuer of [tenant.issuer, tenant.sibling, tenant.twin])
     keys.push(issuer.key, issuer.publishableKey, ...issuer.organizations.map(({ key }) => key));
+  for (const { id, tokens } of [tenant.issuer, tenant.sibling, tenant.twin])
+    addTokens(`the user of ${id}`, tokens);
   for (const { id, secret } of keys) {
     needles.addKey(`the secret of ${id}`, secret);
     needles.addSecret(`the Basic credentials of ${id}`, `${id}:${secret}`);
@@ -98,6 +101,11 @@ interface SealedRow extends pg.QueryResultRow {
   algorithm: SigningAlgorithm;
   sealed: Buffer;
   secret_generation: number;
+}
+
+function addTokens(whose: string, { access, refresh }: { access: string; refresh: string }): void {
+  needles.addSecret(`the access token of ${whose}`, access);
+  needles.addSecret(`the refresh token of ${whose}`, refresh);
 }
 
 test('no secret is anywhere but in the one answer that shows it', async () => {
@@ -195,6 +203,7 @@ function keep(about: string, { status, text, headers }: RawAnswer): void {
 
 /** Runs an operation so that it works; a creation again under the same key, with another body, and without a key. */
 async function succeeding(operation: Operation): Promise<void> {
+  if (isOfUser(operation)) return succeedingAsUser(operation);
   const idempotencyKey = `canary-${randomBytes(16).toString('hex')}`;
   needles.addSecret(`the Idempotency-Key of ${operation.operationId}`, idempotencyKey);
   const example = operation.body?.example;
@@ -235,7 +244,35 @@ async function succeeding(operation: Operation): Promise<void> {
   }
 }
 
-function credentialsFor({ operationId, path }: Operation): Record<string, string> {
+/** What a user does by a token of its own. */
+function isOfUser({ operationId }: Operation): boolean {
+  return /auth\.(me|refresh|logout)$/.test(operationId);
+}
+
+/** By a session of its own each, since some end theirs. */
+async function succeedingAsUser(operation: Operation): Promise<void> {
+  const { token: access, refresh_token: refresh } = await signIn(
+    server,
+    tenant.issuer.id,
+    tenant.issuer.userId,
+  );
+  addTokens(operation.operationId, { access, refresh });
+  const isRefresh = operation.operationId.endsWith('refresh');
+  const answer = await send(`${server.url}${pathOf(operation)}`, {
+    method: operation.method,
+    headers: isRefresh ? { 'Content-Type': 'application/json' } : { Authorization: `Bearer ${access}` },
+    ...(isRefresh && { body: JSON.stringify({ refresh_token: refresh }) }),
+  });
+  expect(answer.status, `${operation.operationId}: ${answer.text}`).toBe(200);
+  if (isRefresh) {
+    const { token, refresh_token } = answer.body as { token: string; refresh_token: string };
+    addTokens(`${operation.operationId}, the next`, { access: token, refresh: refresh_token });
+  }
+}
+
+function credentialsFor(operation: Operation): Record<string, string> {
+  const { operationId, path } = operation;
+  if (isOfUser(operation)) return { Authorization: `Bearer ${tenant.issuer.tokens.access}` };
   if (operationId === 'health.metrics') return { Authorization: `Bearer ${metricsToken}` };
   if (path.startsWith('/v1/authorize')) return { Authorization: `Bearer ${tenant.issuer.key.secret}` };
   return basic(path.startsWith('/v1/accounts') ? server.operator.key : tenant.key);
@@ -265,7 +302,7 @@ async function readMetrics(): Promise<string> {
 
 /** Takes away what the statements of every operation need, so that each fails in the middle. */
 async function failInTheDatabase(): Promise<void> {
-  const tables = ['accounts', 'issuers', 'organizations', 'users', 'api_keys', 'support_grants'];
+  const tables = ['accounts', 'issuers', 'organizations', 'users', 'sessions', 'api_keys', 'support_grants'];
   const client = new pg.Client({ connectionString: database.superuserUrl });
   await client.connect();
   await client.query('set search_path = gatelodge');
@@ -325,6 +362,7 @@ function pathOf({ path, operationId }: Operation): string {
     .replace('{issuer_id}', issuer.id)
     .replace('{org_id}', organization)
     .replace('{user_id}', issuer.userId)
+    .replace('{session_id}', issuer.sessionId)
     .replace('{key_id}', keyOfPath.id)
     .replace('{grant_id}', supportGrantId)
     .replace('{signing_key_id}', issuer.signingKeyId)

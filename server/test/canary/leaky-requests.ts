@@ -20,7 +20,10 @@ export function leakyRequests(
   { tenant, powerless, path, credentials }: Leaky,
 ): (readonly [about: string, request: RawRequest & { path: string }])[] {
   const { secret } = tenant.issuer.key;
-  const stranger = path.replaceAll(/(acc|i|org|usr|key|sup)_[0-9a-z]{25}/g, (id) => `${id.slice(0, -3)}zzz`);
+  const stranger = path.replaceAll(
+    /(acc|i|org|usr|ses|key|sup)_[0-9a-z]{25}/g,
+    (id) => `${id.slice(0, -3)}zzz`,
+  );
   const authorized = { ...credentials, 'Content-Type': 'application/json' };
   const body = JSON.stringify(operation.body?.example ?? {});
   const withSecrets = JSON.stringify({ ...secretsIn(operation.body?.example, secret), unknown: secret });
@@ -42,7 +45,7 @@ export function leakyRequests(
     ['a foreign object', { ...json({}), path: stranger }],
     [
       'a secret as an id',
-      { ...json({}), path: path.replace(/(i|org|usr|key|acc|sup)_[0-9a-z]{25}/, secret) },
+      { ...json({}), path: path.replace(/(i|org|usr|ses|key|acc|sup)_[0-9a-z]{25}/, secret) },
     ],
     ['a secret as a route', { ...json({}), path: `/v1/${secret}` }],
     ['a bad escape after a secret', { ...json({}), path: `${path}/${secret}%zz` }],

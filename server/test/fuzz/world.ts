@@ -2,6 +2,7 @@ import { type Customer, createCustomer } from '../harness/customer.ts';
 import { alwaysThere } from '../harness/management-routes.ts';
 import type { Operation } from '../harness/openapi.ts';
 import type { TestServer } from '../harness/server.ts';
+import { signIn } from '../harness/sign-in.ts';
 import { everyPermission } from '../harness/tenant.ts';
 import { createKey, type TestKey } from '../harness/test-issuer.ts';
 
@@ -17,6 +18,7 @@ export class FuzzWorld {
     organization: '',
   };
   #issuerKey: TestKey | undefined;
+  #accessToken = '';
   /** Values of Authorization other than the one that an operation wants. */
   otherCredentials: string[] = [];
 
@@ -42,8 +44,10 @@ export class FuzzWorld {
     const path = `/v1/issuers/${issuer.id}`;
     const organization = await api.create(`${path}/organizations`, { name: 'Tenant', external_id: 'tenant' });
     const user = await api.create(`${path}/users`, { username: 'fuzz@example.com' });
+    const session = await signIn(this.#server, issuer.id, user.id);
     const below = `${path}/organizations/${organization.id}`;
     const restrictions = { scopes: [...everyPermission, 'invoices:read'] };
+    this.#accessToken = session.token;
     this.#issuerKey = await createKey(api, `${path}/api-keys`, { restrictions });
     const ofIssuer = await createKey(api, `${path}/api-keys`, { restrictions });
     const ofOrganization = await createKey(api, `${below}/api-keys`, { restrictions });
@@ -60,6 +64,7 @@ export class FuzzWorld {
       issuer_id: issuer.id,
       org_id: organization.id,
       user_id: user.id,
+      session_id: session.session_id,
       grant_id: grant.id,
       signing_key_id: signingKeys.data[0].id,
       plan_name: plan,
@@ -102,6 +107,8 @@ export class FuzzWorld {
 
   credentialsFor({ path, operationId }: Operation): [string, string][] {
     if (operationId === 'health.metrics') return [['Authorization', `Bearer ${this.#metricsToken}`]];
+    if (/auth\.(me|refresh|logout)$/.test(operationId))
+      return [['Authorization', `Bearer ${this.#accessToken}`]];
     if (path.startsWith('/v1/authorize')) return [['Authorization', `Bearer ${this.#issuerKey!.secret}`]];
     const key = path.startsWith('/v1/accounts') ? this.#server.operator.key : this.#customer.key;
     return [['Authorization', basic(key)]];

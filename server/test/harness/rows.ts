@@ -12,6 +12,8 @@ const tenantTables = [
   'organizations',
   'users',
   'login_settings',
+  'sessions',
+  'refresh_tokens',
   'api_keys',
   'events',
   'idempotency_records',

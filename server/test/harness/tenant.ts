@@ -1,6 +1,8 @@
 import { permissionsOfAccount } from '../../src/scopes/scope.ts';
 import type { ApiClient } from './api-client.ts';
 import { createCustomer } from './customer.ts';
+import type { TestServer } from './server.ts';
+import { signIn } from './sign-in.ts';
 import { createKey, succeeded, type TestKey } from './test-issuer.ts';
 
 /** Every management permission that a customer's key can hold, by name. */
@@ -22,6 +24,9 @@ export interface TenantIssuer {
   readonly signingKeyId: string;
   readonly organizations: readonly [TenantOrganization, TenantOrganization];
   readonly userId: string;
+  readonly sessionId: string;
+  /** Of the user's session, as it was given out. */
+  readonly tokens: { readonly access: string; readonly refresh: string };
 }
 
 /** An account with one of everything that an account can have. */
@@ -49,18 +54,15 @@ export interface Tenant {
  *
  * @param marker stands in every name, external id and metadata of it, so that whatever leaks can be recognized
  */
-export async function createTenant(
-  server: { operator: { api: ApiClient } },
-  marker: string,
-): Promise<Tenant> {
+export async function createTenant(server: TestServer, marker: string): Promise<Tenant> {
   const { id, key, api } = await createCustomer(server, {
     name: `${marker} account`,
     owner_email: `${marker}@tenant.test`,
     // Else each answer tells how much is left.
     plan: null,
   });
-  const issuer = await createTenantIssuer(api, marker, 'first');
-  const sibling = await createTenantIssuer(api, marker, 'sibling');
+  const issuer = await createTenantIssuer(server, api, marker, 'first');
+  const sibling = await createTenantIssuer(server, api, marker, 'sibling');
   const twin = await api.create(`/v1/issuers/${issuer.id}/sandbox-issuer`);
   const createDeletedKey = async (environment: 'live' | 'sandbox') => {
     const deleted = await createKey(api, '/v1/api-keys', { name: `${marker} deleted`, environment });
@@ -79,7 +81,7 @@ export async function createTenant(
     }),
     issuer,
     sibling,
-    twin: await furnishIssuer(api, twin.id, marker, 'twin'),
+    twin: await furnishIssuer(server, api, twin.id, marker, 'twin'),
     supportGrantId: grant.id,
     planName,
     deletedKey: await createDeletedKey('live'),
@@ -89,6 +91,7 @@ export async function createTenant(
 
 /** An issuer with its organizations and keys; `marker` and `name` stand in all of them. */
 export async function createTenantIssuer(
+  server: TestServer,
   api: ApiClient,
   marker: string,
   name: string,
@@ -97,10 +100,11 @@ export async function createTenantIssuer(
     name: `${marker} ${name}`,
     publishable_scopes: ['catalog:read'],
   });
-  return furnishIssuer(api, id, marker, name);
+  return furnishIssuer(server, api, id, marker, name);
 }
 
 async function furnishIssuer(
+  server: TestServer,
   api: ApiClient,
   id: string,
   marker: string,
@@ -125,11 +129,14 @@ async function furnishIssuer(
     metadata: { of: marker },
   });
   succeeded(await api.patch(`${path}/login-settings`, { audience: `https://${name}.${marker}.test` }));
+  const { session_id: sessionId, token: access, refresh_token: refresh } = await signIn(server, id, user.id);
   const { body: signingKeys } = await api.get(`${path}/signing-keys`);
   return {
     id,
     signingKeyId: signingKeys.data[0].id,
     userId: user.id,
+    sessionId,
+    tokens: { access, refresh },
     key: await createKey(api, `${path}/api-keys`, {
       name: `${marker} key of ${name}`,
       restrictions,

@@ -1,0 +1,240 @@
+import { type Selectable, sql } from 'kysely';
+import type { Principal } from '../authentication/principal.ts';
+import { AppError } from '../errors.ts';
+import type { NewEvent } from '../events/event.ts';
+import { requireMatch } from '../http/etag.ts';
+import { type PageRequest, paged } from '../http/listing.ts';
+import type { CursorCodec } from '../http/pagination.ts';
+import type { Environment } from '../key-profiles/key-profile.ts';
+import type { Transaction } from '../postgres/database.ts';
+import type { EndReason, SessionsTable } from '../postgres/schema.ts';
+
+export type SessionRow = Selectable<SessionsTable>;
+
+/** The sessions of one issuer that the caller can see: none of a deleted issuer, or of a live one for a sandbox key. */
+function visibleSessions(tx: Transaction, principal: Principal, issuerId: string) {
+  return tx
+    .selectFrom('sessions')
+    .selectAll('sessions')
+    .where('sessions.account_id', '=', principal.accountId)
+    .where('sessions.issuer_id', '=', issuerId)
+    .where((eb) => {
+      const issuer = eb
+        .selectFrom('issuers')
+        .select('issuers.id')
+        .where('issuers.id', '=', issuerId)
+        .where('issuers.deleting', '=', false);
+      return eb.exists(
+        principal.environment === 'live' ? issuer : issuer.where('issuers.environment', '=', 'sandbox'),
+      );
+    });
+}
+
+/** @throws not_found */
+export async function requireSession(
+  tx: Transaction,
+  principal: Principal,
+  params: { issuer_id: string; session_id: string },
+): Promise<SessionRow> {
+  const row = await visibleSessions(tx, principal, params.issuer_id)
+    .where('sessions.id', '=', params.session_id)
+    .executeTakeFirst();
+  if (row === undefined) throw new AppError('not_found');
+  return row;
+}
+
+/** As `requireSession`, and nobody changes it before the transaction ends. @throws not_found, precondition_failed */
+export async function lockSession(
+  tx: Transaction,
+  principal: Principal,
+  params: { issuer_id: string; session_id: string },
+  ifMatch: string | undefined,
+): Promise<SessionRow> {
+  const row = await visibleSessions(tx, principal, params.issuer_id)
+    .where('sessions.id', '=', params.session_id)
+    .forUpdate('sessions')
+    .executeTakeFirst();
+  if (row === undefined) throw new AppError('not_found');
+  requireMatch(ifMatch, row.version);
+  return row;
+}
+
+interface SessionFilter extends PageRequest {
+  user_id?: string | undefined;
+  status?: 'active' | 'ended' | undefined;
+}
+
+/** One row more than the page holds, newest first. */
+export function listSessions(
+  tx: Transaction,
+  principal: Principal,
+  issuerId: string,
+  filter: SessionFilter,
+  now: Date,
+  cursors: CursorCodec,
+): Promise<SessionRow[]> {
+  let query = visibleSessions(tx, principal, issuerId);
+  if (filter.user_id) query = query.where('sessions.user_id', '=', filter.user_id);
+  if (filter.status === 'active')
+    query = query.where('sessions.ended_at', 'is', null).where('sessions.expires_at', '>', now);
+  else if (filter.status === 'ended')
+    query = query.where((eb) =>
+      eb.or([eb('sessions.ended_at', 'is not', null), eb('sessions.expires_at', '<=', now)]),
+    );
+  return paged(query, 'sessions', filter, cursors).execute();
+}
+
+/** Which sessions are to end: one, or every one of a user. */
+export type EndedScope = { accountId: string; issuerId: string; environment: Environment } & (
+  | { sessionId: string }
+  | { userId: string }
+);
+
+/** So many events are one statement. */
+const eventsAtOnce = 1_000;
+
+/**
+ * Ends the sessions that have not ended yet, with an event each. From the commit on no node takes a token of theirs.
+ *
+ * @returns how many it has ended
+ */
+export async function endSessions(
+  tx: Transaction,
+  scope: EndedScope,
+  reason: EndReason,
+  { now, recordAll }: { now: Date; recordAll: (events: readonly NewEvent[]) => Promise<void> },
+): Promise<number> {
+  const ended = await tx
+    .updateTable('sessions')
+    .set({ ended_at: now, end_reason: reason, version: sql`version + 1` })
+    .where('account_id', '=', scope.accountId)
+    .where('issuer_id', '=', scope.issuerId)
+    .where(
+      'sessionId' in scope ? 'id' : 'user_id',
+      '=',
+      'sessionId' in scope ? scope.sessionId : scope.userId,
+    )
+    .where('ended_at', 'is', null)
+    .where('expires_at', '>', now)
+    .returning(['id', 'user_id'])
+    .execute();
+  const events = ended.map(
+    ({ id, user_id }): NewEvent => ({
+      type: 'session.terminated',
+      subject: { type: 'session', id },
+      environment: scope.environment,
+      issuerId: scope.issuerId,
+      data: { reason, user_id },
+    }),
+  );
+  for (let from = 0; from < events.length; from += eventsAtOnce)
+    await recordAll(events.slice(from, from + eventsAtOnce));
+  return ended.length;
+}
+
+/** Begins a session where its user is active, and makes sure that nobody suspends or deletes the user meanwhile. */
+export async function insertSession(
+  tx: Transaction,
+  session: Omit<SessionRow, 'ended_at' | 'end_reason' | 'version' | 'created_at' | 'last_used_at'>,
+): Promise<boolean> {
+  const user = await tx
+    .selectFrom('users')
+    .select('status')
+    .where('account_id', '=', session.account_id)
+    .where('issuer_id', '=', session.issuer_id)
+    .where('id', '=', session.user_id)
+    .forShare()
+    .executeTakeFirst();
+  if (user?.status !== 'active') return false;
+  await tx
+    .insertInto('sessions')
+    .values({ ...session, created_at: session.auth_time, last_used_at: session.auth_time })
+    .execute();
+  return true;
+}
+
+/** Where a refresh token belongs. */
+export interface TokenScope {
+  accountId: string;
+  issuerId: string;
+  sessionId: string;
+}
+
+export async function insertRefreshToken(
+  tx: Transaction,
+  { accountId, issuerId, sessionId }: TokenScope,
+  token: { digest: Buffer; generation: number },
+  { now, expiresAt }: { now: Date; expiresAt: Date },
+): Promise<void> {
+  await tx
+    .insertInto('refresh_tokens')
+    .values({
+      digest: token.digest,
+      digest_generation: token.generation,
+      account_id: accountId,
+      issuer_id: issuerId,
+      session_id: sessionId,
+      created_at: now,
+      expires_at: expiresAt,
+    })
+    .execute();
+}
+
+/** A session with its user, of which nobody ends or refreshes it before the transaction ends; null where it is gone. */
+export async function lockOwnSession(tx: Transaction, { accountId, issuerId, sessionId }: TokenScope) {
+  const row = await tx
+    .selectFrom('sessions as s')
+    .innerJoin('users as u', 'u.id', 's.user_id')
+    .selectAll('s')
+    .select(['u.status as user_status', 'u.username_type', 'u.username'])
+    .where('s.account_id', '=', accountId)
+    .where('s.issuer_id', '=', issuerId)
+    .where('s.id', '=', sessionId)
+    .forUpdate('s')
+    .executeTakeFirst();
+  return row ?? null;
+}
+
+/**
+ * Uses a refresh token up. The one statement decides, so of any number at once one is first.
+ *
+ * @returns `reused` for one that was used before, `expired` for one whose time is over
+ */
+export async function consumeRefreshToken(
+  tx: Transaction,
+  { accountId }: TokenScope,
+  digest: Buffer,
+  now: Date,
+): Promise<'used' | 'reused' | 'expired'> {
+  const used = await tx
+    .updateTable('refresh_tokens')
+    .set({ used_at: now })
+    .where('account_id', '=', accountId)
+    .where('digest', '=', digest)
+    .where('used_at', 'is', null)
+    .where('expires_at', '>', now)
+    .returning('digest')
+    .executeTakeFirst();
+  if (used !== undefined) return 'used';
+  const row = await tx
+    .selectFrom('refresh_tokens')
+    .select('used_at')
+    .where('account_id', '=', accountId)
+    .where('digest', '=', digest)
+    .executeTakeFirst();
+  return row?.used_at == null ? 'expired' : 'reused';
+}
+
+/** The session goes on until its newest refresh token expires. */
+export async function prolongSession(
+  tx: Transaction,
+  { accountId, sessionId }: TokenScope,
+  { now, expiresAt }: { now: Date; expiresAt: Date },
+): Promise<void> {
+  await tx
+    .updateTable('sessions')
+    .set({ last_used_at: now, expires_at: expiresAt })
+    .where('account_id', '=', accountId)
+    .where('id', '=', sessionId)
+    .execute();
+}

@@ -1,0 +1,98 @@
+import { afterAll, expect, test } from 'vitest';
+import { createCustomer } from '../../test/harness/customer.ts';
+import { Rows } from '../../test/harness/rows.ts';
+import { startTestServer, TestClock } from '../../test/harness/server.ts';
+import { signIn } from '../../test/harness/sign-in.ts';
+import { succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
+import { createSessionSweep } from './session-sweep.ts';
+
+const clock = new TestClock();
+const server = await startTestServer({ clock });
+const rows = await Rows.open(server.database);
+afterAll(async () => {
+  await rows.close();
+  await server.close();
+});
+const { services } = server.running;
+const { api } = await createCustomer(server);
+const issuer = await TestIssuer.create(server, {}, {}, api);
+const day = 86_400;
+
+const left = async () => {
+  const [row] = await rows.query<{ sessions: number; tokens: number }>(
+    `select (select count(*)::int from sessions) as sessions, (select count(*)::int from refresh_tokens) as tokens`,
+  );
+  return [row!.sessions, row!.tokens];
+};
+const sweep = async (atOnce?: number) => {
+  const job = createSessionSweep(services.database, services.log, () => clock.now(), atOnce);
+  job.wake();
+  return job;
+};
+const swept = async (expected: number[], atOnce?: number) => {
+  const job = await sweep(atOnce);
+  await expect.poll(left, { timeout: 10_000, interval: 20 }).toEqual(expected);
+  await job.close();
+};
+
+test('what is over goes a week later, and used tokens stay for as long as they could be shown again', async () => {
+  const user = await api.create(`${issuer.path}/users`, { username: 'a@example.com' });
+  const stays = await signIn(server, issuer.id, user.id);
+  const ends = await signIn(server, issuer.id, user.id);
+  const expires = await signIn(server, issuer.id, user.id);
+  let shown = stays.refresh_token;
+  for (let turn = 0; turn < 3; turn++)
+    shown = succeeded(await api.as(null).post('/auth/refresh', { refresh_token: shown })).body.refresh_token;
+  succeeded(await api.post(`${issuer.path}/sessions/${ends.session_id}/revoke`));
+  expect(await left()).toEqual([3, 6]);
+
+  clock.advance(6 * day);
+  await swept([3, 6]);
+  clock.advance(2 * day);
+  // The one that was ended, with its token.
+  await swept([2, 5]);
+  clock.advance(21 * day);
+  shown = succeeded(await api.as(null).post('/auth/refresh', { refresh_token: shown })).body.refresh_token;
+  clock.advance(2 * day);
+  // Every token of the first month has expired; the session that was carried on lives by its newest.
+  await swept([2, 1]);
+  clock.advance(7 * day);
+  await swept([1, 1]);
+  const { body } = await api.get(`${issuer.path}/sessions`);
+  expect(body.data.map(({ id }: { id: string }) => id)).toEqual([stays.session_id]);
+  expect((await api.get(`${issuer.path}/sessions/${expires.session_id}`)).status).toBe(404);
+  expect((await api.as(null).post('/auth/refresh', { refresh_token: shown })).status).toBe(200);
+});
+
+test('goes in steps of bounded length', async () => {
+  const user = await api.create(`${issuer.path}/users`, { username: 'b@example.com' });
+  await rows.query(
+    `insert into sessions (id, account_id, issuer_id, user_id, client_id, amr, auth_time, created_at, last_used_at, expires_at)
+     select 'ses_' || n, account_id, issuer_id, id, 'otp', '{otp}', $2, $2, $2, $2
+     from users, generate_series(1, 130) n where id = $1`,
+    [user.id, clock.now()],
+  );
+  await rows.query(
+    `insert into refresh_tokens (digest, digest_generation, account_id, issuer_id, session_id, created_at, expires_at)
+     select sha256(convert_to(s.id || n, 'utf8')), 1, account_id, issuer_id, s.id, created_at, expires_at + interval '1 year'
+     from sessions s, generate_series(1, 3) n where s.user_id = $1`,
+    [user.id],
+  );
+  await rows.query('create table batches (size integer)');
+  await rows.query(`
+    create function note_batch() returns trigger language plpgsql security definer as $$
+    begin
+      insert into gatelodge.batches select count(*) from gone;
+      return null;
+    end $$`);
+  for (const table of ['sessions', 'refresh_tokens']) {
+    await rows.query(`create trigger note_batch after delete on ${table} referencing old table as gone
+      for each statement execute function note_batch()`);
+  }
+  const [sessions, tokens] = await left();
+  expect([sessions! - 130, tokens! - 390].every((rest) => rest >= 0)).toBe(true);
+  clock.advance(8 * day);
+  await swept([sessions! - 130, tokens! - 390], 50);
+  const [batches] = await rows.query('select max(size)::int as most from batches');
+  expect(batches).toEqual({ most: 50 });
+});

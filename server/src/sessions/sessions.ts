@@ -1,0 +1,288 @@
+import type pg from 'pg';
+import type { RequestInfo } from '../edge/request-info.ts';
+import { AppError } from '../errors.ts';
+import { actorOfSystem, actorOfUser } from '../events/actor.ts';
+import type { Actor, NewEvent } from '../events/event.ts';
+import { insertEvents } from '../events/event-store.ts';
+import { carryOut } from '../http/carry-out.ts';
+import { idPrefixes, newId } from '../ids/ids.ts';
+import { issuerUrl } from '../issuers/issuer-url.ts';
+import type { AccountSlots } from '../limits/account-slots.ts';
+import { findLoginSettings, type LoginSettings } from '../login-settings/login-settings.ts';
+import type { Database, Transaction } from '../postgres/database.ts';
+import { callLookup } from '../postgres/lookup.ts';
+import type { EndReason } from '../postgres/schema.ts';
+import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
+import type { Settings } from '../settings.ts';
+import type { SigningKeys } from '../signing-keys/signing-keys.ts';
+import { accessTokenType } from '../tokens/jwt.ts';
+import { emailOf } from '../users/user.ts';
+import type { UserRow } from '../users/user-store.ts';
+import type { KeyDirectory } from '../verification/key-directory.ts';
+import type { IssuerRecord } from '../verification/records.ts';
+import { accessTokenClaims } from './access-token.ts';
+import { builtInClientId } from './built-in-client.ts';
+import { invalidToken, requireInService } from './invalid-token.ts';
+import { digestOfRefreshToken, newRefreshToken } from './refresh-token.ts';
+import {
+  consumeRefreshToken,
+  endSessions,
+  insertRefreshToken,
+  insertSession,
+  lockOwnSession,
+  prolongSession,
+  type TokenScope,
+} from './session-store.ts';
+
+/** What a user holds who has signed in. Shown once; what is stored opens nothing. */
+export interface SignedIn {
+  /** The access token, a JWT (RFC 9068). */
+  token: string;
+  token_type: 'Bearer';
+  /** Seconds for which the access token is good. */
+  expires_in: number;
+  refresh_token: string;
+  user: { id: string; email: string | null };
+  session_id: string;
+}
+
+export interface NewSession {
+  issuer: IssuerRecord;
+  settings: LoginSettings;
+  user: UserRow;
+  /** How the user has shown who it is (RFC 8176). */
+  amr: readonly string[];
+  /** Of the request, as events hold them. */
+  ip: string | null;
+  userAgent: string | null;
+  nowMs: number;
+  record: (event: NewEvent) => Promise<void>;
+}
+
+interface Dependencies {
+  settings: Pick<Settings, 'publicUrl'>;
+  signingKeys: Pick<SigningKeys, 'sign' | 'jwks'>;
+  secrets: InstallationSecrets;
+  keys: KeyDirectory;
+  lookupPool: pg.Pool;
+  database: Database;
+  accountSlots: AccountSlots;
+  nowMs: () => number;
+}
+
+/** A row of `lookup_refresh_token`. */
+interface TokenRow extends pg.QueryResultRow {
+  account_id: string;
+  issuer_id: string;
+  session_id: string;
+}
+
+/** A refresh token that this installation knows, and whose it is. */
+interface KnownToken {
+  digest: Buffer;
+  scope: TokenScope;
+  issuer: IssuerRecord;
+}
+
+/**
+ * Begins, carries on and ends the sessions of users, and makes their tokens. Whatever a user signs in by, its session is
+ * one of these.
+ */
+export class Sessions {
+  readonly #deps: Dependencies;
+
+  constructor(deps: Dependencies) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Begins a session of the built-in client, in the transaction in which the user has shown who it is.
+   *
+   * @throws invalid_token where the user is suspended or gone by now
+   */
+  async begin(tx: Transaction, session: NewSession): Promise<SignedIn> {
+    const { issuer, settings, user, amr, nowMs, record } = session;
+    const now = new Date(nowMs);
+    const sessionId = newId(idPrefixes.session);
+    const scope = { accountId: issuer.account.id, issuerId: issuer.id, sessionId };
+    const expiresAt = new Date(nowMs + settings.refresh_token_seconds * 1000);
+    const hasBegun = await insertSession(tx, {
+      id: sessionId,
+      account_id: scope.accountId,
+      issuer_id: scope.issuerId,
+      user_id: user.id,
+      client_id: builtInClientId,
+      amr: [...amr],
+      auth_time: now,
+      scopes: [],
+      ip: session.ip,
+      user_agent: session.userAgent,
+      expires_at: expiresAt,
+    });
+    if (!hasBegun) throw invalidToken();
+    await record({
+      type: 'session.created',
+      subject: { type: 'session', id: sessionId },
+      environment: issuer.environment,
+      issuerId: issuer.id,
+      data: { user_id: user.id, client_id: builtInClientId, amr: [...amr] },
+    });
+    return this.#giveOut(tx, { scope, issuer, settings, user, amr, authTime: now, now, expiresAt });
+  }
+
+  /**
+   * Uses a refresh token up and gives out the next one. A token that was used before ends its session, and with it the
+   * token that the first use has yielded: one of the two who have shown it is not the user (RFC 9700 §4.14.2).
+   *
+   * @param issuerId of the path; null for whichever issuer the token is of
+   * @throws invalid_token (401); issuer_suspended, account_suspended (403), which leave the token as it is
+   */
+  async refresh(
+    token: string,
+    issuerId: string | null,
+    info: RequestInfo,
+  ): Promise<{ issuer: IssuerRecord; signedIn: SignedIn }> {
+    const known = await this.#find(token, issuerId);
+    requireInService(known.issuer);
+    // So that nobody waits for a key with a transaction open.
+    await this.#deps.signingKeys.jwks(known.issuer.id);
+    const signedIn = await this.#inAccount(known.scope, (tx) => this.#redeem(tx, known, info));
+    if (signedIn === null) throw invalidToken();
+    return { issuer: known.issuer, signedIn };
+  }
+
+  /** Ends the session of a token. `actor` is who asks for it. Answers whether there was one to end. */
+  async end(
+    scope: TokenScope,
+    issuer: Pick<IssuerRecord, 'environment'>,
+    reason: EndReason,
+    author: { actor: Actor; requestId: string },
+  ): Promise<boolean> {
+    const now = new Date(this.#deps.nowMs());
+    return this.#inAccount(scope, async (tx) => {
+      const recordAll = (events: readonly NewEvent[]) =>
+        insertEvents(tx, { accountId: scope.accountId, ...author }, events);
+      const ended = await endSessions(tx, { ...scope, environment: issuer.environment }, reason, {
+        now,
+        recordAll,
+      });
+      return ended > 0;
+    });
+  }
+
+  /**
+   * Ends the session of a refresh token, used or not, for the user who signs out. Answers whose it was.
+   *
+   * @throws invalid_token where there is no session of it
+   */
+  async endByRefreshToken(token: string, issuerId: string | null, info: RequestInfo): Promise<IssuerRecord> {
+    const { scope, issuer } = await this.#find(token, issuerId);
+    const session = await this.#inAccount(scope, (tx) => lockOwnSession(tx, scope));
+    if (session === null) throw invalidToken();
+    const author = { actor: actorOfUser(session.user_id, info), requestId: info.id };
+    if (!(await this.end(scope, issuer, 'logout', author))) throw invalidToken();
+    return issuer;
+  }
+
+  /** @throws invalid_token for what this installation has not made or no longer knows, and for one of another issuer */
+  async #find(token: string, issuerId: string | null): Promise<KnownToken> {
+    const { secrets, lookupPool, keys } = this.#deps;
+    const digest = digestOfRefreshToken(token, secrets);
+    if (digest === null) throw invalidToken();
+    const [row] = await callLookup<TokenRow>(lookupPool, 'lookup_refresh_token', [digest]);
+    if (row === undefined || (issuerId !== null && row.issuer_id !== issuerId)) throw invalidToken();
+    const issuer = await keys.findIssuer(row.issuer_id);
+    if (issuer === null) throw invalidToken();
+    return {
+      digest,
+      scope: { accountId: row.account_id, issuerId: row.issuer_id, sessionId: row.session_id },
+      issuer,
+    };
+  }
+
+  /** null where the token is refused; what a reuse has ended is then to be committed all the same. */
+  async #redeem(
+    tx: Transaction,
+    { digest, scope, issuer }: KnownToken,
+    info: RequestInfo,
+  ): Promise<SignedIn | null> {
+    const now = new Date(this.#deps.nowMs());
+    const session = await lockOwnSession(tx, scope);
+    if (session === null || session.client_id !== builtInClientId) return null;
+    if (session.ended_at !== null || session.expires_at <= now || session.user_status !== 'active')
+      return null;
+    const outcome = await consumeRefreshToken(tx, scope, digest, now);
+    if (outcome === 'reused') await this.#endFamily(tx, scope, issuer, { info, now });
+    if (outcome !== 'used') return null;
+    const settings = await findLoginSettings(tx, issuer);
+    const expiresAt = new Date(now.getTime() + settings.refresh_token_seconds * 1000);
+    await prolongSession(tx, scope, { now, expiresAt });
+    const user = { id: session.user_id, username_type: session.username_type, username: session.username };
+    const { amr, auth_time: authTime, scopes } = session;
+    return this.#giveOut(tx, { scope, issuer, settings, user, amr, authTime, scopes, now, expiresAt });
+  }
+
+  /** Who has shown the token nobody knows: the user or a thief. */
+  async #endFamily(
+    tx: Transaction,
+    scope: TokenScope,
+    issuer: IssuerRecord,
+    { info, now }: { info: RequestInfo; now: Date },
+  ): Promise<void> {
+    const actor = actorOfSystem('refresh-reuse', info);
+    const recordAll = (events: readonly NewEvent[]) =>
+      insertEvents(tx, { accountId: scope.accountId, actor, requestId: info.id }, events);
+    await endSessions(tx, { ...scope, environment: issuer.environment }, 'refresh_reuse', { now, recordAll });
+  }
+
+  async #giveOut(tx: Transaction, grant: Grant): Promise<SignedIn> {
+    const { scope, issuer, settings, user, now, expiresAt } = grant;
+    const { secrets, signingKeys, settings: installation } = this.#deps;
+    const refreshToken = newRefreshToken(secrets);
+    await insertRefreshToken(tx, scope, refreshToken, { now, expiresAt });
+    const url = issuerUrl(installation, issuer.id);
+    const claims = accessTokenClaims({
+      issuerUrl: url,
+      audience: settings.audience ?? url,
+      userId: user.id,
+      sessionId: scope.sessionId,
+      clientId: builtInClientId,
+      scopes: grant.scopes ?? [],
+      amr: grant.amr,
+      authTime: grant.authTime,
+      environment: issuer.environment,
+      nowMs: now.getTime(),
+      lifetimeSeconds: settings.access_token_seconds,
+    });
+    return {
+      token: await signingKeys.sign(issuer, claims, accessTokenType),
+      token_type: 'Bearer',
+      expires_in: settings.access_token_seconds,
+      refresh_token: refreshToken.token,
+      user: { id: user.id, email: emailOf(user) },
+      session_id: scope.sessionId,
+    };
+  }
+
+  /** What the rows hang under may go meanwhile: then there is no session any more. */
+  async #inAccount<T>({ accountId }: TokenScope, work: (tx: Transaction) => Promise<T>): Promise<T> {
+    const { accountSlots, database } = this.#deps;
+    try {
+      return await accountSlots.run(accountId, () => carryOut(database, accountId, work));
+    } catch (error) {
+      throw error instanceof AppError && error.code === 'not_found' ? invalidToken(error) : error;
+    }
+  }
+}
+
+interface Grant {
+  scope: TokenScope;
+  issuer: IssuerRecord;
+  settings: LoginSettings;
+  user: Pick<UserRow, 'id' | 'username_type' | 'username'>;
+  amr: readonly string[];
+  authTime: Date;
+  scopes?: readonly string[];
+  now: Date;
+  expiresAt: Date;
+}
