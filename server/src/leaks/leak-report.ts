@@ -75,7 +75,7 @@ export function parseLeakReport(body: unknown): LeakReport {
 }
 
 /** No key looks like this, and what people call members does. */
-const nameableName = /^[A-Za-z_]{1,32}$/;
+const nameableName = /^[A-Za-z_]{1,40}$/;
 
 function isPartOf(secret: unknown, name: string): boolean {
   return typeof secret === 'string' && (secret.includes(name) || name.includes(secret.trim()));
