@@ -91,6 +91,8 @@ async function againstFloor(
       'floor req/s': Math.round(pairs.other((round) => round.requestsPerSecond)),
       'throughput ratio': round2(pairs.ratio((round) => round.requestsPerSecond)),
       'p99 ratio': round2(pairs.ratio((round) => round.p99Ms)),
+      'ours CPU µs': round2(pairs.ours((round) => round.cpuUs)),
+      'floor CPU µs': round2(pairs.other((round) => round.cpuUs)),
       'resident MB': Math.round((await gatelodge.metric('process_resident_memory_bytes')) / 2 ** 20),
     });
   }

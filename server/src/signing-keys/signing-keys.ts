@@ -20,7 +20,7 @@ import { type IssuerKey, KeySet } from './key-set.ts';
 import { openSealedKey } from './sealed-key.ts';
 import type { SigningAlgorithm } from './signing-key.ts';
 
-/** About 10 KiB each, once they have signed and verified. */
+/** About 10 KiB of memory for each key that has signed and verified, 2 for one that is only published. */
 const heldIssuers = 4096;
 
 /** Of the look-ups' connections, for those who need no credential to ask. */
@@ -106,7 +106,7 @@ export class SigningKeys {
 
   /**
    * Whether this is an access token of this issuer that holds at this moment, and what it says. Who the token is for is
-   * the caller's to look at (`client_id`, `aud`), or to name.
+   * the caller's to look at (`client_id`, `aud`), or to name; so is whether issuer, user and session are still active.
    *
    * @throws unavailable (503)
    */
