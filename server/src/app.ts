@@ -31,6 +31,8 @@ import { putKeyProfile } from './key-profiles/put.route.ts';
 import { leakReportContract } from './leaks/report-leak.ts';
 import { getLoginSettings } from './login-settings/get.route.ts';
 import { updateLoginSettings } from './login-settings/update.route.ts';
+import { devMailboxContracts } from './mail/dev-mailbox.routes.ts';
+import { listSandboxMails } from './mail/sandbox-mailbox.route.ts';
 import { openApiContract } from './openapi/openapi.routes.ts';
 import { createOrganization } from './organizations/create.route.ts';
 import { deleteOrganization } from './organizations/delete.route.ts';
@@ -99,6 +101,7 @@ export const routes: readonly Route[] = [
   activateIssuer,
   deleteIssuer,
   createSandboxIssuer,
+  listSandboxMails,
   getKeyProfile,
   putKeyProfile,
   getLoginSettings,
@@ -143,6 +146,7 @@ export const routes: readonly Route[] = [
   listEventsRoute,
   jwksContract,
   discoveryContract,
+  ...devMailboxContracts,
   ...healthContracts,
   openApiContract,
 ];

@@ -15,6 +15,7 @@ import { readTls } from './edge/tls.ts';
 import { registerHealthRoutes } from './health/health.routes.ts';
 import { createApp } from './http/app.ts';
 import { createLog, type Log } from './logs/log.ts';
+import { registerDevMailboxRoutes } from './mail/dev-mailbox.routes.ts';
 import { registerOpenApiRoute } from './openapi/openapi.routes.ts';
 import { resolveMasterKey } from './secrets/master-key.ts';
 import { resolveMetricsToken } from './secrets/metrics-token.ts';
@@ -126,6 +127,7 @@ async function listen(services: Services): Promise<{ server: Server; drain: Drai
   if (listening === undefined) throw new Error('Fastify made no server');
   registerHealthRoutes(app, services, listening.drain);
   registerOpenApiRoute(app, routes);
+  registerDevMailboxRoutes(app, services, services.devMailbox);
   await app.ready();
   await listenOn(listening.server, settings);
   return listening;

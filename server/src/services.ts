@@ -22,6 +22,9 @@ import { createLedgerKeeping, createMeteringSweep } from './ledger/metering-jobs
 import { AccountSlots } from './limits/account-slots.ts';
 import type { MemoryLimiter } from './limits/memory-limiter.ts';
 import type { Log } from './logs/log.ts';
+import type { DevMailbox } from './mail/dev-mailbox.ts';
+import type { MailOutbox } from './mail/mail-outbox.ts';
+import { openMailing } from './mail/mailing.ts';
 import { type ChangeFeed, startChangeFeed } from './postgres/change-feed.ts';
 import { Database } from './postgres/database.ts';
 import { readInstallationId } from './postgres/installation.ts';
@@ -101,6 +104,10 @@ export interface Services {
   findings: LedgerFindings;
   signingKeys: SigningKeys;
   sessions: Sessions;
+  /** Where mails are left to be sent. */
+  mails: MailOutbox;
+  /** null where there is a mail server, and in production. */
+  devMailbox: DevMailbox | null;
   accountDeletion: Periodic;
   issuerDeletion: Periodic;
   authenticator: Authenticator;
@@ -221,6 +228,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
     });
     const ofUsers = { sessions, accessSessions, database, docsBaseUrl: settings.publicUrl };
     const now = () => clock.now();
+    const mail = await openMailing({ settings, database: background, secrets, log, now });
     const jobs = [
       createAccountDeletion(database, log),
       createIssuerDeletion(database, log),
@@ -230,10 +238,12 @@ export async function createServices(settings: Settings, options: ServiceOptions
       createSessionSweep(background, log, now),
       createSigningKeyRotation({ database: background, secrets, settings, log, now }),
       leakReports,
+      mail.sweep,
       createLedgerKeeping(metering.keeper, log),
       createMeteringSweep({ connection: meteringPool, nowMs, eventDays: settings.meteredEventDays }, log),
     ] as const;
     for (const job of jobs) job.start();
+    mail.delivery.start();
     fold.start();
     const meter = new Meter({ limiter, ledger, nowMs });
     const authenticator = new Authenticator(keys, exposures, meter, nowMs);
@@ -261,6 +271,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
         imported,
         exposures,
         reportLeak,
+        mail,
         metering,
         pools: [pool, lookupPool, meteringPool],
       }),
@@ -272,6 +283,8 @@ export async function createServices(settings: Settings, options: ServiceOptions
       findings: metering.findings,
       signingKeys,
       sessions,
+      mails: mail.outbox,
+      devMailbox: mail.devMailbox,
       accountDeletion: jobs[0],
       issuerDeletion: jobs[1],
       authenticator,
@@ -300,6 +313,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       },
       close: async () => {
         for (const job of jobs) await job.close();
+        await mail.delivery.close();
         await metering?.close();
         await exposures.close();
         await changeFeed.close();

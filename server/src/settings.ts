@@ -123,18 +123,28 @@ export const settingsTable = [
     variable: 'SMTP_URL',
     property: 'smtpUrl',
     default: undefined,
-    defaultNote: 'mails are kept for `/dev/mailbox` in development',
-    description: 'Mail server for outgoing mail.',
-    isReserved: true,
-    parser: parsers.serviceUrl(['smtp', 'smtps'], 'smtps://user:password@mail.example.com:465'),
+    defaultNote:
+      'in development mails are kept for `/dev/mailbox`; in production none can be sent, and sign-in by e-mail answers 503',
+    description:
+      'Mail server for outgoing mail: `smtps://user:password@mail.example.com` is TLS from the start (port 465), `smtp://…` STARTTLS (port 587), without which nothing is sent. `?tls=none` sends in the clear, as is usual for a server on this machine; `?tls=required` asks STARTTLS of that one too.',
+    parser: parsers.smtpServer,
     isSecret: true,
+  },
+  {
+    variable: 'SMTP_CA_FILE',
+    property: 'smtpCaFile',
+    default: undefined,
+    defaultNote: 'the usual authorities',
+    description:
+      'Path of a PEM file with the certificates of the authorities that the mail server’s certificate is checked against, instead of the usual ones.',
+    parser: parsers.path,
   },
   {
     variable: 'MAIL_FROM',
     property: 'mailFrom',
     default: undefined,
-    description: 'Sender of outgoing mail, such as `Example <no-reply@example.com>`. Needed with `SMTP_URL`.',
-    isReserved: true,
+    description:
+      'Sender of outgoing mail, such as `Example <no-reply@example.com>`. Needed with `SMTP_URL`. An issuer may have mails of its own come from another name, never from another address.',
     parser: parsers.mailSender,
   },
   {

@@ -24,6 +24,7 @@ const tablesOfNobody = [
 
 /** Everything that may see across accounts: SECURITY DEFINER functions, by name and arguments. */
 const lookups = [
+  'claim_mails(moment timestamp with time zone, lease_end timestamp with time zone, most integer)',
   'expire_idempotency_records(most integer)',
   'fold_ledger(wanted_segment text, of_data_directory text, made_at timestamp with time zone, is_new boolean, expected bigint, reached bigint, finished boolean, lost bigint, moment timestamp with time zone, u_hour bigint, u_account text, u_level text, u_subject text, u_environment text, u_issuer text, u_organization text, u_code text, u_management text, u_count text, u_cost text, k_account text, k_key text, k_used text, e_id text, e_account text, e_key text, e_issuer text, e_environment text, e_code text, e_first text, e_last text, e_count text, w_account text, w_kind text, w_subject text, w_environment text, w_name text, w_period text, w_start text, w_used text)',
   'forget_events(deleting_account text, most integer)',
@@ -46,6 +47,7 @@ const lookups = [
   'lookup_issuers_without_signing_key(most integer)',
   'lookup_keys_of_generation(wanted_purpose text, wanted_generation integer)',
   'lookup_limit_windows(now_seconds bigint, after_account text, after_kind text, after_subject text, after_environment text, after_name text, after_period text, most integer)',
+  'lookup_mails_of_generation(wanted_purpose text, wanted_generation integer)',
   'lookup_operator_account()',
   'lookup_organization(wanted_issuer text, wanted text)',
   'lookup_organization_v2(wanted_issuer text, wanted text)',
@@ -56,9 +58,11 @@ const lookups = [
   'lookup_signing_keys(wanted_account text, wanted_issuer text)',
   'lookup_statement_accounts(operator_account text, month_start timestamp with time zone, month_end timestamp with time zone, up_to text, most integer)',
   'lookup_support_grant(operator_account text, wanted_account text, moment timestamp with time zone)',
+  'lookup_waiting_mails(moment timestamp with time zone)',
   'report_outcomes(keys text[], issuers text[], organizations text[], environments text[], hours timestamp with time zone[], reported bigint[], errors bigint[], timed bigint[], latencies_ms bigint[])',
   'sweep_hour_buckets(before timestamp with time zone, after_account text, accounts integer, most integer)',
   'sweep_limit_windows(now_seconds bigint, first_block bigint, blocks bigint)',
+  'sweep_mails(kept_since timestamp with time zone, most integer)',
   'sweep_metered_events(before timestamp with time zone, most integer)',
 ];
 
@@ -104,7 +108,7 @@ function writtenByFunctions(table: string) {
   return ['DELETE', 'INSERT', 'UPDATE'].map((privilege) => ({ table, privilege }));
 }
 
-/** A row of each table that only the ledger writes, and a plan. */
+/** A row of each table that only the ledger writes, a plan, and a mail. */
 async function meter({ accountId, issuer }: Tenant): Promise<void> {
   const key = `key_of_${accountId}`;
   for (const sql of [
@@ -123,6 +127,12 @@ async function meter({ accountId, issuer }: Tenant): Promise<void> {
     `insert into metered_events (id, account_id, type, created_at, last_at, issuer_id, environment, key_id, code, minute, count)
       values ($1, $2, 'api-key.verified', now(), now(), $3, 'live', $4, 'VALID', date_trunc('minute', now()), 1)`,
     [`evt_of_${accountId}`, accountId, issuer.id, key],
+  );
+  await rows.query(
+    `insert into mails (id, account_id, issuer_id, environment, subject_type, subject_id, sealed, secret_generation,
+      not_after, created_at, due_at)
+      values ($1, $2, $3, 'live', 'issuer', $3, '', 1, 'infinity', now(), 'infinity')`,
+    [`mail_of_${accountId}`, accountId, issuer.id],
   );
 }
 
@@ -306,7 +316,11 @@ describe('what may see across accounts', () => {
       { table: 'events', privilege: 'DELETE' },
       { table: 'idempotency_records', privilege: 'DELETE' },
       // What metering makes of the ledger is written by functions alone.
-      ...['key_uses', 'ledger_segments', 'limit_windows', 'metered_events'].flatMap(writtenByFunctions),
+      ...['key_uses', 'ledger_segments', 'limit_windows'].flatMap(writtenByFunctions),
+      // A mail is claimed, and one that was kept for long enough is deleted.
+      { table: 'mails', privilege: 'DELETE' },
+      { table: 'mails', privilege: 'UPDATE' },
+      ...writtenByFunctions('metered_events'),
       // To hold a plan that an account is put on; the policy lets nothing be written.
       { table: 'plans', privilege: 'UPDATE' },
       ...writtenByFunctions('usage_buckets'),

@@ -219,7 +219,8 @@ test('an account’s key that may do everything is held back by the ids themselv
     }
     if (route.method !== 'GET' || isOperators) continue;
     const own = await call(route, ownPath(route, caller.own()), caller.key(), {});
-    expect(own.status, route.operationId).toBe(200);
+    // A live issuer, as its own is, has no mailbox.
+    expect(own.status, route.operationId).toBe(route.operationId === 'issuers.listSandboxMails' ? 409 : 200);
   }
 });
 

@@ -17,6 +17,7 @@ const tables = [
   'support_grants',
   'plans',
   'signing_keys',
+  'mails',
   'issuers',
   'usage_buckets',
   'key_uses',

@@ -48,7 +48,9 @@ export type EventType =
   | 'api-key.disabled'
   | 'api-key.enabled'
   | 'api-key.revoked'
-  | 'api-key.deleted';
+  | 'api-key.deleted'
+  | 'mail.failed'
+  | 'mail.expired';
 
 /** Who did it: a key, a user by its own token, or the installation itself (`system`: first start, jobs). */
 export interface Actor {

@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Metering } from '../ledger/metering.ts';
+import type { Mailing } from '../mail/mailing.ts';
 import type { DecisionCounters } from '../verification/decision-counters.ts';
 import type { Freshness } from '../verification/freshness.ts';
 import type { ImportedKeys } from '../verification/imported-keys.ts';
@@ -12,6 +13,7 @@ interface Sources {
   imported: ImportedKeys;
   exposures: { readonly dropped: number };
   reportLeak: { readonly counts: Readonly<Record<'queued' | 'capped', number>> };
+  mail: Pick<Mailing, 'delivery' | 'waiting'>;
   metering: Pick<Metering, 'ledger' | 'fold' | 'findings'>;
   pools: readonly Record<'totalCount' | 'idleCount' | 'waitingCount', number>[];
 }
@@ -21,7 +23,9 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #requests: Histogram<'method' | 'route' | 'status'>;
 
-  constructor({ counters, freshness, cache, imported, exposures, reportLeak, metering, pools }: Sources) {
+  constructor(sources: Sources) {
+    const { counters, freshness, cache, imported, exposures, reportLeak, metering, pools } = sources;
+    const { mail } = sources;
     const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry });
     this.#requests = new Histogram({
@@ -80,6 +84,16 @@ export class Metrics {
         for (const [outcome, count] of Object.entries(metering.ledger.counts)) this.inc({ outcome }, count);
       },
     });
+    new Counter({
+      name: 'gatelodge_mails_total',
+      help: 'Mails by what became of them at each attempt. deferred: to be tried again; failed and expired: given up, as an event tells.',
+      labelNames: ['outcome'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [outcome, count] of Object.entries(mail.delivery.counts)) this.inc({ outcome }, count);
+      },
+    });
     const gauge = (name: string, help: string, read: () => number) =>
       new Gauge({
         name,
@@ -117,6 +131,16 @@ export class Metrics {
       'gatelodge_fold_lag_seconds',
       'Usage tells of all decisions that are older.',
       () => metering.fold.lag.seconds,
+    );
+    gauge(
+      'gatelodge_mails_waiting',
+      'Mails of the whole installation that wait to be handed to the mail server, as of the last 15 seconds.',
+      () => mail.waiting.count,
+    );
+    gauge(
+      'gatelodge_mails_oldest_waiting_seconds',
+      'How long the first of them has waited.',
+      () => mail.waiting.oldestSeconds,
     );
     const inAll = (member: keyof Sources['pools'][number]) => () =>
       pools.reduce((sum, pool) => sum + pool[member], 0);

@@ -111,7 +111,7 @@ export interface RouteDefinition<
 export interface ContractOnlyRoute extends RouteText {
   handler: null;
   /** `any-key` takes a key in the header of any preset too, `issuer-key` in those of the issuer's profile alone. */
-  security: 'key' | 'any-key' | 'issuer-key' | 'access-token' | 'none' | 'metrics-token';
+  security: 'key' | 'any-key' | 'issuer-key' | 'access-token' | 'none' | 'metrics-token' | 'operator';
   /** Refusals come in the dialect of the key's profile. So they do wherever the path names the issuer of a gateway. */
   speaksDialects?: boolean;
   /** Every method is answered alike; OpenAPI lists the usual ones. */

@@ -13,6 +13,7 @@ export const idPrefixes = {
   member: 'mem_',
   supportGrant: 'sup_',
   signingKey: 'sig_',
+  mail: 'mail_',
   importBatch: 'imp_',
   node: 'node_',
   installation: 'ins_',

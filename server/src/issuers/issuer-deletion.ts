@@ -8,7 +8,7 @@ const everyMs = 5000;
 const rowsAtOnce = 1000;
 
 /** What an issuer can have many of, those that hang below others first. */
-const tablesBelow = ['api_keys', 'organizations', 'refresh_tokens', 'sessions', 'users'] as const;
+const tablesBelow = ['mails', 'api_keys', 'organizations', 'refresh_tokens', 'sessions', 'users'] as const;
 
 interface DoomedIssuer {
   id: string;
@@ -16,9 +16,8 @@ interface DoomedIssuer {
 }
 
 /**
- * The job that takes away what a deleted issuer has left: its keys, organizations, users and their
- * sessions, and itself. What there is to do
- * stands in the issuers, so it goes on after a crash and on whichever node gets there first.
+ * The job that takes away what a deleted issuer has left: its mails, keys, organizations, users and their sessions, and
+ * itself. What there is to do stands in the issuers, so it goes on after a crash and on whichever node gets there first.
  *
  * @param atOnce rows that one step deletes at most
  */

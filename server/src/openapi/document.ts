@@ -84,6 +84,7 @@ const schemesOf: Record<ContractOnlyRoute['security'], readonly string[]> = {
   'issuer-key': ['bearer', ...Object.keys(keyHeaderSchemes)],
   'access-token': ['accessToken'],
   'metrics-token': ['metricsToken'],
+  operator: ['basic'],
   none: [],
 };
 
@@ -168,6 +169,7 @@ const tagDescriptions: Record<string, string> = {
   auth: 'Sign-in of an application’s users.',
   authorize: 'Decisions for a gateway that holds the request (forward auth).',
   events: 'What has happened.',
+  devMailbox: 'The mails that were not sent, in development alone.',
   discovery: 'What an issuer is, for whoever reads its tokens.',
   health: 'How the node is.',
   issuers: 'An issuer is one API or product of yours, live or sandbox.',

@@ -12,6 +12,7 @@ const idParameters: Record<string, { noun: string; prefix: string }> = {
   user_id: { noun: 'user', prefix: idPrefixes.user },
   session_id: { noun: 'session', prefix: idPrefixes.session },
   key_id: { noun: 'API key', prefix: idPrefixes.apiKey },
+  mail_id: { noun: 'mail', prefix: idPrefixes.mail },
   event_id: { noun: 'event', prefix: idPrefixes.event },
   grant_id: { noun: 'support grant', prefix: idPrefixes.supportGrant },
   signing_key_id: { noun: 'signing key', prefix: idPrefixes.signingKey },

@@ -19,6 +19,7 @@ type DeletedTable =
   | 'support_grants'
   | 'plans'
   | 'signing_keys'
+  | 'mails'
   | 'issuers'
   | 'usage_buckets'
   | 'key_uses'

@@ -25,6 +25,7 @@ export interface Schema {
   events: EventsTable;
   idempotency_records: IdempotencyRecordsTable;
   leak_reports: LeakReportsTable;
+  mails: MailsTable;
   plans: PlansTable;
   usage_buckets: UsageBucketsTable;
   key_uses: KeyUsesTable;
@@ -267,6 +268,23 @@ interface LeakReportsTable {
   reported_url: string | null;
   received_at: Timestamp;
   due_at: Timestamp;
+}
+
+/** What waits to be handed to the mail server, and what is kept of sandbox issuers. */
+export interface MailsTable {
+  id: string;
+  account_id: string;
+  issuer_id: string;
+  environment: Environment;
+  subject_type: string;
+  subject_id: string;
+  sealed: Buffer;
+  secret_generation: number;
+  is_withheld: boolean;
+  due_at: ColumnType<Date | null, Date | null, Date | null>;
+  attempts: Generated<number>;
+  not_after: ColumnType<Date, Date, never>;
+  created_at: ColumnType<Date, Date, never>;
 }
 
 export interface PlansTable {

@@ -37,6 +37,7 @@ export const managementPermissions = [
   'gatelodge.api-keys:read',
   'gatelodge.api-keys:write',
   'gatelodge.events:read',
+  'gatelodge.mails:read',
   'gatelodge.usage:read',
   'gatelodge.support-grants:read',
   'gatelodge.support-grants:write',

@@ -62,7 +62,10 @@ export async function updateWrapped(
   );
 }
 
-/** Retires a generation unless API keys need it, it is the newest or it is retired already; says whether it did. */
+/** What is made with one of these generations and may still be needed: keys, and mails that wait. */
+const needing = 'lookup_keys_of_generation($1, $2) + lookup_mails_of_generation($1, $2)';
+
+/** Retires a generation unless something needs it, it is the newest or it is retired already; says whether it did. */
 export async function retireSecret(
   connection: Connection,
   purpose: SecretPurpose,
@@ -70,7 +73,7 @@ export async function retireSecret(
 ): Promise<boolean> {
   const { rowCount } = await connection.query(
     `update installation_secrets s set retired_at = now()
-     where s.purpose = $1 and s.generation = $2 and s.retired_at is null and lookup_keys_of_generation($1, $2) = 0
+     where s.purpose = $1 and s.generation = $2 and s.retired_at is null and ${needing} = 0
        and exists (select from installation_secrets newer
          where newer.purpose = $1 and newer.generation > $2 and newer.retired_at is null)`,
     [purpose, generation],
@@ -78,16 +81,16 @@ export async function retireSecret(
   return rowCount === 1;
 }
 
-/** How many API keys that are not revoked need a generation. */
+/** How many API keys that are not revoked, or mails that wait, need a generation. */
 export async function countKeysOfGeneration(
   connection: Connection,
   purpose: string,
   generation: number,
 ): Promise<number> {
-  const { rows } = await connection.query<{ count: string }>(
-    'select lookup_keys_of_generation($1, $2) as count',
-    [purpose, generation],
-  );
+  const { rows } = await connection.query<{ count: string }>(`select ${needing} as count`, [
+    purpose,
+    generation,
+  ]);
   return Number(rows[0]?.count);
 }
 

@@ -8,6 +8,7 @@ export const secretPurposes = [
   'cursor',
   'signing-key',
   'refresh-token',
+  'mail',
 ] as const;
 
 export type SecretPurpose = (typeof secretPurposes)[number];

@@ -63,6 +63,18 @@ export async function rotateInstallationSecret(
   });
 }
 
+const keysNeed = { what: 'API keys that are not revoked', remedy: 'Rotate or revoke them first.' };
+const needs: Partial<Record<SecretPurpose, typeof keysNeed>> = {
+  'signing-key': {
+    what: 'signing keys of issuers',
+    remedy: 'Rotate them first, and wait until they have left the key sets of their issuers.',
+  },
+  mail: {
+    what: 'mails that wait or can be read',
+    remedy: 'Try again when they are gone: in a day, at the latest.',
+  },
+};
+
 /**
  * Retires a generation: from then on no node accepts anything made with it. Refused while an API key that is not
  * revoked needs it.
@@ -84,18 +96,12 @@ export async function retireInstallationSecret(
     if (reason) throw reason;
     const keys = await countKeysOfGeneration(client, purpose, generation);
     if (keys > 0 || !(await retireSecret(client, purpose, generation))) {
-      const needed = `need ${purpose} generation ${generation}.`;
-      throw purpose === 'signing-key'
-        ? new SecretRotationError(
-            'in_use',
-            `${keys} signing keys of issuers ${needed}`,
-            'Rotate them first, and wait until they have left the key sets of their issuers.',
-          )
-        : new SecretRotationError(
-            'in_use',
-            `${keys} API keys that are not revoked ${needed}`,
-            'Rotate or revoke them first.',
-          );
+      const { what, remedy } = needs[purpose] ?? keysNeed;
+      throw new SecretRotationError(
+        'in_use',
+        `${keys} ${what} need ${purpose} generation ${generation}.`,
+        remedy,
+      );
     }
     await notifySecretsChanged(client);
   });

@@ -1,6 +1,8 @@
 import { resolve } from 'node:path';
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
+import { parseSenderAddress } from '../mail/sender-address.ts';
+import { parseSmtpUrl } from '../mail/smtp-url.ts';
 import { parseKeyText } from '../secrets/key-text.ts';
 
 /*
@@ -92,10 +94,16 @@ export const networks = z.string().transform((text, context) => {
 export const mailSender = z
   .string()
   .max(320)
-  .regex(
-    /^(?:[^<>\r\n]*<[^\s@<>]+@[^\s@<>]+>|[^\s@<>]+@[^\s@<>]+)$/,
-    'must be an address, such as no-reply@example.com',
+  .transform(
+    (text, context) =>
+      parseSenderAddress(text) ?? fail(context, 'must be an address, such as no-reply@example.com'),
   );
+
+/** The URL of a mail server, with `?tls=`. */
+export const smtpServer = z.string().transform((text, context) => {
+  const parsed = parseSmtpUrl(text);
+  return parsed.ok ? parsed.server : fail(context, parsed.problem);
+});
 
 /** A bare mail address. */
 export const mailAddress = z

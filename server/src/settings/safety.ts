@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
-import ipaddr from 'ipaddr.js';
+import { sendsPasswordInTheClear } from '../mail/smtp-url.ts';
 import { parseKeyText } from '../secrets/key-text.ts';
 import { masterKeyPath } from '../secrets/master-key.ts';
 import type { Settings } from '../settings.ts';
+import { isLoopback } from './loopback.ts';
 import type { SettingsProblem } from './settings-error.ts';
 
 /** Whether a server shows its development pages, and which of its settings it refuses. */
@@ -16,14 +17,6 @@ export function deriveMode(exposure: Exposure): Mode {
   return isLoopback(exposure.publicUrl) && exposure.trustedProxies.length === 0
     ? 'development'
     : 'production';
-}
-
-/** Says whether a URL's host is this machine: `localhost`, a name below it (RFC 6761), 127.0.0.0/8 or ::1. */
-export function isLoopback(url: string): boolean {
-  const { hostname } = new URL(url);
-  if (hostname === 'localhost' || hostname.endsWith('.localhost')) return true;
-  const address = hostname.replace(/^\[|\]$/g, '');
-  return ipaddr.isValid(address) && ipaddr.parse(address).range() === 'loopback';
 }
 
 /** Settings that are each well formed but must not stand together; an empty list means that the server may start. */
@@ -47,6 +40,7 @@ function findIncomplete(settings: Checked): SettingsProblem[] {
   together(settings.tlsKey, settings.tlsCert, 'GATELODGE_TLS_CERT', 'GATELODGE_TLS_KEY');
   together(settings.databaseOwnerUrl, settings.databaseUrl, 'DATABASE_URL', 'DATABASE_OWNER_URL');
   together(settings.smtpUrl, settings.mailFrom, 'MAIL_FROM', 'SMTP_URL');
+  together(settings.smtpCaFile, settings.smtpUrl, 'SMTP_URL', 'SMTP_CA_FILE');
   if (new URL(settings.publicUrl).port === '0') {
     problems.push({ variable: 'GATELODGE_PUBLIC_URL', problem: 'must be set where GATELODGE_PORT is 0' });
   }
@@ -99,6 +93,12 @@ function findUnsafeInProduction(settings: Checked): SettingsProblem[] {
     if (url.startsWith('http:') && !isLoopback(url)) {
       refuse(variable, `${url} must be https in production; end TLS here (GATELODGE_TLS_CERT) or at a proxy`);
     }
+  }
+  if (settings.smtpUrl !== undefined && sendsPasswordInTheClear(settings.smtpUrl)) {
+    refuse(
+      'SMTP_URL',
+      'must not have tls=none together with a password: whoever is in between could read it; use smtps: or leave tls=none out',
+    );
   }
   if (settings.trustedProxies.some(isEverything)) {
     refuse('GATELODGE_TRUSTED_PROXIES', 'must not name every address: anyone could then forge theirs');

@@ -1,6 +1,7 @@
 import { type Customer, createCustomer } from '../harness/customer.ts';
 import { alwaysThere } from '../harness/management-routes.ts';
 import type { Operation } from '../harness/openapi.ts';
+import { waitFor } from '../harness/process.ts';
 import type { TestServer } from '../harness/server.ts';
 import { signIn } from '../harness/sign-in.ts';
 import { everyPermission } from '../harness/tenant.ts';
@@ -42,6 +43,7 @@ export class FuzzWorld {
       publishable_scopes: ['catalog:read'],
     });
     const path = `/v1/issuers/${issuer.id}`;
+    const twin = await api.create(`${path}/sandbox-issuer`);
     const organization = await api.create(`${path}/organizations`, { name: 'Tenant', external_id: 'tenant' });
     const user = await api.create(`${path}/users`, { username: 'fuzz@example.com' });
     const session = await signIn(this.#server, issuer.id, user.id);
@@ -62,6 +64,8 @@ export class FuzzWorld {
     this.#keys = { account: ofAccount.id, issuer: ofIssuer.id, organization: ofOrganization.id };
     this.#ids = {
       issuer_id: issuer.id,
+      twin_id: twin.id,
+      mail_id: await this.#showMail(issuer.id),
       org_id: organization.id,
       user_id: user.id,
       session_id: session.session_id,
@@ -110,7 +114,10 @@ export class FuzzWorld {
     if (/auth\.(me|refresh|logout)$/.test(operationId))
       return [['Authorization', `Bearer ${this.#accessToken}`]];
     if (path.startsWith('/v1/authorize')) return [['Authorization', `Bearer ${this.#issuerKey!.secret}`]];
-    const key = path.startsWith('/v1/accounts') ? this.#server.operator.key : this.#customer.key;
+    const key =
+      path.startsWith('/v1/accounts') || path.startsWith('/dev/')
+        ? this.#server.operator.key
+        : this.#customer.key;
     return [['Authorization', basic(key)]];
   }
 
@@ -122,7 +129,26 @@ export class FuzzWorld {
     return example;
   }
 
+  /** Answers the id of a mail that is in the mailbox of the server. */
+  async #showMail(issuerId: string): Promise<string> {
+    const { database, mails, devMailbox, clock } = this.#server.running.services;
+    const to = `${issuerId}@example.com`;
+    await database.withAccount(this.#customer.id, (tx) =>
+      mails.queue(tx, {
+        accountId: this.#customer.id,
+        issuerId,
+        environment: 'live',
+        mail: { to, subject: 'fuzz', text: 'fuzz', html: '<p>fuzz</p>', senderName: null },
+        notAfterMs: clock.nowMs() + 600_000,
+        subject: { type: 'issuer', id: issuerId },
+      }),
+    );
+    mails.wake();
+    return waitFor(() => devMailbox?.list(to)[0]?.id);
+  }
+
   #idOf(template: string, name: string): string {
+    if (template.endsWith('/sandbox-mailbox')) return this.#ids.twin_id!;
     if (name !== 'key_id') return this.#ids[name]!;
     if (template.includes('{org_id}')) return this.#keys.organization;
     return template.includes('{issuer_id}') ? this.#keys.issuer : this.#keys.account;

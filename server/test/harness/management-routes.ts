@@ -34,6 +34,7 @@ export function unknownIds(): Record<string, string> {
     key_id: newId(idPrefixes.apiKey),
     grant_id: newId(idPrefixes.supportGrant),
     signing_key_id: newId(idPrefixes.signingKey),
+    mail_id: newId(idPrefixes.mail),
     plan_name: unknownPlanName(),
   };
 }

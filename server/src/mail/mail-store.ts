@@ -1,0 +1,107 @@
+import { type Kysely, type Selectable, sql } from 'kysely';
+import { type PageRequest, paged } from '../http/listing.ts';
+import type { CursorCodec } from '../http/pagination.ts';
+import type { Environment } from '../key-profiles/key-profile.ts';
+import type { Transaction } from '../postgres/database.ts';
+import type { MailsTable, Schema } from '../postgres/schema.ts';
+
+/** A mail that is ours to deliver until the end of the lease. */
+export interface ClaimedMail {
+  id: string;
+  account_id: string;
+  issuer_id: string;
+  environment: Environment;
+  subject_type: string;
+  subject_id: string;
+  sealed: Buffer;
+  secret_generation: number;
+  is_withheld: boolean;
+  /** This claim's number: once somebody else has claimed it, what is said under this one does not count. */
+  attempts: number;
+  not_after: Date;
+  created_at: Date;
+}
+
+type Claim = Pick<ClaimedMail, 'id' | 'account_id' | 'attempts'>;
+
+export async function insertMail(
+  tx: Transaction,
+  row: Omit<Selectable<MailsTable>, 'attempts'>,
+): Promise<void> {
+  await tx.insertInto('mails').values(row).execute();
+}
+
+/** Takes mails that are due for the length of a lease; of callers at the same time each gets others. */
+export async function claimMails(
+  db: Kysely<Schema>,
+  now: Date,
+  leaseEnd: Date,
+  most: number,
+): Promise<ClaimedMail[]> {
+  const { rows } = await sql<ClaimedMail>`
+    select * from claim_mails(${now}, ${leaseEnd}, ${most}::int)`.execute(db);
+  return rows;
+}
+
+/** The mail is done with, and nothing of it stays. Answers false where it was no longer this claim's. */
+export async function deleteClaimed(tx: Transaction, claim: Claim): Promise<boolean> {
+  const { numDeletedRows } = await tx
+    .deleteFrom('mails')
+    .where('account_id', '=', claim.account_id)
+    .where('id', '=', claim.id)
+    .where('attempts', '=', claim.attempts)
+    .executeTakeFirst();
+  return numDeletedRows === 1n;
+}
+
+/** The claim ends: the mail is due again then; with null it is kept to be read. */
+export async function returnClaimed(tx: Transaction, claim: Claim, dueAt: Date | null): Promise<void> {
+  await tx
+    .updateTable('mails')
+    .set({ due_at: dueAt })
+    .where('account_id', '=', claim.account_id)
+    .where('id', '=', claim.id)
+    .where('attempts', '=', claim.attempts)
+    .execute();
+}
+
+export type MailRow = Pick<
+  Selectable<MailsTable>,
+  'id' | 'account_id' | 'issuer_id' | 'sealed' | 'secret_generation' | 'created_at'
+>;
+
+/** The mails of a sandbox issuer that have come since then, newest first, one row more than the page holds. */
+export function listMails(
+  tx: Transaction,
+  { accountId, issuerId }: { accountId: string; issuerId: string },
+  keptSince: Date,
+  page: PageRequest,
+  cursors: CursorCodec,
+): Promise<MailRow[]> {
+  const query = tx
+    .selectFrom('mails')
+    .select(['id', 'account_id', 'issuer_id', 'sealed', 'secret_generation', 'created_at'])
+    .where('account_id', '=', accountId)
+    .where('issuer_id', '=', issuerId)
+    .where('environment', '=', 'sandbox')
+    .where('is_withheld', '=', false)
+    .where('created_at', '>', keptSince);
+  return paged(query, 'mails', page, cursors).execute();
+}
+
+/** Deletes what has been kept for long enough, at most so many. Answers how many. */
+export async function sweepMails(db: Kysely<Schema>, keptSince: Date, most: number): Promise<number> {
+  const { rows } = await sql<{ swept: number }>`
+    select sweep_mails(${keptSince}, ${most}::int) as swept`.execute(db);
+  return Number(rows[0]?.swept ?? 0);
+}
+
+/** How many mails wait in all accounts, and for how long the first of them has. */
+export async function countWaitingMails(
+  db: Kysely<Schema>,
+  now: Date,
+): Promise<{ count: number; oldestSeconds: number }> {
+  const { rows } = await sql<{ waiting: number; oldest_seconds: number }>`
+    select * from lookup_waiting_mails(${now})`.execute(db);
+  return { count: Number(rows[0]?.waiting ?? 0), oldestSeconds: Number(rows[0]?.oldest_seconds ?? 0) };
+}
