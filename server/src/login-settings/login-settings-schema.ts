@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { text } from '../http/fields.ts';
+import { longestTokenSeconds } from '../tokens/token-life.ts';
 import { normalizeDomain } from '../users/username.ts';
 
 const maxDomains = 100;
@@ -68,7 +69,7 @@ const members = {
   access_token_seconds: z
     .int()
     .min(60)
-    .max(3_600)
+    .max(longestTokenSeconds)
     .default(600)
     .describe('How long a JWT lives; where it is verified without asking us, it can’t be ended earlier.'),
   refresh_token_seconds: z
