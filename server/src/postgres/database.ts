@@ -19,6 +19,11 @@ export class CommitOutcomeUnknownError extends Error {
 export interface TransactionOptions {
   /** How long each of its statements may take; that of the connection, 10 s, unless given. */
   statementTimeoutMs?: number;
+  /**
+   * The connection keeps the plans of its statements: for transactions that are run again and again with the same few. With
+   * the policies of row-level security a plan takes longer to make than to carry out.
+   */
+  isPreparing?: boolean;
 }
 
 /** The only way to the tables: a transaction of one account, or the look-up functions outside of any. */
@@ -58,14 +63,17 @@ export class Database {
   async withAccount<T>(
     accountId: string,
     work: (tx: Transaction) => Promise<T>,
-    { statementTimeoutMs }: TransactionOptions = {},
+    { statementTimeoutMs, isPreparing }: TransactionOptions = {},
   ): Promise<T> {
     // The id goes into the text of the statement (the simple protocol has no parameters), so it is checked here,
     // wherever it comes from.
     if (typeof accountId !== 'string' || !isId(idPrefixes.account, accountId)) {
       throw new TypeError('withAccount wants the id of an account.');
     }
-    const connection = new PooledConnection(await this.#pool.connect(), { onQuery: this.#onQuery });
+    const connection = new PooledConnection(await this.#pool.connect(), {
+      onQuery: this.#onQuery,
+      isPreparing,
+    });
     try {
       await connection.control(
         `begin; set local gatelodge.account_id = '${accountId}'` +

@@ -1,5 +1,6 @@
 import type { CompiledQuery, DatabaseConnection, QueryResult } from 'kysely';
 import type pg from 'pg';
+import { preparedNameOf } from './prepared-name.ts';
 import { isConnectionBroken } from './unavailable.ts';
 
 /** Told the text of each statement just before it is sent; never its values. */
@@ -13,14 +14,22 @@ export class PooledConnection implements DatabaseConnection {
   readonly #client: pg.PoolClient;
   readonly #onQuery: OnQuery | undefined;
   readonly #timeoutMs: number | undefined;
+  readonly #isPreparing: boolean;
   #isSealed = false;
   #isBroken = false;
 
-  /** @param options.timeoutMs how long each query may take before the client gives up; the pool's own by default */
-  constructor(client: pg.PoolClient, options: { onQuery?: OnQuery | undefined; timeoutMs?: number }) {
+  /**
+   * @param options.timeoutMs how long each query may take before the client gives up; the pool's own by default
+   * @param options.isPreparing keeps the plans of its statements with the connection
+   */
+  constructor(
+    client: pg.PoolClient,
+    options: { onQuery?: OnQuery | undefined; timeoutMs?: number; isPreparing?: boolean | undefined },
+  ) {
     this.#client = client;
     this.#onQuery = options.onQuery;
     this.#timeoutMs = options.timeoutMs;
+    this.#isPreparing = options.isPreparing === true;
   }
 
   /** The connection's state is unknown or it is gone; it will be destroyed. */
@@ -74,7 +83,11 @@ export class PooledConnection implements DatabaseConnection {
     this.#onQuery?.(shownAs);
     // `query_timeout` is the driver's, though its types do not list it for a single query.
     const query: pg.QueryConfig & { query_timeout?: number } = { text };
-    if (values !== undefined) query.values = values as unknown[];
+    if (values !== undefined) {
+      query.values = values as unknown[];
+      const name = this.#isPreparing ? preparedNameOf(text) : undefined;
+      if (name !== undefined) query.name = name;
+    }
     if (this.#timeoutMs !== undefined) query.query_timeout = this.#timeoutMs;
     try {
       return await this.#client.query(query);
