@@ -132,25 +132,40 @@ export async function endSessions(
   return ended.length;
 }
 
-/** Begins a session where its user is active, and makes sure that nobody suspends or deletes the user meanwhile. */
+/** A session to be begun. */
+type NewSessionRow = Omit<SessionRow, 'ended_at' | 'end_reason' | 'version' | 'created_at' | 'last_used_at'>;
+
+/**
+ * Begins a session with its first refresh token where its user is active, and makes sure that nobody suspends or deletes
+ * the user meanwhile. One statement, since every sign-in waits for it.
+ *
+ * @returns whether the user was active
+ */
 export async function insertSession(
   tx: Transaction,
-  session: Omit<SessionRow, 'ended_at' | 'end_reason' | 'version' | 'created_at' | 'last_used_at'>,
+  session: NewSessionRow,
+  token: { digest: Buffer; generation: number },
 ): Promise<boolean> {
-  const user = await tx
-    .selectFrom('users')
-    .select('status')
-    .where('account_id', '=', session.account_id)
-    .where('issuer_id', '=', session.issuer_id)
-    .where('id', '=', session.user_id)
-    .forShare()
-    .executeTakeFirst();
-  if (user?.status !== 'active') return false;
-  await tx
-    .insertInto('sessions')
-    .values({ ...session, created_at: session.auth_time, last_used_at: session.auth_time })
-    .execute();
-  return true;
+  const { account_id: accountId, issuer_id: issuerId, auth_time: beganAt } = session;
+  const { rows } = await sql<{ session_id: string }>`
+    with holder as (
+      select u.id from users u
+      where u.account_id = ${accountId} and u.issuer_id = ${issuerId} and u.id = ${session.user_id}
+        and u.status = 'active'
+      for share
+    ), begun as (
+      insert into sessions (id, account_id, issuer_id, user_id, client_id, amr, auth_time, scopes, ip, user_agent, created_at,
+        last_used_at, expires_at)
+      select ${session.id}, ${accountId}, ${issuerId}, h.id, ${session.client_id}, ${session.amr}::text[], ${beganAt},
+        ${session.scopes}::text[], ${session.ip}, ${session.user_agent}, ${beganAt}, ${beganAt}, ${session.expires_at}
+      from holder h
+      returning id, account_id, issuer_id, created_at, expires_at
+    )
+    insert into refresh_tokens (digest, digest_generation, account_id, issuer_id, session_id, created_at, expires_at)
+    select ${token.digest}, ${token.generation}::integer, b.account_id, b.issuer_id, b.id, b.created_at, b.expires_at
+    from begun b
+    returning session_id`.execute(tx);
+  return rows.length === 1;
 }
 
 /** Where a refresh token belongs. */

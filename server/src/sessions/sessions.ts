@@ -23,7 +23,7 @@ import type { IssuerRecord } from '../verification/records.ts';
 import { accessTokenClaims } from './access-token.ts';
 import { builtInClientId } from './built-in-client.ts';
 import { invalidToken, requireInService } from './invalid-token.ts';
-import { digestOfRefreshToken, newRefreshToken } from './refresh-token.ts';
+import { digestOfRefreshToken, type NewRefreshToken, newRefreshToken } from './refresh-token.ts';
 import {
   consumeRefreshToken,
   endSessions,
@@ -106,7 +106,8 @@ export class Sessions {
     const sessionId = newId(idPrefixes.session);
     const scope = { accountId: issuer.account.id, issuerId: issuer.id, sessionId };
     const expiresAt = new Date(nowMs + settings.refresh_token_seconds * 1000);
-    const hasBegun = await insertSession(tx, {
+    const refreshToken = newRefreshToken(this.#deps.secrets);
+    const row = {
       id: sessionId,
       account_id: scope.accountId,
       issuer_id: scope.issuerId,
@@ -118,8 +119,8 @@ export class Sessions {
       ip: session.ip,
       user_agent: session.userAgent,
       expires_at: expiresAt,
-    });
-    if (!hasBegun) throw invalidToken();
+    };
+    if (!(await insertSession(tx, row, refreshToken))) throw invalidToken();
     await record({
       type: 'session.created',
       subject: { type: 'session', id: sessionId },
@@ -127,7 +128,10 @@ export class Sessions {
       issuerId: issuer.id,
       data: { user_id: user.id, client_id: builtInClientId, amr: [...amr] },
     });
-    return this.#giveOut(tx, { scope, issuer, settings, user, amr, authTime: now, now, expiresAt });
+    return this.#signedIn(
+      { scope, issuer, settings, user, amr, authTime: now, now, expiresAt },
+      refreshToken,
+    );
   }
 
   /**
@@ -236,10 +240,15 @@ export class Sessions {
   }
 
   async #giveOut(tx: Transaction, grant: Grant): Promise<SignedIn> {
-    const { scope, issuer, settings, user, now, expiresAt } = grant;
-    const { secrets, signingKeys, settings: installation } = this.#deps;
-    const refreshToken = newRefreshToken(secrets);
+    const { scope, now, expiresAt } = grant;
+    const refreshToken = newRefreshToken(this.#deps.secrets);
     await insertRefreshToken(tx, scope, refreshToken, { now, expiresAt });
+    return this.#signedIn(grant, refreshToken);
+  }
+
+  async #signedIn(grant: Grant, refreshToken: NewRefreshToken): Promise<SignedIn> {
+    const { scope, issuer, settings, user, now } = grant;
+    const { signingKeys, settings: installation } = this.#deps;
     const url = issuerUrl(installation, issuer.id);
     const claims = accessTokenClaims({
       issuerUrl: url,
