@@ -37,6 +37,11 @@ const benchmarks: Record<string, Benchmark> = {
     about: 'key sets and discovery of 10,000 issuers, against a bare node:http server; a cold issuer; memory',
     run: async (...args) => (await import('./jwks.ts')).benchJwks(...args),
   },
+  otp: {
+    about:
+      'signing in by a mailed code, against three-statement transactions and one signature; and what its time tells',
+    run: async (...args) => (await import('./otp.ts')).benchOtp(...args),
+  },
   usage: {
     about: 'usage over 10,000,000 decisions of 30 days, and the memory that an export takes',
     run: async (...args) => (await import('./usage.ts')).benchUsage(...args),

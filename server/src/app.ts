@@ -40,6 +40,7 @@ import { getOrganization } from './organizations/get.route.ts';
 import { listOrganizationsRoute } from './organizations/list.route.ts';
 import { activateOrganization, suspendOrganization } from './organizations/set-status.route.ts';
 import { updateOrganization } from './organizations/update.route.ts';
+import { otpContracts } from './otp/otp-contracts.ts';
 import { createPlan } from './plans/create.route.ts';
 import { deletePlan } from './plans/delete.route.ts';
 import { getPlan } from './plans/get.route.ts';
@@ -73,6 +74,7 @@ import { verificationContracts } from './verification/contracts.ts';
 /** Every route of the server, once. OpenAPI, the tenancy matrix and the fuzz suite are made from this list. */
 export const routes: readonly Route[] = [
   ...verificationContracts,
+  ...otpContracts,
   ...authContracts,
   leakReportContract,
   getOwnAccount,

@@ -2,6 +2,8 @@ import type { EdgeEndpoint } from './edge/edge.ts';
 import { RuntimeRoutes } from './edge/runtime-routes.ts';
 
 interface RuntimeEndpoints {
+  requestOtp: EdgeEndpoint;
+  verifyOtp: EdgeEndpoint;
   refresh: EdgeEndpoint;
   logout: EdgeEndpoint;
   authMe: EdgeEndpoint;
@@ -11,6 +13,8 @@ interface RuntimeEndpoints {
 
 /** Every path below `/auth` and below an issuer's id, once, with who answers it. Their contracts stand in `app.ts`. */
 export function createRuntimeRoutes({
+  requestOtp,
+  verifyOtp,
   refresh,
   logout,
   authMe,
@@ -18,6 +22,8 @@ export function createRuntimeRoutes({
   discovery,
 }: RuntimeEndpoints): RuntimeRoutes {
   return new RuntimeRoutes([
+    { path: '/auth/request-otp', issuer: 'optional', methods: { POST: requestOtp } },
+    { path: '/auth/verify-otp', issuer: 'optional', methods: { POST: verifyOtp } },
     { path: '/auth/refresh', issuer: 'optional', methods: { POST: refresh } },
     { path: '/auth/logout', issuer: 'optional', methods: { POST: logout } },
     { path: '/auth/me', issuer: 'optional', methods: { GET: authMe } },

@@ -25,6 +25,13 @@ import type { Log } from './logs/log.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
 import type { MailOutbox } from './mail/mail-outbox.ts';
 import { openMailing } from './mail/mailing.ts';
+import { OtpCallers } from './otp/otp-callers.ts';
+import { OtpDigests } from './otp/otp-digests.ts';
+import { OtpEndpoint } from './otp/otp-endpoint.ts';
+import { createOtpSweep } from './otp/otp-sweep.ts';
+import { RequestOtp } from './otp/request-otp.ts';
+import { SandboxTwins } from './otp/sandbox-twins.ts';
+import { VerifyOtp } from './otp/verify-otp.ts';
 import { type ChangeFeed, startChangeFeed } from './postgres/change-feed.ts';
 import { Database } from './postgres/database.ts';
 import { readInstallationId } from './postgres/installation.ts';
@@ -239,6 +246,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       createSigningKeyRotation({ database: background, secrets, settings, log, now }),
       leakReports,
       mail.sweep,
+      createOtpSweep(background, log, now),
       createLedgerKeeping(metering.keeper, log),
       createMeteringSweep({ connection: meteringPool, nowMs, eventDays: settings.meteredEventDays }, log),
     ] as const;
@@ -246,6 +254,24 @@ export async function createServices(settings: Settings, options: ServiceOptions
     mail.delivery.start();
     fold.start();
     const meter = new Meter({ limiter, ledger, nowMs });
+    const twins = new SandboxTwins({ database, accountSlots, keys, secrets, now });
+    const otpOf = {
+      callers: new OtpCallers({ keys, counters, exposures, meter, twins, nowMs }),
+      twins,
+      docsBaseUrl: settings.publicUrl,
+    };
+    const digests = new OtpDigests(secrets);
+    const requestOtp = new RequestOtp({ database, accountSlots, secrets, digests, mails: mail.outbox, now });
+    const verifyOtp = new VerifyOtp({
+      pool,
+      database,
+      accountSlots,
+      secrets,
+      digests,
+      sessions,
+      signingKeys,
+      now,
+    });
     const authenticator = new Authenticator(keys, exposures, meter, nowMs);
     const verifier = new Verifier({ keys, freshness, counters, exposures, meter, replays, nowMs });
     return {
@@ -304,6 +330,8 @@ export async function createServices(settings: Settings, options: ServiceOptions
           docsBaseUrl: settings.publicUrl,
         }),
         runtime: createRuntimeRoutes({
+          requestOtp: new OtpEndpoint(otpOf, requestOtp),
+          verifyOtp: new OtpEndpoint(otpOf, verifyOtp),
           refresh: new RefreshEndpoint(ofUsers),
           logout: new LogoutEndpoint(ofUsers),
           authMe: new AuthMeEndpoint(ofUsers),

@@ -19,6 +19,7 @@ const tablesOfNobody = [
   'installation_secrets',
   'leak_reports',
   'ledger_segments',
+  'otp_mail_caps',
   'schema_migrations',
 ];
 
@@ -64,6 +65,9 @@ const lookups = [
   'sweep_limit_windows(now_seconds bigint, first_block bigint, blocks bigint)',
   'sweep_mails(kept_since timestamp with time zone, most integer)',
   'sweep_metered_events(before timestamp with time zone, most integer)',
+  'sweep_otp(moment timestamp with time zone, most integer)',
+  'take_login_budgets(of_account text, of_issuer text, of_address bytea, of_key bytea, of_ip bytea, of_all bytea, devices bytea[], moment timestamp with time zone, spacing interval, address_limit integer, device_limit integer, key_limit integer, ip_limit integer, cap_limit integer)',
+  'take_otp_guess(of_account text, of_issuer text, of_address bytea, devices bytea[], moment timestamp with time zone, code_limit integer, usual_lifetime interval, hour_limit integer, day_limit integer, public_hour_limit integer, public_day_limit integer)',
 ];
 
 let server: TestServer;
@@ -119,6 +123,14 @@ async function meter({ accountId, issuer }: Tenant): Promise<void> {
       values ($1, 'account', $1, 'live', 'hour', 'hour', 0, 1)`,
   ])
     await rows.query(sql, [accountId]);
+  for (const sql of [
+    `insert into otp_addresses (account_id, issuer_id, address, kept_until) values ($1, $2, decode(md5($2), 'hex'), now())`,
+    `insert into otp_failures (account_id, issuer_id, slot, part, count) values ($1, $2, now(), 0, 1)`,
+    `insert into login_budgets (account_id, kind, subject, kept_until) values ($1, 'ip', decode(md5($2), 'hex'), now())`,
+    `insert into otp_devices (digest, account_id, issuer_id, user_id, address, created_at, expires_at)
+      select decode(md5(id), 'hex'), $1, $2, id, 'x', now(), now() from users where account_id = $1 and issuer_id = $2 limit 1`,
+  ])
+    await rows.query(sql, [accountId, issuer.id]);
   await rows.query(`insert into key_uses (key_id, account_id, last_used_at) values ($1, $2, now())`, [
     key,
     accountId,
@@ -316,11 +328,16 @@ describe('what may see across accounts', () => {
       { table: 'events', privilege: 'DELETE' },
       { table: 'idempotency_records', privilege: 'DELETE' },
       // What metering makes of the ledger is written by functions alone.
-      ...['key_uses', 'ledger_segments', 'limit_windows'].flatMap(writtenByFunctions),
+      ...['key_uses', 'ledger_segments', 'limit_windows', 'login_budgets'].flatMap(writtenByFunctions),
       // A mail is claimed, and one that was kept for long enough is deleted.
       { table: 'mails', privilege: 'DELETE' },
       { table: 'mails', privilege: 'UPDATE' },
       ...writtenByFunctions('metered_events'),
+      // Guesses and mails are counted by functions too, before anything else of a request is done.
+      ...writtenByFunctions('otp_addresses'),
+      { table: 'otp_devices', privilege: 'DELETE' },
+      { table: 'otp_failures', privilege: 'DELETE' },
+      ...writtenByFunctions('otp_mail_caps'),
       // To hold a plan that an account is put on; the policy lets nothing be written.
       { table: 'plans', privilege: 'UPDATE' },
       ...writtenByFunctions('usage_buckets'),

@@ -7,6 +7,10 @@ const mostCounted = 500_000;
 
 /** What an account can have many of, those that hang below others first. */
 const tables = [
+  'otp_devices',
+  'otp_addresses',
+  'otp_failures',
+  'login_budgets',
   'api_keys',
   'organizations',
   'refresh_tokens',

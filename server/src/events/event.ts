@@ -50,7 +50,10 @@ export type EventType =
   | 'api-key.revoked'
   | 'api-key.deleted'
   | 'mail.failed'
-  | 'mail.expired';
+  | 'mail.expired'
+  | 'otp.requested'
+  | 'otp.verified'
+  | 'otp.failed';
 
 /** Who did it: a key, a user by its own token, or the installation itself (`system`: first start, jobs). */
 export interface Actor {
@@ -74,6 +77,7 @@ export interface NewEvent {
       | 'organization'
       | 'user'
       | 'session'
+      | 'otp_code'
       | 'api_key';
     id: string;
   };

@@ -119,6 +119,17 @@ const entrances: Entrance[] = [
     },
     withoutOrigin: (issuer, key) => api.as(key).get(issuer.path, fetchSite),
   },
+  {
+    seenAt: 'auth',
+    // A body that is none: what is looked at here is the key, and it comes first.
+    async show(_issuer, key, from) {
+      const headers = { Authorization: `Bearer ${key.secret}`, Origin: from };
+      const { status, body } = await api.as(null).post('/auth/verify-otp', {}, headers);
+      return status === 422 ? [200, 'VALID', undefined] : [status, body.code.toUpperCase(), undefined];
+    },
+    withoutOrigin: (_issuer, key) =>
+      api.as(null).post('/auth/verify-otp', {}, { Authorization: `Bearer ${key.secret}`, ...fetchSite }),
+  },
 ];
 const batchName = 'verify-batch';
 const named = entrances.map(

@@ -8,8 +8,10 @@ import { refusalBeforeTenant } from '../verification/decide.ts';
 import type { KeyRecord } from '../verification/records.ts';
 import { tellExposure } from './exposure-store.ts';
 
-/** Where a key was seen. `management` is the caller of the management API and of verification. */
-export type SeenAt = 'verify' | 'authorize' | 'me' | 'management';
+/**
+ * Where a key was seen. `management` is the caller of the management API and of verification, `auth` who has users sign in.
+ */
+export type SeenAt = 'verify' | 'authorize' | 'me' | 'management' | 'auth';
 
 const dayMs = 86_400_000;
 const everyMs = 1_000;

@@ -8,6 +8,7 @@ export const idPrefixes = {
   user: 'usr_',
   session: 'ses_',
   apiKey: 'key_',
+  otpCode: 'otc_',
   event: 'evt_',
   request: 'req_',
   member: 'mem_',

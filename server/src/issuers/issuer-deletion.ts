@@ -8,7 +8,17 @@ const everyMs = 5000;
 const rowsAtOnce = 1000;
 
 /** What an issuer can have many of, those that hang below others first. */
-const tablesBelow = ['mails', 'api_keys', 'organizations', 'refresh_tokens', 'sessions', 'users'] as const;
+const tablesBelow = [
+  'mails',
+  'otp_devices',
+  'otp_addresses',
+  'otp_failures',
+  'api_keys',
+  'organizations',
+  'refresh_tokens',
+  'sessions',
+  'users',
+] as const;
 
 interface DoomedIssuer {
   id: string;

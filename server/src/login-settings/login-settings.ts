@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Transaction } from '../postgres/database.ts';
+import type { JsonObject } from '../postgres/schema.ts';
 import { type loginSettingsMembers, storedLoginSettings } from './login-settings-schema.ts';
 
 /** How the users of an issuer sign in, every member resolved. Durations are whole seconds. */
@@ -30,6 +31,10 @@ export async function findLoginSettingsRow(
     .where('account_id', '=', issuer.account.id)
     .where('issuer_id', '=', issuer.id)
     .executeTakeFirst();
-  if (row === undefined) return { settings: defaultLoginSettings, version: 0 };
-  return { settings: storedLoginSettings.parse(row.settings), version: row.version };
+  return { settings: resolveLoginSettings(row?.settings ?? null), version: row?.version ?? 0 };
+}
+
+/** What an issuer has set, as it is stored, and the defaults of the rest; null where it has set nothing. */
+export function resolveLoginSettings(stored: JsonObject | null): LoginSettings {
+  return stored === null ? defaultLoginSettings : storedLoginSettings.parse(stored);
 }

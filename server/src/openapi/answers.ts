@@ -14,6 +14,12 @@ interface HeaderText {
 
 const text: JsonSchema = { type: 'string' };
 
+const attemptsLeft: JsonSchema = {
+  type: 'integer',
+  minimum: 0,
+  description: 'Of `invalid_otp`: how many guesses are still allowed.',
+};
+
 /** The headers of answers, by the names that they have on the wire. */
 const headerTexts = {
   'X-Request-Id': {
@@ -157,7 +163,7 @@ function speaksDialects(route: Route): boolean {
 function dialects(components: Components): JsonSchema {
   const members = (names: readonly string[]) => ({
     required: names,
-    properties: Object.fromEntries(names.map((name) => [name, text])),
+    properties: { ...Object.fromEntries(names.map((name) => [name, text])), attempts_left: attemptsLeft },
     additionalProperties: false,
   });
   const nested = components.named('NestedError', {

@@ -50,6 +50,12 @@ const problemSchema = z
     detail: z.string().describe('What was wrong this time. Branch on `code`, not on this.'),
     code: z.enum(Object.keys(errorTable).sort() as [ErrorCode, ...ErrorCode[]]),
     request_id: z.string(),
+    attempts_left: z
+      .number()
+      .int()
+      .min(0)
+      .optional()
+      .describe('Of `invalid_otp`: how many guesses are still allowed.'),
     errors: z
       .array(z.object({ path: z.string(), message: z.string(), code: z.string() }))
       .optional()

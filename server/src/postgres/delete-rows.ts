@@ -24,7 +24,11 @@ type DeletedTable =
   | 'usage_buckets'
   | 'key_uses'
   | 'metered_events'
-  | 'limit_windows';
+  | 'limit_windows'
+  | 'otp_devices'
+  | 'otp_addresses'
+  | 'otp_failures'
+  | 'login_budgets';
 
 /**
  * Deletes rows that match, at most so many, so that a statement stays far from its timeout.

@@ -32,6 +32,10 @@ export interface Schema {
   metered_events: MeteredEventsTable;
   ledger_segments: LedgerSegmentsTable;
   limit_windows: LimitWindowsTable;
+  otp_addresses: OtpAddressesTable;
+  login_budgets: LoginBudgetsTable;
+  otp_devices: OtpDevicesTable;
+  otp_failures: OtpFailuresTable;
   signing_keys: SigningKeysTable;
 }
 
@@ -378,4 +382,46 @@ export interface SigningKeysTable {
   expires_at: NullableTimestamp;
   version: Generated<number>;
   created_at: Timestamp;
+}
+
+interface OtpAddressesTable {
+  account_id: string;
+  issuer_id: string;
+  address: Buffer;
+  code_id: string | null;
+  mac: Buffer | null;
+  mac_generation: number | null;
+  code_expires_at: Date | null;
+  code_used_at: Date | null;
+  code_guesses: Generated<number>;
+  sends: Generated<Date[]>;
+  guesses: Generated<Date[]>;
+  public_guesses: Generated<Date[]>;
+  kept_until: Date;
+}
+
+interface LoginBudgetsTable {
+  account_id: string;
+  kind: 'key' | 'ip';
+  subject: Buffer;
+  takes: Generated<Date[]>;
+  kept_until: Date;
+}
+
+interface OtpDevicesTable {
+  digest: Buffer;
+  account_id: string;
+  issuer_id: string;
+  user_id: string;
+  address: Buffer;
+  created_at: Date;
+  expires_at: Date;
+}
+
+interface OtpFailuresTable {
+  account_id: string;
+  issuer_id: string;
+  slot: Date;
+  part: number;
+  count: number;
 }

@@ -9,6 +9,7 @@ export const secretPurposes = [
   'signing-key',
   'refresh-token',
   'mail',
+  'otp',
 ] as const;
 
 export type SecretPurpose = (typeof secretPurposes)[number];

@@ -6,10 +6,11 @@ import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import type { ExposureNotes } from '../exposure/exposure-notes.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
-import { environmentLabel, type KeyProfile } from '../key-profiles/key-profile.ts';
+import { environmentLabel } from '../key-profiles/key-profile.ts';
 import type { LimitDecision } from '../limits/limit-decision.ts';
 import { rateLimitHeaders } from '../limits/rate-limit-headers.ts';
 import { type AuthorizeDemands, type BadDemand, parseDemands } from './authorize-demands.ts';
+import { challengeOf } from './challenge.ts';
 import { decide, refusalBeforeTenant } from './decide.ts';
 import type { DecisionCounters } from './decision-counters.ts';
 import { deprecationHeaders } from './deprecation.ts';
@@ -263,15 +264,8 @@ function retryAfterOf(limits: LimitDecision | null): number | undefined {
     : undefined;
 }
 
-/** How a 401 says where the key belongs (RFC 9110 §11.6.1). */
-function challengeOf(profile: KeyProfile): string {
-  const header = profile.key_headers[0];
-  return header?.toLowerCase() === 'authorization'
-    ? 'Bearer realm="gatelodge"'
-    : `ApiKey realm="gatelodge", header="${header}"`;
-}
-
-const refusalOfCredentials = {
+/** How a request is refused that presents no one key. */
+export const refusalOfCredentials = {
   missing: 'missing_key',
   malformed: 'invalid_key',
   // A JWT in Authorization is the application's own; it is no key.

@@ -1,5 +1,5 @@
 /** Where a decision was asked for. */
-export type DecisionEndpoint = 'verify' | 'me' | 'authorize';
+export type DecisionEndpoint = 'verify' | 'me' | 'authorize' | 'auth';
 
 /** Counts decisions by endpoint and code, cheaply enough for the hot path; `/metrics` reads them out. */
 export class DecisionCounters {

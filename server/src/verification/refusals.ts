@@ -6,6 +6,8 @@ export interface RefusalDetails {
   tenantHeader?: string | undefined;
   /** Whole seconds after which the same request passes, for `rate_limited` and `quota_exceeded`. */
   retryAfterSeconds?: number | undefined;
+  /** Guesses that are still allowed, for `invalid_otp`; also a member of its body. */
+  attemptsLeft?: number | undefined;
   /** Says more than the table can, such as the field and the fix for `invalid_request`; never an id or a secret. */
   message?: string | undefined;
 }
@@ -115,6 +117,10 @@ export const refusals = {
     nested: ['invalid_otp', 'authentication_error'],
     flat: 'INVALID_OTP',
     message: 'Invalid code',
+    describe: ({ attemptsLeft }) =>
+      attemptsLeft === undefined
+        ? 'Invalid code'
+        : `Invalid code. ${attemptsLeft} ${attemptsLeft === 1 ? 'attempt' : 'attempts'} left.`,
   },
   invalid_token: {
     status: 401,
@@ -162,21 +168,37 @@ export function renderRefusal(
       body: JSON.stringify(toProblem(code, message, context)),
     };
   }
+  const more = membersOf(context);
   const body =
     format === 'flat'
-      ? { error: message, code: refusal.flat }
+      ? { error: message, code: refusal.flat, ...more }
       : {
           error: {
             code: refusal.nested[0],
             message: context.message ?? refusal.nestedMessage ?? message,
             type: refusal.nested[1],
+            ...more,
           },
         };
   return { contentType: 'application/json', body: JSON.stringify(body) };
 }
 
 /** RFC 9457. */
-function toProblem(code: RefusalCode, detail: string, { requestId, docsBaseUrl }: RefusalContext) {
+function toProblem(code: RefusalCode, detail: string, context: RefusalContext) {
+  const { requestId, docsBaseUrl } = context;
   const { message: title, status } = refusals[code];
-  return { type: `${docsBaseUrl}/docs/errors/${code}`, title, status, detail, code, request_id: requestId };
+  return {
+    type: `${docsBaseUrl}/docs/errors/${code}`,
+    title,
+    status,
+    detail,
+    code,
+    request_id: requestId,
+    ...membersOf(context),
+  };
+}
+
+/** What a program need not read out of the message. */
+function membersOf({ attemptsLeft }: RefusalDetails): { attempts_left?: number } {
+  return attemptsLeft === undefined ? {} : { attempts_left: attemptsLeft };
 }

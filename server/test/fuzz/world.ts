@@ -113,7 +113,8 @@ export class FuzzWorld {
     if (operationId === 'health.metrics') return [['Authorization', `Bearer ${this.#metricsToken}`]];
     if (/auth\.(me|refresh|logout)$/.test(operationId))
       return [['Authorization', `Bearer ${this.#accessToken}`]];
-    if (path.startsWith('/v1/authorize')) return [['Authorization', `Bearer ${this.#issuerKey!.secret}`]];
+    const isOfIssuerKeys = path.startsWith('/v1/authorize') || /auth\/(?:request|verify)-otp$/.test(path);
+    if (isOfIssuerKeys) return [['Authorization', `Bearer ${this.#issuerKey!.secret}`]];
     const key =
       path.startsWith('/v1/accounts') || path.startsWith('/dev/')
         ? this.#server.operator.key

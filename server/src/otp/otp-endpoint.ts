@@ -1,0 +1,81 @@
+import type { EdgeAnswer } from '../edge/answer.ts';
+import type { EdgeEndpoint } from '../edge/edge.ts';
+import type { EdgeRequest } from '../edge/edge-request.ts';
+import { splitIssuerPath } from '../edge/issuer-path.ts';
+import { readJsonBody } from '../edge/read-body.ts';
+import type { EdgeInfo } from '../edge/request-info.ts';
+import { actorOf } from '../events/actor.ts';
+import type { Actor } from '../events/event.ts';
+import type { IssuerRecord, KeyRecord } from '../verification/records.ts';
+import type { OtpCaller, OtpCallers, Told } from './otp-callers.ts';
+import { answerRefusal } from './otp-refusal.ts';
+import type { SandboxTwins } from './sandbox-twins.ts';
+
+/** A request whose key has been decided about, and whose body says something. */
+export interface OtpOrder<Asked> {
+  readonly asked: Asked;
+  readonly key: KeyRecord;
+  /** Whose users sign in. */
+  readonly issuer: IssuerRecord;
+  readonly info: EdgeInfo;
+  /** Of the events. */
+  readonly author: { readonly actor: Actor; readonly requestId: string };
+}
+
+/** One of the two operations, behind what they share. */
+export interface OtpOperation<Asked> {
+  /** @throws invalid_request (422) */
+  parse(body: unknown): Asked;
+  /** What is answered with 200. @throws OtpRefusal */
+  carryOut(order: OtpOrder<Asked>): Promise<object>;
+}
+
+interface Dependencies {
+  callers: OtpCallers;
+  twins: SandboxTwins;
+  docsBaseUrl: string;
+}
+
+/** A body that takes longer is on its way from somebody who waits, and the key may have been revoked meanwhile. */
+const promptMs = 250;
+
+/** Far more than the longest address and tokens take, each character written as an escape. */
+const maxBodyBytes = 16 * 1024;
+
+/**
+ * `POST /auth/request-otp` and `/auth/verify-otp`, also below `/{issuer_id}`: the key first, then what it asks for, and
+ * whatever goes wrong in the dialect of the key's profile.
+ */
+export class OtpEndpoint<Asked> implements EdgeEndpoint {
+  readonly #deps: Dependencies;
+  readonly #operation: OtpOperation<Asked>;
+
+  constructor(deps: Dependencies, operation: OtpOperation<Asked>) {
+    this.#deps = deps;
+    this.#operation = operation;
+  }
+
+  async handle(request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer> {
+    const told: Told = { profile: null };
+    try {
+      const { issuerId } = splitIssuerPath(request.url ?? '');
+      const caller = await this.#deps.callers.admit(request, info, issuerId, headers, told);
+      const asked = this.#operation.parse(await this.#body(request, caller));
+      const author = { actor: actorOf({ keyId: caller.key.id }, info), requestId: info.id };
+      const issuer = caller.issuer ?? (await this.#deps.twins.ensure(caller.home, author));
+      const answer = await this.#operation.carryOut({ asked, key: caller.key, issuer, info, author });
+      headers.push('X-Request-Id', info.id);
+      return { status: 200, body: JSON.stringify(answer) };
+    } catch (error) {
+      const { docsBaseUrl } = this.#deps;
+      return answerRefusal(error, { profile: told.profile, requestId: info.id, docsBaseUrl, headers });
+    }
+  }
+
+  async #body(request: EdgeRequest, caller: OtpCaller): Promise<unknown> {
+    const startedAtMs = performance.now();
+    const body = await readJsonBody(request, maxBodyBytes);
+    if (performance.now() - startedAtMs > promptMs) await this.#deps.callers.confirm(caller);
+    return body;
+  }
+}

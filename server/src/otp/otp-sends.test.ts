@@ -1,0 +1,180 @@
+import fc from 'fast-check';
+import { afterAll, beforeEach, describe, expect, test } from 'vitest';
+import { scaled } from '../../test/harness/scale.ts';
+import { OtpWorld, someone } from './fixtures/otp-world.ts';
+import { SlidingModel } from './fixtures/sliding-model.ts';
+import { otpLimits } from './otp-limits.ts';
+import { type SendTaken, takeGuess, takeSend } from './otp-store.ts';
+
+/*
+ * Attack: somebody has mails sent without end, to one address or to thousands, by one key or from one network; or burns
+ * what an address may be sent, so that its owner gets no code.
+ */
+
+const world = await OtpWorld.make();
+afterAll(() => world[Symbol.asyncDispose]());
+const [issuer, sibling, stranger] = world.issuers;
+
+const hourMs = 3_600_000;
+const startMs = Date.parse('2026-11-21T12:00:00.000Z');
+const at = (ms: number) => new Date(startMs + ms);
+
+beforeEach(async () => {
+  await world.rows.query('truncate otp_addresses, login_budgets, otp_mail_caps, otp_devices');
+});
+
+const waitOf = (taken: SendTaken) => (taken.isTaken ? 0 : taken.waitSeconds);
+
+describe('to an address', () => {
+  test('one a minute and five an hour', async () => {
+    const address = someone();
+    expect(waitOf(await world.send(issuer, { address }, at(0)))).toBe(0);
+    expect(waitOf(await world.send(issuer, { address }, at(500)))).toBe(60);
+    expect(waitOf(await world.send(issuer, { address }, at(59_999)))).toBe(1);
+    for (let minute = 1; minute < 5; minute++)
+      expect(waitOf(await world.send(issuer, { address }, at(minute * 60_000)))).toBe(0);
+    expect(waitOf(await world.send(issuer, { address }, at(300_000)))).toBe(3_300);
+    expect(waitOf(await world.send(issuer, { address }, at(hourMs)))).toBe(0);
+  });
+
+  test('one of 100 that come at once', async () => {
+    const address = someone();
+    const taken = await Promise.all(
+      Array.from({ length: 100 }, () => world.send(issuer, { address }, at(0))),
+    );
+    expect(taken.filter(({ isTaken }) => isTaken)).toHaveLength(1);
+  });
+
+  // Attack: a stranger asks for codes until there are no more, so that the owner can't ask for one.
+  test('two more an hour for a device that has signed in', async () => {
+    const address = someone();
+    const device = await world.addDevice(issuer, address, at(hourMs * 24));
+    for (let minute = 0; minute < 5; minute++) await world.send(issuer, { address }, at(minute * 60_000));
+    expect(waitOf(await world.send(issuer, { address }, at(600_000)))).toBeGreaterThan(0);
+    for (const minute of [10, 11])
+      expect(
+        waitOf(await world.send(issuer, { address, devices: [someone(), device] }, at(minute * 60_000))),
+      ).toBe(0);
+    expect(waitOf(await world.send(issuer, { address, devices: [device] }, at(720_000)))).toBe(2_880);
+  });
+
+  test('at another issuer as if nothing had been', async () => {
+    const address = someone();
+    for (const other of [issuer, sibling, stranger])
+      expect(waitOf(await world.send(other, { address }, at(0)))).toBe(0);
+  });
+
+  test('in no hour more than may be, whenever they come', async () => {
+    const waits = fc.oneof(fc.integer({ min: 0, max: 90_000 }), fc.integer({ min: 0, max: hourMs }));
+    await fc.assert(
+      fc.asyncProperty(fc.array(waits, { minLength: 1, maxLength: 30 }), async (steps) => {
+        const address = someone();
+        const model = new SlidingModel();
+        let ms = 0;
+        for (const waitMs of steps) {
+          ms += waitMs;
+          const wait = model.waitMs(
+            [
+              { most: 1, spanMs: 60_000 },
+              { most: 5, spanMs: hourMs },
+            ],
+            ms,
+          );
+          expect(waitOf(await world.send(issuer, { address }, at(ms)))).toBe(Math.ceil(wait / 1_000));
+          if (wait === 0) model.take(ms);
+        }
+      }),
+      { numRuns: scaled(30, 300) },
+    );
+  });
+});
+
+test.each([
+  ['key', otpLimits.keyMailsAnHour],
+  ['ip', otpLimits.ipMailsAnHour],
+] as const)(
+  'by one %s %i an hour, however many come at once, and then again one by one',
+  async (kind, most) => {
+    const subject = someone();
+    const ask = (ms: number) => world.send(issuer, { address: someone(), [kind]: subject }, at(ms));
+    const taken: SendTaken[] = [];
+    for (let round = 0; taken.length < most + 40; round++)
+      taken.push(...(await Promise.all(Array.from({ length: 20 }, () => ask(Math.min(round, 1) * 60_000)))));
+    expect(taken.filter(({ isTaken }) => isTaken)).toHaveLength(most);
+    expect(waitOf(await ask(60_000))).toBeGreaterThan(3_500);
+    // Those of the same moment are free again at the same moment.
+    expect(waitOf(await ask(hourMs + 60_000))).toBe(0);
+  },
+);
+
+test('an IP address of one account takes nothing from another account', async () => {
+  const ip = someone();
+  for (let count = 0; count < otpLimits.ipMailsAnHour; count++)
+    await world.send(issuer, { address: someone(), ip }, at(0));
+  expect(waitOf(await world.send(sibling, { address: someone(), ip }, at(0)))).toBe(3_600);
+  expect(waitOf(await world.send(stranger, { address: someone(), ip }, at(0)))).toBe(0);
+});
+
+test('what one budget refuses is taken from no other, and a transaction that fails takes nothing', async () => {
+  const ip = someone();
+  const key = someone();
+  const address = someone();
+  await world.send(issuer, { address, key, ip }, at(0));
+  for (let count = 0; count < 5; count++) await world.send(issuer, { address, key, ip }, at(1_000));
+  await world.database
+    .withAccount(issuer.accountId, async (tx) => {
+      const subjects = { address: someone(), everywhere: someone(), key, ip, devices: [] };
+      expect(await takeSend(tx, issuer, subjects, at(1_000))).toMatchObject({ isTaken: true });
+      throw new Error('the mail could not be queued');
+    })
+    .catch(() => {});
+  const takes = await world.rows.query<{ count: number }>(
+    'select cardinality(takes) as count from login_budgets where subject = any ($1)',
+    [[ip, key]],
+  );
+  expect(takes).toEqual([{ count: 1 }, { count: 1 }]);
+});
+
+describe('to an address over all issuers', () => {
+  const everywhere = someone();
+  const ask = (scope = issuer, address = someone(), ms = 0) =>
+    world.send(scope, { address, everywhere }, at(ms));
+
+  test('after ten in an hour there is no mail any more, and the answer says nothing of it', async () => {
+    for (let count = 0; count < otpLimits.addressMailsAnHour; count++)
+      expect(await ask([issuer, sibling, stranger][count % 3])).toEqual({ isTaken: true, isCapped: false });
+    for (const scope of world.issuers) expect(await ask(scope)).toEqual({ isTaken: true, isCapped: true });
+    expect(await ask(issuer, someone(), hourMs)).toEqual({ isTaken: true, isCapped: false });
+  });
+
+  // Attack: somebody has ten mails sent to a user from applications of his own, to keep the user out of this one.
+  test('never where the address has signed in', async () => {
+    const address = someone();
+    await world.addDevice(issuer, address, at(24 * hourMs));
+    for (let count = 0; count < 20; count++) await ask(stranger);
+    expect(await ask(issuer, address)).toEqual({ isTaken: true, isCapped: false });
+    expect(await ask(sibling, address)).toEqual({ isTaken: true, isCapped: true });
+  });
+});
+
+test('the sweep forgets what says nothing any more, and nothing else', async () => {
+  const dayMs = 24 * hourMs;
+  const old = someone();
+  const recent = someone();
+  await world.send(issuer, { address: old }, at(0));
+  await world.addDevice(issuer, old, at(3 * dayMs));
+  await world.send(issuer, { address: recent }, at(2 * dayMs));
+  await takeGuess(world.pool, issuer, { address: recent, devices: [] }, at(2 * dayMs));
+  const device = await world.addDevice(issuer, recent, at(3 * dayMs + 1));
+  const sweep = async (ms: number) => {
+    const { rows } = await world.pool.query('select sweep_otp($1, 1) as has_more', [at(ms)]);
+    return rows[0].has_more;
+  };
+  for (let count = 0; (await sweep(3 * dayMs)) && count < 20; count++);
+  const left = (table: string, column: string) =>
+    world.rows.query<Record<string, Buffer>>(`select ${column} from ${table}`);
+  expect(await left('otp_addresses', 'address')).toEqual([{ address: recent }]);
+  expect(await left('login_budgets', 'subject')).toHaveLength(2);
+  expect(await left('otp_mail_caps', 'address')).toHaveLength(1);
+  expect(await left('otp_devices', 'digest')).toEqual([{ digest: device }]);
+});

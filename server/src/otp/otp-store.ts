@@ -1,0 +1,272 @@
+import { type RawBuilder, sql } from 'kysely';
+import type pg from 'pg';
+import type { Transaction } from '../postgres/database.ts';
+import type { JsonObject } from '../postgres/schema.ts';
+import type { UserRow } from '../users/user-store.ts';
+import { otpLimits } from './otp-limits.ts';
+
+/** An issuer in its account; every statement here is of one. */
+export interface IssuerScope {
+  readonly accountId: string;
+  readonly issuerId: string;
+}
+
+/** Who asks for a code, by keyed digests. */
+export interface SendSubjects {
+  readonly address: Buffer;
+  readonly everywhere: Buffer;
+  readonly key: Buffer;
+  readonly ip: Buffer;
+  /** What the device token may be stored as; empty without one. */
+  readonly devices: readonly Buffer[];
+}
+
+/** Seconds to wait, or that it is taken; and then whether there is to be no mail, because the address has had too many. */
+export type SendTaken =
+  | { readonly isTaken: false; readonly waitSeconds: number }
+  | { readonly isTaken: true; readonly isCapped: boolean };
+
+/**
+ * Takes a mail from every budget it belongs to, or from none. In the transaction that queues the mail, so that nothing is
+ * taken for one that is not.
+ */
+export async function takeSend(
+  tx: Transaction,
+  { accountId, issuerId }: IssuerScope,
+  subjects: SendSubjects,
+  now: Date,
+): Promise<SendTaken> {
+  const { rows } = await sql<{ wait_seconds: number; is_capped: boolean }>`
+    select wait_seconds, is_capped from take_login_budgets(
+      ${accountId}, ${issuerId}, ${subjects.address}, ${subjects.key}, ${subjects.ip}, ${subjects.everywhere},
+      ${byteas(subjects.devices)}, ${now}, make_interval(secs => ${otpLimits.resendSeconds}),
+      ${otpLimits.sendsAnHour}, ${otpLimits.sendsAnHour + otpLimits.sendsKeptAnHour},
+      ${otpLimits.keyMailsAnHour}, ${otpLimits.ipMailsAnHour}, ${otpLimits.addressMailsAnHour})`.execute(tx);
+  const { wait_seconds: waitSeconds, is_capped: isCapped } = rows[0]!;
+  return waitSeconds > 0 ? { isTaken: false, waitSeconds } : { isTaken: true, isCapped };
+}
+
+/** A code as it is stored. */
+export interface StoredCode {
+  readonly id: string;
+  readonly mac: Buffer;
+  readonly generation: number;
+  readonly expiresAt: Date;
+}
+
+/** Puts a code in the place of the address's last one, which is then worth nothing. `takeSend` has made the row. */
+export async function putCode(
+  tx: Transaction,
+  { accountId, issuerId }: IssuerScope,
+  address: Buffer,
+  code: StoredCode,
+): Promise<void> {
+  await tx
+    .updateTable('otp_addresses')
+    .set({
+      code_id: code.id,
+      mac: code.mac,
+      mac_generation: code.generation,
+      code_expires_at: code.expiresAt,
+      code_used_at: null,
+      code_guesses: 0,
+    })
+    .where('account_id', '=', accountId)
+    .where('issuer_id', '=', issuerId)
+    .where('address', '=', address)
+    .execute();
+}
+
+/** A guess that is counted, and what it has to be compared with; or how long there can be none. */
+export type Guess =
+  | { readonly isCounted: false; readonly waitSeconds: number }
+  | {
+      readonly isCounted: true;
+      readonly attemptsLeft: number;
+      /** What is stored of the device, where it has signed in with this address before. */
+      readonly device: Buffer | null;
+      /** null where no guess can be right. */
+      readonly code: { readonly id: string; readonly mac: Buffer; readonly generation: number } | null;
+    };
+
+type GuessRow = {
+  wait_seconds: number;
+  attempts_left: number;
+  device: Buffer | null;
+  code_id: string | null;
+  mac: Buffer | null;
+  mac_generation: number | null;
+};
+
+/**
+ * Counts a guess, before it is compared: one guarded statement on its own, which no failure of what comes after takes
+ * back, and which answers 200 that come at once as it answers 200 one after the other.
+ */
+export async function takeGuess(
+  pool: pg.Pool,
+  { accountId, issuerId }: IssuerScope,
+  { address, devices }: Pick<SendSubjects, 'address' | 'devices'>,
+  now: Date,
+): Promise<Guess> {
+  const { rows } = await pool.query<GuessRow>({
+    name: 'take_otp_guess',
+    text: `select wait_seconds, attempts_left, device, code_id, mac, mac_generation
+      from take_otp_guess($1, $2, $3, $4, $5, $6, make_interval(secs => $7), $8, $9, $10, $11)`,
+    values: [
+      accountId,
+      issuerId,
+      address,
+      devices,
+      now,
+      otpLimits.guessesOfCode,
+      usualLifetimeSeconds,
+      otpLimits.guessesAnHour,
+      otpLimits.guessesADay,
+      otpLimits.guessesAnHour - otpLimits.keptAnHour,
+      otpLimits.guessesADay - otpLimits.keptADay,
+    ],
+  });
+  const row = rows[0]!;
+  if (row.wait_seconds > 0) return { isCounted: false, waitSeconds: row.wait_seconds };
+  const { code_id: id, mac, mac_generation: generation } = row;
+  return {
+    isCounted: true,
+    attemptsLeft: row.attempts_left,
+    device: row.device,
+    code: id === null || mac === null || generation === null ? null : { id, mac, generation },
+  };
+}
+
+/** How long guesses are counted together that are made where there is no code. */
+const usualLifetimeSeconds = 600;
+
+/** A code, and the address that it was mailed to. */
+export interface MailedCode {
+  readonly codeId: string;
+  readonly address: Buffer;
+  /** As users have it. */
+  readonly usernameKey: string;
+}
+
+/** What using a code up has come to. */
+export interface Redeemed {
+  /** What the issuer has set of how its users sign in. */
+  readonly storedSettings: JsonObject | null;
+  /** Whoever has the address; null where nobody has yet. */
+  readonly user: UserRow | null;
+  /** The device is remembered as the user's. */
+  readonly isDeviceKept: boolean;
+}
+
+/**
+ * Uses a code up, for whoever comes first: everybody else finds it used. What comes next needs the user and the settings, so
+ * they are read along; and the device is remembered, if there is a user, for another while or from now on.
+ *
+ * @param device what is to be stored of it
+ *
+ * @returns null where it was somebody else
+ */
+export async function redeemCode(
+  tx: Transaction,
+  { accountId, issuerId }: IssuerScope,
+  { codeId, address, usernameKey }: MailedCode,
+  device: Buffer,
+  now: Date,
+): Promise<Redeemed | null> {
+  const { rows } = await sql<RedeemedRow>`
+    with used as (
+      update otp_addresses set code_used_at = ${now}
+      where account_id = ${accountId} and issuer_id = ${issuerId} and address = ${address} and code_id = ${codeId}
+        and code_used_at is null and code_expires_at > ${now}
+      returning account_id, issuer_id
+    ), found as (
+      select u.id, u.account_id, u.issuer_id, u.username_type, u.username, u.username_key, u.profile, u.metadata, u.status,
+        u.version, u.created_at, u.updated_at
+      from used
+      join users u on u.account_id = used.account_id and u.issuer_id = used.issuer_id
+        and u.username_type = 'email' and u.username_key = ${usernameKey}
+    ), kept as (
+      insert into otp_devices as d (digest, account_id, issuer_id, user_id, address, created_at, expires_at)
+      select ${device}, f.account_id, f.issuer_id, f.id, ${address}, ${now}, ${expiryOfDevice(now)}
+      from found f where f.status = 'active'
+      on conflict (digest) do update set expires_at = excluded.expires_at where d.user_id = excluded.user_id
+      returning d.digest
+    )
+    select l.settings as stored_settings, exists (select from kept) as is_device_kept, f.id, f.account_id, f.issuer_id,
+      f.username_type, f.username, f.username_key, f.profile, f.metadata, f.status, f.version, f.created_at, f.updated_at
+    from used
+    left join login_settings l on l.account_id = used.account_id and l.issuer_id = used.issuer_id
+    left join found f on true`.execute(tx);
+  const row = rows[0];
+  if (row === undefined) return null;
+  const { stored_settings: storedSettings, is_device_kept: isDeviceKept, ...user } = row;
+  return { storedSettings, isDeviceKept, user: user.id === null ? null : user };
+}
+
+type RedeemedRow = { stored_settings: JsonObject | null; is_device_kept: boolean } & (UserRow | { id: null });
+
+const failureParts = 4;
+const slotSeconds = 300;
+
+/** Counts a wrong guess at an issuer's codes. */
+export async function addFailure(
+  tx: Transaction,
+  { accountId, issuerId }: IssuerScope,
+  now: Date,
+): Promise<void> {
+  const slot = new Date(Math.floor(now.getTime() / (slotSeconds * 1000)) * slotSeconds * 1000);
+  const part = Math.floor(Math.random() * failureParts);
+  await sql`
+    insert into otp_failures as f (account_id, issuer_id, slot, part, count)
+    values (${accountId}, ${issuerId}, ${slot}, ${part}, 1)
+    on conflict (issuer_id, slot, part) do update set count = f.count + 1`.execute(tx);
+}
+
+/** Wrong guesses at an issuer's codes within the last hour, up to five minutes more. */
+export async function countFailures(
+  tx: Transaction,
+  { accountId, issuerId }: IssuerScope,
+  now: Date,
+): Promise<number> {
+  const from = new Date(now.getTime() - (3600 + slotSeconds) * 1000);
+  const { rows } = await sql<{ count: number }>`
+    select coalesce(sum(count), 0)::float8 as count from otp_failures
+    where account_id = ${accountId} and issuer_id = ${issuerId} and slot > ${from}`.execute(tx);
+  return rows[0]!.count;
+}
+
+/** A device as it is stored. */
+export interface StoredDevice {
+  readonly digest: Buffer;
+  readonly userId: string;
+  readonly address: Buffer;
+}
+
+/** Remembers the device of a user who has just been made. */
+export async function insertDevice(
+  tx: Transaction,
+  { accountId, issuerId }: IssuerScope,
+  { digest, userId, address }: StoredDevice,
+  now: Date,
+): Promise<void> {
+  await tx
+    .insertInto('otp_devices')
+    .values({
+      digest,
+      account_id: accountId,
+      issuer_id: issuerId,
+      user_id: userId,
+      address,
+      created_at: now,
+      expires_at: expiryOfDevice(now),
+    })
+    .execute();
+}
+
+function expiryOfDevice(now: Date): Date {
+  return new Date(now.getTime() + otpLimits.deviceDays * 86_400_000);
+}
+
+function byteas(values: readonly Buffer[]): RawBuilder<unknown> {
+  return sql`${values}::bytea[]`;
+}

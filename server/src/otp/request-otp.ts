@@ -1,0 +1,139 @@
+import { AppError } from '../errors.ts';
+import { insertEvent } from '../events/event-store.ts';
+import { carryOut } from '../http/carry-out.ts';
+import { idPrefixes, newId } from '../ids/ids.ts';
+import type { AccountSlots } from '../limits/account-slots.ts';
+import { findLoginSettings } from '../login-settings/login-settings.ts';
+import { renderCodeMail } from '../mail/code-mail.ts';
+import type { MailOutbox } from '../mail/mail-outbox.ts';
+import type { Database, Transaction } from '../postgres/database.ts';
+import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
+import { findUserByAddress } from '../users/user-store.ts';
+import { mayJoin } from './may-join.ts';
+import { codeDigits, macOfCode, macOfNoCode, newCode } from './otp-code.ts';
+import type { OtpDigests } from './otp-digests.ts';
+import type { OtpOperation, OtpOrder } from './otp-endpoint.ts';
+import { otpLimits } from './otp-limits.ts';
+import { OtpRefusal } from './otp-refusal.ts';
+import { type OtpAsked, parseRequestOtp } from './otp-schema.ts';
+import { countFailures, type IssuerScope, putCode, takeSend } from './otp-store.ts';
+
+interface Dependencies {
+  database: Database;
+  accountSlots: AccountSlots;
+  secrets: InstallationSecrets;
+  digests: OtpDigests;
+  mails: MailOutbox;
+  now: () => Date;
+}
+
+/** Says neither whether there is such a user nor whether there could be one. */
+const message = 'If this address can sign in, a code is on its way to it.';
+
+/**
+ * `POST /auth/request-otp`. Whoever the address belongs to, if anybody, the same is done: budgets are taken from, a code is
+ * put in the place of the last one, and a mail is queued; to whom there is to be none it is not sent.
+ */
+export class RequestOtp implements OtpOperation<OtpAsked> {
+  readonly #deps: Dependencies;
+  readonly parse = parseRequestOtp;
+
+  constructor(deps: Dependencies) {
+    this.#deps = deps;
+  }
+
+  async carryOut(order: OtpOrder<OtpAsked>): Promise<object> {
+    const { database, accountSlots, mails } = this.#deps;
+    const { account } = order.issuer;
+    const lifetimeSeconds = await accountSlots.run(account.id, () =>
+      carryOut(database, account.id, (tx) => this.#request(tx, order), { isPreparing: true }),
+    );
+    mails.wake();
+    return { success: true, message, expires_in: lifetimeSeconds, resend_in: otpLimits.resendSeconds };
+  }
+
+  /** @returns for how many seconds the code is good */
+  async #request(tx: Transaction, order: OtpOrder<OtpAsked>): Promise<number> {
+    const { digests, now: clock } = this.#deps;
+    const { asked, issuer, key, info, author } = order;
+    const { email, deviceToken } = asked;
+    const scope: IssuerScope = { accountId: issuer.account.id, issuerId: issuer.id };
+    const address = digests.address(issuer.id, email.key);
+    const now = clock();
+    const taken = await takeSend(
+      tx,
+      scope,
+      {
+        address,
+        everywhere: digests.everywhere(email.key),
+        key: digests.key(key.lineageId),
+        ip: digests.ip(info.ip),
+        devices: digests.devices(deviceToken),
+      },
+      now,
+    );
+    if (!taken.isTaken) throw new OtpRefusal('rate_limited', { retryAfterSeconds: taken.waitSeconds });
+    const settings = await findLoginSettings(tx, issuer);
+    const issuerName = await findIssuerName(tx, scope);
+    const user = await findUserByAddress(tx, scope.accountId, scope.issuerId, email.key);
+    const failures = await countFailures(tx, scope, now);
+    const maySignIn = user === null ? mayJoin(settings, email) : user.status === 'active';
+    const isMailed = maySignIn && !taken.isCapped;
+
+    const code = newCode(codeDigits(settings.code_length, failures));
+    const codeId = newId(idPrefixes.otpCode);
+    const expiresAt = new Date(now.getTime() + settings.code_lifetime_seconds * 1000);
+    const { generation, key: secret } = this.#deps.secrets.current('otp');
+    const mac = macOfCode(secret, code, { issuerId: issuer.id, addressDigest: address, codeId });
+    await putCode(tx, scope, address, {
+      id: codeId,
+      mac: isMailed ? mac : macOfNoCode(),
+      generation,
+      expiresAt,
+    });
+    await this.#deps.mails.queue(tx, {
+      accountId: scope.accountId,
+      issuerId: scope.issuerId,
+      environment: issuer.environment,
+      // Whoever has the user's address in another spelling has typed it; mail goes where the user has said.
+      mail: {
+        to: user?.username ?? email.address,
+        senderName: settings.mail.sender,
+        ...renderCodeMail({
+          code,
+          minutes: settings.code_lifetime_seconds / 60,
+          mail: settings.mail,
+          issuerName,
+        }),
+      },
+      notAfterMs: expiresAt.getTime(),
+      subject: { type: 'otp_code', id: codeId },
+      isWithheld: !isMailed,
+    });
+    await insertEvent(
+      tx,
+      { accountId: scope.accountId, ...author },
+      {
+        type: 'otp.requested',
+        subject: { type: 'otp_code', id: codeId },
+        environment: issuer.environment,
+        issuerId: issuer.id,
+        organizationId: key.organization?.id ?? null,
+        data: { digits: code.length, is_mailed: isMailed },
+      },
+    );
+    return settings.code_lifetime_seconds;
+  }
+}
+
+/** @throws not_found where it has been deleted since */
+async function findIssuerName(tx: Transaction, { accountId, issuerId }: IssuerScope): Promise<string> {
+  const row = await tx
+    .selectFrom('issuers')
+    .select('name')
+    .where('account_id', '=', accountId)
+    .where('id', '=', issuerId)
+    .executeTakeFirst();
+  if (row === undefined) throw new AppError('not_found');
+  return row.name;
+}
