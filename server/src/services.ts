@@ -233,7 +233,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       accountSlots,
       nowMs,
     });
-    const ofUsers = { sessions, accessSessions, database, docsBaseUrl: settings.publicUrl };
+    const ofUsers = { sessions, accessSessions, database, accountSlots, docsBaseUrl: settings.publicUrl };
     const now = () => clock.now();
     const mail = await openMailing({ settings, database: background, secrets, log, now });
     const jobs = [

@@ -5,7 +5,8 @@ import { readJsonBody } from '../edge/read-body.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { actorOfUser } from '../events/actor.ts';
 import { parseInput } from '../http/validation.ts';
-import type { Database } from '../postgres/database.ts';
+import type { AccountSlots } from '../limits/account-slots.ts';
+import type { Database, Transaction } from '../postgres/database.ts';
 import { emailOf } from '../users/user.ts';
 import type { AccessSessions, SignedInUser } from './access-sessions.ts';
 import { answerUser } from './auth-answer.ts';
@@ -17,6 +18,7 @@ interface Dependencies {
   sessions: Sessions;
   accessSessions: AccessSessions;
   database: Database;
+  accountSlots: AccountSlots;
   docsBaseUrl: string;
 }
 
@@ -92,15 +94,17 @@ export class AuthMeEndpoint implements EdgeEndpoint {
 
   /** @throws invalid_token where the user has been deleted since */
   async #describe({ issuer, userId, sessionId }: SignedInUser): Promise<object> {
-    const row = await this.#deps.database.withAccount(issuer.account.id, (tx) =>
+    const { accountSlots, database } = this.#deps;
+    const accountId = issuer.account.id;
+    const read = (tx: Transaction) =>
       tx
         .selectFrom('users')
         .select(['id', 'username_type', 'username', 'profile', 'created_at'])
-        .where('account_id', '=', issuer.account.id)
+        .where('account_id', '=', accountId)
         .where('issuer_id', '=', issuer.id)
         .where('id', '=', userId)
-        .executeTakeFirst(),
-    );
+        .executeTakeFirst();
+    const row = await accountSlots.run(accountId, () => database.withAccount(accountId, read));
     if (row === undefined) throw invalidToken();
     return {
       id: row.id,

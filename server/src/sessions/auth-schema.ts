@@ -14,7 +14,7 @@ export const logoutBody = z
   .strictObject({
     refresh_token: refreshToken.optional().describe('In place of the access token.'),
   })
-  .meta({ id: 'LogoutRequest', examples: [{}] });
+  .meta({ id: 'LogoutRequest', examples: [{ refresh_token: 'gl_rt_1_EXAMPLE' }] });
 
 export const signedInAnswer = z
   .object({

@@ -8,6 +8,7 @@ import { carryOut } from '../http/carry-out.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
 import { issuerUrl } from '../issuers/issuer-url.ts';
 import type { AccountSlots } from '../limits/account-slots.ts';
+import { ConcurrencyLimit } from '../limits/concurrency-limit.ts';
 import { findLoginSettings, type LoginSettings } from '../login-settings/login-settings.ts';
 import type { Database, Transaction } from '../postgres/database.ts';
 import { callLookup } from '../postgres/lookup.ts';
@@ -70,6 +71,12 @@ interface Dependencies {
   nowMs: () => number;
 }
 
+/**
+ * Whoever holds one token, good or not, may ask without end whose it is: some of the look-ups' connections are left to
+ * those who verify keys.
+ */
+const limitsOfLookups = { concurrent: 3, waiting: 1_000, waitMs: 2_000 };
+
 /** A row of `lookup_refresh_token`. */
 interface TokenRow extends pg.QueryResultRow {
   account_id: string;
@@ -90,6 +97,7 @@ interface KnownToken {
  */
 export class Sessions {
   readonly #deps: Dependencies;
+  readonly #lookups = new ConcurrencyLimit(limitsOfLookups);
 
   constructor(deps: Dependencies) {
     this.#deps = deps;
@@ -193,7 +201,9 @@ export class Sessions {
     const { secrets, lookupPool, keys } = this.#deps;
     const digest = digestOfRefreshToken(token, secrets);
     if (digest === null) throw invalidToken();
-    const [row] = await callLookup<TokenRow>(lookupPool, 'lookup_refresh_token', [digest]);
+    const [row] = await this.#lookups.run(() =>
+      callLookup<TokenRow>(lookupPool, 'lookup_refresh_token', [digest]),
+    );
     if (row === undefined || (issuerId !== null && row.issuer_id !== issuerId)) throw invalidToken();
     const issuer = await keys.findIssuer(row.issuer_id);
     if (issuer === null) throw invalidToken();

@@ -13,6 +13,7 @@ import { Rows } from '../../test/harness/rows.ts';
 import { scaled } from '../../test/harness/scale.ts';
 import { serveRoutes } from '../../test/harness/serve-routes.ts';
 import { startTestServer, TestClock } from '../../test/harness/server.ts';
+import { signIn } from '../../test/harness/sign-in.ts';
 import { essenceOf, grantSupport, inside, readIn, revokeSupport } from '../../test/harness/support.ts';
 import { createKey } from '../../test/harness/test-issuer.ts';
 import { insertEvent } from '../events/event-store.ts';
@@ -44,9 +45,13 @@ describe('what a grant opens', () => {
     'gatelodge.events:read',
     'gatelodge.issuers:read',
     'gatelodge.key-profiles:read',
+    'gatelodge.login-settings:read',
     'gatelodge.organizations:read',
     'gatelodge.plans:read',
+    'gatelodge.sessions:read',
+    'gatelodge.signing-keys:read',
     'gatelodge.usage:read',
+    'gatelodge.users:read',
   ];
   const operations = [
     'account.get',
@@ -56,6 +61,14 @@ describe('what a grant opens', () => {
     'issuers.list',
     'issuers.get',
     'keyProfiles.get',
+    'loginSettings.get',
+    'signingKeys.list',
+    'signingKeys.get',
+    'users.list',
+    'users.get',
+    'user.sessions.list',
+    'sessions.list',
+    'sessions.get',
     'organizations.list',
     'organizations.get',
     'usage.list',
@@ -88,6 +101,9 @@ describe('what a grant opens', () => {
     ids.issuer_id = (await api.create('/v1/issuers', { name: 'Shop' })).id;
     const issuer = `/v1/issuers/${ids.issuer_id}`;
     ids.org_id = (await api.create(`${issuer}/organizations`, { name: 'Tenant' })).id;
+    ids.signing_key_id = (await api.get(`${issuer}/signing-keys`)).body.data[0].id;
+    ids.user_id = (await api.create(`${issuer}/users`, { username: 'a@example.com' })).id as string;
+    ids.session_id = (await signIn(server, ids.issuer_id!, ids.user_id)).session_id;
     ids.plan_name = (await api.create('/v1/plans', { name: 'gold' })).name;
     keyIds.account = (await createKey(api, '/v1/api-keys')).id;
     keyIds.issuer = (await createKey(api, `${issuer}/api-keys`)).id;
