@@ -32,6 +32,7 @@ a { color: var(--accent); }
 form { display: flex; flex-wrap: wrap; gap: 0.5rem; margin-top: 1rem; align-items: end; }
 label { flex: 1 1 14rem; max-width: 24rem; font-size: 0.875rem; color: var(--quiet); }
 input { display: block; width: 100%; margin-top: 0.25rem; padding: 0.5rem 0.75rem; min-height: 2.75rem; font: inherit; color: var(--ink); background: var(--page); border: 1px solid var(--quiet); border-radius: 6px; }
+::placeholder { color: var(--quiet); opacity: 1; }
 button, .button { display: inline-flex; align-items: center; min-height: 2.75rem; padding: 0.5rem 1rem; font: inherit; font-weight: 600; color: var(--accent); background: transparent; border: 1px solid var(--accent); border-radius: 6px; text-decoration: none; cursor: pointer; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 ol { list-style: none; margin: 0; padding: 0; display: grid; gap: 1rem; }
@@ -39,10 +40,10 @@ article { border: 1px solid var(--line); border-radius: 10px; background: var(--
 .meta { overflow-wrap: anywhere; }
 .parts { display: grid; gap: 1rem; margin-top: 1rem; }
 .parts > section { min-width: 0; }
-pre { margin: 0; padding: 1rem; height: 22rem; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere; background: var(--page); border: 1px solid var(--line); border-radius: 6px; font: 400 0.9375rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
+pre { margin: 0; padding: 1rem; max-height: 22rem; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere; background: var(--page); border: 1px solid var(--line); border-radius: 6px; font: 400 0.9375rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 iframe { display: block; width: 100%; height: 22rem; background: var(--sheet); border: 1px solid var(--line); border-radius: 6px; }
 .empty { border: 1px dashed var(--line); border-radius: 10px; padding: 2.5rem 1rem; text-align: center; }
-@media (min-width: 60rem) { .parts { grid-template-columns: 1fr 1fr; } header, main { padding-left: 2rem; padding-right: 2rem; } }
+@media (min-width: 60rem) { .parts { grid-template-columns: 1fr 1fr; } pre { height: 22rem; } header, main { padding-left: 2rem; padding-right: 2rem; } }
 `;
 
 /** Nothing but our own style sheet and form, and the mails in frames of their own. */

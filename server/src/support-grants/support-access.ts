@@ -13,8 +13,8 @@ export const supportAccountHeader = 'X-Gatelodge-Account';
 /** Tells by which grant an answer was read. */
 export const supportGrantHeader = 'X-Gatelodge-Support-Grant';
 
-/** What lets support in is no part of what it is let in to. */
-const neverOpen: ManagementPermission = 'gatelodge.support-grants:read';
+/** What lets support in is no part of what it is let in to, and in mails are codes by which users sign in. */
+const neverOpen: readonly ManagementPermission[] = ['gatelodge.support-grants:read', 'gatelodge.mails:read'];
 /** SQLSTATE read_only_sql_transaction. */
 const readOnlyTransaction = '25006';
 
@@ -23,7 +23,8 @@ const ofCustomer = permissionsOfAccount({ isOperator: false });
 /** What a grant opens: everything that a customer's account may read about itself, and nothing that changes it. */
 export const supportPermissions: ReadonlySet<ManagementPermission> = new Set(
   managementPermissions.filter(
-    (permission) => permission.endsWith(':read') && permission !== neverOpen && ofCustomer.has(permission),
+    (permission) =>
+      permission.endsWith(':read') && !neverOpen.includes(permission) && ofCustomer.has(permission),
   ),
 );
 
@@ -51,7 +52,7 @@ export function requireSupportCaller(caller: Principal, route: Route): void {
   }
   if (!isOpenToSupport(route)) {
     throw new AppError('permission_denied', {
-      detail: `With ${supportAccountHeader} the operator may only read, and neither accounts nor support grants.`,
+      detail: `With ${supportAccountHeader} the operator may only read, and neither accounts nor support grants nor mails.`,
     });
   }
 }
