@@ -43,8 +43,8 @@ element('sign-out').addEventListener('click', async () => {
 /** The user as Gatelodge sees her: any API of yours is called in the same way, and verifies the token by itself. */
 async function showAccount() {
   const response = await fetch(`${gatelodgeUrl}/auth/me`, { headers: bearer() });
-  const { data } = await response.json();
-  element('user').textContent = data.email ?? tokens.user.email;
+  const { user } = await response.json();
+  element('user').textContent = user.email;
   show(account);
 }
 
