@@ -24,7 +24,8 @@ const deviceSeconds = 365 * 24 * 3600;
 const server = createServer((request, response) => {
   answer(request, response).catch((error) => {
     console.error(error);
-    if (!response.headersSent) page(response, 502, '<p role="alert">Something went wrong. Try again shortly.</p>');
+    if (!response.headersSent)
+      page(response, 502, '<p role="alert">Something went wrong. Try again shortly.</p>');
   });
 });
 server.listen(port, '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}`));
@@ -70,7 +71,11 @@ async function sendCode(request, response) {
 
 async function takeCode(request, response) {
   const { email = '', otp = '' } = await readForm(request);
-  const { status, body } = await ask('/auth/verify-otp', { email, otp: otp.trim(), device_token: deviceOf(request) });
+  const { status, body } = await ask('/auth/verify-otp', {
+    email,
+    otp: otp.trim(),
+    device_token: deviceOf(request),
+  });
   if (status !== 200) return page(response, status, alert(body.error) + codeForm(email));
   const id = randomBytes(32).toString('base64url');
   sessions.set(id, tokensOf(body));
@@ -97,7 +102,10 @@ async function signOut(request, response) {
 
 async function profile(request, response) {
   const user = await signedIn(request);
-  response.writeHead(user === null ? 401 : 200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' });
+  response.writeHead(user === null ? 401 : 200, {
+    'Content-Type': 'application/json',
+    'Cache-Control': 'no-store',
+  });
   response.end(JSON.stringify(user === null ? { error: 'Sign in first' } : user));
 }
 
@@ -107,19 +115,25 @@ async function signedIn(request) {
   const session = sessions.get(id);
   if (session === undefined) return null;
   if (session.expiresAt < Date.now() + 5_000 && !(await renew(id, session))) return null;
-  const { payload } = await jwtVerify(session.token, signingKeys, { issuer, audience: issuer, typ: 'at+jwt' });
+  const { payload } = await jwtVerify(session.token, signingKeys, {
+    issuer,
+    audience: issuer,
+    typ: 'at+jwt',
+  });
   return { id: payload.sub, email: session.user.email };
 }
 
 /** A refresh token is good for one use: requests that come meanwhile wait for the same renewal. */
 async function renew(id, session) {
-  session.renewal ??= ask('/auth/refresh', { refresh_token: session.refreshToken }, null).then(({ status, body }) => {
-    session.renewal = undefined;
-    if (status === 200) Object.assign(session, tokensOf(body));
-    else if (status === 401) sessions.delete(id);
-    else throw new Error(`refresh: ${status}`);
-    return status === 200;
-  });
+  session.renewal ??= ask('/auth/refresh', { refresh_token: session.refreshToken }, null).then(
+    ({ status, body }) => {
+      session.renewal = undefined;
+      if (status === 200) Object.assign(session, tokensOf(body));
+      else if (status === 401) sessions.delete(id);
+      else throw new Error(`refresh: ${status}`);
+      return status === 200;
+    },
+  );
   return session.renewal;
 }
 
@@ -146,8 +160,10 @@ function page(response, status, content) {
   response.writeHead(status, {
     'Content-Type': 'text/html; charset=utf-8',
     'Cache-Control': 'no-store',
-    'Content-Security-Policy': "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
-    'Referrer-Policy': 'no-referrer',
+    'Content-Security-Policy':
+      "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+    // Not `no-referrer`: browsers then send `Origin: null` with our own forms, too.
+    'Referrer-Policy': 'same-origin',
     'X-Content-Type-Options': 'nosniff',
   });
   response.end(`<!doctype html>

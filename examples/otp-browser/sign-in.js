@@ -15,7 +15,7 @@ addressForm.addEventListener('submit', async (event) => {
   email = new FormData(addressForm).get('email');
   const answer = await ask('request-otp', { email, device_token: deviceToken() });
   if (!answer.ok) return;
-  element('address').value = email;
+  element('address').textContent = email;
   show(codeForm);
   codeForm.elements.otp.focus();
 });

@@ -77,13 +77,15 @@ describe('examples/otp-backend', () => {
     await page.getByText(`Signed in as ${email}.`).waitFor();
 
     const cookies = await page.context().cookies();
-    expect(cookies.map(({ name, httpOnly, sameSite }) => ({ name, httpOnly, sameSite })).sort(byName)).toEqual([
+    expect(
+      cookies.map(({ name, httpOnly, sameSite }) => ({ name, httpOnly, sameSite })).sort(byName),
+    ).toEqual([
       { name: 'device', httpOnly: true, sameSite: 'Lax' },
       { name: 'session', httpOnly: true, sameSite: 'Lax' },
     ]);
-    const profile = () => page.evaluate(async () => (await fetch('/api/profile')).status);
+    const profile = async () => (await page.request.get(`${url}/api/profile`)).status();
     expect(await profile()).toBe(200);
-    expect(await page.evaluate(() => document.cookie)).toBe('');
+    expect(await page.evaluate('document.cookie')).toBe('');
 
     await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByLabel('E-mail address').waitFor();
@@ -132,7 +134,11 @@ describe('examples/otp-browser', () => {
         );
         return;
       }
-      const types: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' };
+      const types: Record<string, string> = {
+        '.html': 'text/html',
+        '.js': 'text/javascript',
+        '.css': 'text/css',
+      };
       const file = await readFile(join(repositoryRoot, 'examples/otp-browser', name)).catch(() => null);
       response.writeHead(file === null ? 404 : 200, { 'Content-Type': types[extname(name)] ?? 'text/plain' });
       response.end(file ?? '');
@@ -141,7 +147,7 @@ describe('examples/otp-browser', () => {
     const { port } = pages.address() as AddressInfo;
     listed = `http://127.0.0.1:${port}`;
     unlisted = `http://localhost:${port}`;
-    key = await issuer.createKey({ kind: 'publishable', origins: [listed] });
+    key = await issuer.createKey({ kind: 'publishable', restrictions: { origins: [listed] } });
   });
   afterAll(() => {
     pages?.closeAllConnections();

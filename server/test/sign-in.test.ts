@@ -63,5 +63,7 @@ test('a token that somebody has changed is good for nobody', async () => {
   const changed = JSON.parse(Buffer.from(claims, 'base64url').toString());
   changed.sub = 'usr_somebody_else';
   const forged = [head, Buffer.from(JSON.stringify(changed)).toString('base64url'), signature].join('.');
-  expect(await readByPython(`${server.url}/${issuer.id}`, forged)).toEqual({ refused: 'InvalidSignatureError' });
+  expect(await readByPython(`${server.url}/${issuer.id}`, forged)).toEqual({
+    refused: 'InvalidSignatureError',
+  });
 });
