@@ -23,31 +23,44 @@ function usesKnownPlaceholders(value: string): boolean {
 
 const unknownPlaceholder = `may hold the placeholders ${placeholders.map((name) => `{{${name}}}`).join(' and ')} alone`;
 
+/** A template as programs may come to see it: a mail's minutes are digits too, 60 of them at the most. */
+const withMinutes = (value: string) => value.replaceAll('{{minutes}}', '60');
+
+/** One code right after another, or after other digits, is read as one that is longer. */
+function isCodeApart(value: string): boolean {
+  return !/\d\{\{code\}\}|\{\{code\}\}(?:\d|\{\{code\}\})/.test(withMinutes(value));
+}
+
+const codeApart = 'must not have a digit or another placeholder next to {{code}}';
+
 const mailTextField = text(1, 5_000)
   .refine(usesKnownPlaceholders, unknownPlaceholder)
   .refine((value) => value.includes('{{code}}'), 'must hold {{code}} where the code is to stand')
   .refine(
-    (value) => !digitsLikeACode.test(value.split('{{code}}')[0]!),
+    (value) => !digitsLikeACode.test(withMinutes(value).split('{{code}}')[0]!),
     'must not hold six digits in a row before {{code}}: programs would take them for the code',
   )
-  .refine((value) => !/\d\{\{code\}\}|\{\{code\}\}\d/.test(value), 'must not have a digit next to {{code}}')
+  .refine(isCodeApart, codeApart)
   .nullable()
   .default(null)
   .describe('Plain text of the mail with {{code}} and {{minutes}} in it; null for ours in `language`.');
 
-const mailField = z.strictObject({
+const mailMembers = {
   sender: lineField(100)
     .refine((value) => value === null || !/[<>@"]/.test(value), 'must be a name, without < > @ or quotes')
     .describe('The name that mails come from; the address is the operator’s.'),
   subject: lineField(200)
     .refine((value) => value === null || usesKnownPlaceholders(value), unknownPlaceholder)
+    .refine((value) => value === null || isCodeApart(value), codeApart)
     .describe('May hold {{code}} and {{minutes}}; null for ours in `language`.'),
   text: mailTextField,
   language: z.enum(['en', 'de']).default('en'),
   brand_name: lineField(100)
     .refine((value) => value === null || !digitsLikeACode.test(value), 'must not hold six digits in a row')
     .describe('What mails call your application; null for the issuer’s name.'),
-});
+};
+
+const mailField = z.strictObject(mailMembers);
 
 const domainField = text(1, 253)
   .refine((value) => normalizeDomain(value) !== null, 'must be a domain, such as example.com')
@@ -88,10 +101,41 @@ const members = {
 };
 
 /** The settings of an issuer, whole: a merge patch is applied to what stands and then checked by this. */
-export const loginSettingsMembers = z.strictObject(members);
+export const loginSettingsMembers = z.strictObject(members).refine(
+  ({ access_token_seconds: access, refresh_token_seconds: refresh }) => refresh >= access,
+  // An access token counts as long as its session does.
+  { path: ['refresh_token_seconds'], message: 'must be at least access_token_seconds' },
+);
 
-/** What is stored of them, also by a node of a build that knows more of them. */
-export const storedLoginSettings = z.object(members);
+/**
+ * What is stored of them, also by a node of a build that knows more of them, or other values: whatever this build can't
+ * take is as if it had not been set, for an issuer's users must not be kept out by it. The rules are for who sets things.
+ */
+export const storedLoginSettings = z.object({
+  code_length: orDefault(members.code_length),
+  code_lifetime_seconds: orDefault(members.code_lifetime_seconds),
+  sign_up: orDefault(members.sign_up),
+  allowed_domains: orDefault(members.allowed_domains),
+  access_token_seconds: orDefault(members.access_token_seconds),
+  refresh_token_seconds: orDefault(members.refresh_token_seconds),
+  audience: orDefault(members.audience),
+  mail: orDefault(
+    z
+      .object({
+        sender: orDefault(mailMembers.sender),
+        subject: orDefault(mailMembers.subject),
+        text: orDefault(mailMembers.text),
+        language: orDefault(mailMembers.language),
+        brand_name: orDefault(mailMembers.brand_name),
+      })
+      .prefault({}),
+  ),
+});
+
+/** A member that takes its default where there is a value that it can't have. */
+function orDefault<Member extends z.ZodType>(member: Member) {
+  return member.catch(() => member.parse(undefined));
+}
 
 export const loginSettingsResource = z.object(members).meta({ id: 'LoginSettings' });
 

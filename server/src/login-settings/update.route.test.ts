@@ -100,6 +100,28 @@ describe('200', () => {
     expect((await api.get(path)).body.data).toEqual({ ...defaults, sign_up: false });
   });
 
+  test('a value that a later build has stored and this one can’t take is as if it had not been set', async () => {
+    const { path } = await create();
+    succeeded(await api.patch(path, { sign_up: false, mail: { brand_name: 'Acme' } }));
+    const later = { code_length: 9, refresh_token_seconds: 'never', allowed_domains: null, audience: ['x'] };
+    await rows.query(
+      `update login_settings set settings = (settings || $1) || jsonb_build_object('mail',
+         settings->'mail' || '{"language": "fr", "footer": "x"}')
+       where settings->'mail'->>'brand_name' = 'Acme' and issuer_id = $2`,
+      [later, path.split('/')[3]],
+    );
+    const { status, body } = await api.get(path);
+    expect([status, body.data]).toEqual([
+      200,
+      { ...defaults, sign_up: false, mail: { ...defaults.mail, brand_name: 'Acme' } },
+    ]);
+    await rows.query(`update login_settings set settings = '{"mail": 7}' where issuer_id = $1`, [
+      path.split('/')[3],
+    ]);
+    expect((await api.get(path)).body.data).toEqual(defaults);
+    expect((await api.patch(path, { code_length: 8 })).status).toBe(200);
+  });
+
   test('a sandbox twin begins with those of its live issuer, and goes its own way then', async () => {
     const { path, issuerPath } = await create();
     succeeded(await api.patch(path, { code_length: 7 }));
@@ -152,6 +174,13 @@ describe('422', () => {
     // Attack: a text in which something else is taken for the code.
     [{ mail: { text: 'Reference 123456. Your code: {{code}}' } }, 'mail.text'],
     [{ mail: { text: '1{{code}}' } }, 'mail.text'],
+    [{ mail: { text: '{{code}}{{code}}' } }, 'mail.text'],
+    [{ mail: { text: '{{minutes}}{{code}}' } }, 'mail.text'],
+    [{ mail: { text: '{{code}}{{minutes}}' } }, 'mail.text'],
+    [{ mail: { text: 'Reference 12{{minutes}}34. Your code: {{code}}' } }, 'mail.text'],
+    [{ mail: { subject: '{{code}}{{minutes}}' } }, 'mail.subject'],
+    [{ refresh_token_seconds: 599 }, 'refresh_token_seconds'],
+    [{ access_token_seconds: 900, refresh_token_seconds: 899 }, 'refresh_token_seconds'],
     [{ mail: { brand_name: 'Shop 123456' } }, 'mail.brand_name'],
     [{ mail: { template: 'x' } }, 'mail.template'],
     [{ issuer_id: 'x' }, 'issuer_id'],

@@ -21,7 +21,7 @@ export const updateLoginSettings = defineRoute({
   operationId: 'loginSettings.update',
   summary: 'Change how the users of an issuer sign in',
   description:
-    'Holds for what begins from now on: codes that are out and tokens that live keep what they were made with. null sets a member back to its default.',
+    'Holds for what begins from now on: codes that are out and tokens that live keep what they were made with. Only where `audience` changes, we no longer take the access tokens that live; a refresh answers one that we take. null sets a member back to its default.',
   permission: 'gatelodge.login-settings:write',
   params: issuerParams,
   body: patchLoginSettingsBody,
