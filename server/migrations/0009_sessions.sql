@@ -20,6 +20,9 @@ create table sessions (
   -- Of its last refresh token, used or given out.
   last_used_at timestamptz not null,
   expires_at   timestamptz not null,
+  -- How often it was refreshed since then: each time leaves a row that stays until it expires, so there is a budget.
+  refreshes_since timestamptz not null,
+  refreshes    integer not null default 0,
   ended_at     timestamptz,
   end_reason   text check (end_reason in ('logout', 'revoked', 'refresh_reuse', 'user_suspended')),
   version      bigint not null default 1,
@@ -48,7 +51,7 @@ create table refresh_tokens (
 );
 create index refresh_tokens_by_session on refresh_tokens (account_id, issuer_id, session_id);
 create index refresh_tokens_expiry on refresh_tokens (expires_at);
-create index refresh_tokens_generation on refresh_tokens (digest_generation) where used_at is null;
+create index refresh_tokens_generation on refresh_tokens (digest_generation);
 
 do $$
 declare
@@ -64,9 +67,31 @@ begin
 end $$;
 grant select, insert, update, delete on sessions, refresh_tokens to gatelodge_app;
 
+-- As require_live_secret_generations for API keys: a token that is made while its generation is retired is either counted
+-- there or refused here.
+create function require_live_refresh_generation() returns trigger
+  language plpgsql as $$
+begin
+  perform pg_advisory_xact_lock_shared(hashtextextended('installation_secret:refresh-token', 0));
+  if exists (
+    select from made m where not exists (
+      select from installation_secrets s where s.purpose = 'refresh-token'
+        and s.generation = m.digest_generation and s.retired_at is null)
+  ) then
+    raise exception 'a refresh token was made under a retired generation of a secret'
+      using errcode = 'object_not_in_prerequisite_state';
+  end if;
+  return null;
+end $$;
+create trigger live_refresh_generation after insert on refresh_tokens
+  referencing new table as made
+  for each statement execute function require_live_refresh_generation();
+revoke all on function require_live_refresh_generation() from public;
+
 -- ── Look-ups before the account is known ────────────────────────────────────────────────────────────────────────
 
-grant select (id, account_id, issuer_id, user_id, client_id, expires_at, ended_at) on sessions to gatelodge_lookup;
+grant select (id, account_id, issuer_id, user_id, client_id, expires_at, refreshes_since, refreshes, ended_at)
+  on sessions to gatelodge_lookup;
 grant select (digest, digest_generation, account_id, issuer_id, session_id, expires_at, used_at)
   on refresh_tokens to gatelodge_lookup;
 grant select (id, account_id, status) on users to gatelodge_lookup;
@@ -90,12 +115,18 @@ begin atomic
   where s.id = wanted and s.issuer_id = wanted_issuer and not i.deleting;
 end;
 
--- Whose a refresh token is. Whether it is still good is asked where it is used.
+-- Whose a refresh token is, and what there is to know of it without a lock: a dead one is refused by that, for a good one
+-- it is asked again where it is used.
 create function lookup_refresh_token(wanted bytea) returns table (
-  account_id text, issuer_id text, session_id text)
+  account_id text, issuer_id text, session_id text, expires_at timestamptz, used_at timestamptz,
+  session_expires_at timestamptz, session_ended_at timestamptz, refreshes integer, refreshes_since timestamptz)
   language sql stable security definer set search_path = pg_catalog, pg_temp
 begin atomic
-  select t.account_id, t.issuer_id, t.session_id from gatelodge.refresh_tokens t where t.digest = wanted;
+  select t.account_id, t.issuer_id, t.session_id, t.expires_at, t.used_at, s.expires_at, s.ended_at, s.refreshes,
+    s.refreshes_since
+  from gatelodge.refresh_tokens t
+  join gatelodge.sessions s on s.id = t.session_id
+  where t.digest = wanted;
 end;
 
 -- Accounts with sessions or refresh tokens that were over before some moments.
@@ -126,8 +157,9 @@ begin atomic
       where k.check_generation = wanted_generation and k.status <> 'revoked')
     when 'signing-key' then (select count(*) from gatelodge.signing_keys k
       where k.secret_generation = wanted_generation)
+    -- Used ones too: shown again, they have to be known for what they are.
     when 'refresh-token' then (select count(*) from gatelodge.refresh_tokens t
-      where t.digest_generation = wanted_generation and t.used_at is null and t.expires_at > now())
+      where t.digest_generation = wanted_generation and t.expires_at > now())
     else 0 end;
 end;
 

@@ -222,6 +222,9 @@ export async function createServices(settings: Settings, options: ServiceOptions
       nowMs,
     });
     const accountSlots = new AccountSlots(settings.databasePool);
+    // Apart from the management API, so that neither keeps the other waiting; half, so that an account that takes all of
+    // both still leaves connections to others.
+    const userSlots = new AccountSlots(settings.databasePool / 2);
     const accessSessions = new AccessSessions({ settings, signingKeys, keys, lookupPool, nowMs });
     const sessions = new Sessions({
       settings,
@@ -230,10 +233,16 @@ export async function createServices(settings: Settings, options: ServiceOptions
       keys,
       lookupPool,
       database,
-      accountSlots,
+      accountSlots: userSlots,
       nowMs,
     });
-    const ofUsers = { sessions, accessSessions, database, accountSlots, docsBaseUrl: settings.publicUrl };
+    const ofUsers = {
+      sessions,
+      accessSessions,
+      database,
+      accountSlots: userSlots,
+      docsBaseUrl: settings.publicUrl,
+    };
     const now = () => clock.now();
     const mail = await openMailing({ settings, database: background, secrets, log, now });
     const jobs = [

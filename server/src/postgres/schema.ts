@@ -179,6 +179,8 @@ export interface SessionsTable {
   created_at: Date;
   last_used_at: Date;
   expires_at: Date;
+  refreshes_since: Date;
+  refreshes: Generated<number>;
   ended_at: NullableTimestamp;
   end_reason: ColumnType<EndReason | null, EndReason | null | undefined, EndReason | null>;
   version: Generated<number>;

@@ -69,6 +69,10 @@ const needs: Partial<Record<SecretPurpose, typeof keysNeed>> = {
     what: 'signing keys of issuers',
     remedy: 'Rotate them first, and wait until they have left the key sets of their issuers.',
   },
+  'refresh-token': {
+    what: 'refresh tokens that have not expired',
+    remedy: 'Try again when they have: sessions that go on have tokens of the newest generation by then.',
+  },
   mail: {
     what: 'mails that wait or can be read',
     remedy: 'Try again when they are gone: in a day, at the latest.',

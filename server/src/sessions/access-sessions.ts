@@ -11,6 +11,7 @@ import { type KeyDirectory, lookupConnections } from '../verification/key-direct
 import type { AccountRecord, IssuerRecord } from '../verification/records.ts';
 import { isOfBuiltInClient, issuerNamedBy } from './access-token.ts';
 import { invalidToken, requireInService } from './invalid-token.ts';
+import { SharedReads } from './shared-reads.ts';
 
 /** Whoever has shown an access token that counts. */
 export interface SignedInUser {
@@ -53,6 +54,8 @@ export class AccessSessions {
   readonly #deps: Dependencies;
   /** Any user may ask without end: no account gets all of the look-ups' connections. */
   readonly #slots = new AccountSlots(lookupConnections);
+  /** Nor does one session get all that its account has. */
+  readonly #reads = new SharedReads<SessionState | undefined>();
 
   constructor(deps: Dependencies) {
     this.#deps = deps;
@@ -102,10 +105,14 @@ export class AccessSessions {
     };
   }
 
-  async #stateOf(issuer: IssuerRecord, sessionId: string): Promise<SessionState | undefined> {
-    const rows = await this.#slots.run(issuer.account.id, () =>
-      callLookup<SessionState>(this.#deps.lookupPool, 'lookup_session', [issuer.id, sessionId]),
+  #stateOf(issuer: IssuerRecord, sessionId: string): Promise<SessionState | undefined> {
+    const { lookupPool } = this.#deps;
+    return this.#reads.read(`${issuer.id}/${sessionId}`, (begins) =>
+      this.#slots.run(issuer.account.id, async () => {
+        begins();
+        const [row] = await callLookup<SessionState>(lookupPool, 'lookup_session', [issuer.id, sessionId]);
+        return row;
+      }),
     );
-    return rows[0];
   }
 }

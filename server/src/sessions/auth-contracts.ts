@@ -9,12 +9,12 @@ const refresh = {
   method: 'POST',
   summary: 'Carry a session on',
   description:
-    'Takes a refresh token, alone and once, and answers the next one with another access token. One that is shown a second time ends its session: two hold it.',
+    'Takes a refresh token, alone and once, and answers the next one with another access token. One that is shown a second time ends its session: two hold it. A session has 60 refreshes an hour.',
   security: 'none',
   speaksDialects: true,
   body: refreshBody,
   responses: { 200: { description: 'Carried on.', schema: signedInAnswer } },
-  errors: [...errors, 'invalid_request'],
+  errors: [...errors, 'invalid_request', 'rate_limited'],
 } as const;
 
 const logout = {

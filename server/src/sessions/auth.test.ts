@@ -331,6 +331,71 @@ describe('POST /auth/refresh', () => {
     expect((await refresh(session.refresh_token)).status).toBe(200);
   });
 
+  // Attack: refresh without end, and fill the table with tokens that have to be kept until they expire.
+  test('429 once a session has had its sixty of an hour, and the token is good afterwards', async () => {
+    const session = await newSession();
+    let shown = session.refresh_token;
+    const used = shown;
+    for (let turn = 0; turn < 60; turn++) shown = succeeded(await refresh(shown)).body.refresh_token;
+    clock.advance(600);
+    const before = await rows.snapshot();
+    const answer = await refresh(shown);
+    expect([...outcome(answer), answer.headers.get('Retry-After')]).toEqual([429, 'RATE_LIMITED', '3000']);
+    expect(await rows.snapshot()).toEqual(before);
+    // What two nodes have read before either counts is decided by the row.
+    await rows.query('update sessions set refreshes = 59 where id = $1', [session.session_id]);
+    const next = succeeded(await refresh(shown)).body.refresh_token;
+    expect((await refresh(next)).status).toBe(429);
+    clock.advance(3_000);
+    shown = succeeded(await refresh(next)).body.refresh_token;
+    expect((await refresh(shown)).status).toBe(200);
+    await rows.query('update sessions set refreshes = 60 where id = $1', [session.session_id]);
+    // The budget shelters no thief.
+    const { result: reused, events } = await rows.eventsOf(() => refresh(used));
+    expect([outcome(reused), events.length]).toEqual([invalid, 1]);
+  });
+
+  // Attack: have a refresh wait while the issuer or the account is suspended or deleted, and get tokens all the same.
+  test.each([
+    ['a suspended issuer', 'issuer suspend', 403],
+    ['a deleted issuer', 'issuer delete', 401],
+    ['a suspended account', 'account suspend', 403],
+  ])('%s gives out nothing, to a refresh that was under way before neither', async (_name, what, status) => {
+    const customer = await createCustomer(server);
+    const own = await TestIssuer.create(server, {}, {}, customer.api);
+    const user = await customer.api.create(`${own.path}/users`, { username: 'a@example.com' });
+    const session = await signIn(server, own.id, user.id);
+    await rows.query('begin');
+    await rows.query('select 1 from sessions where id = $1 for update', [session.session_id]);
+    const waiting = refresh(session.refresh_token);
+    const observer = await Rows.open(server.database);
+    await expect
+      .poll(() => observer.query('select 1 from pg_locks where not granted'), { timeout: 10_000 })
+      .not.toEqual([]);
+    await observer.close();
+    if (what === 'issuer suspend') succeeded(await customer.api.post(`${own.path}/suspend`));
+    else if (what === 'issuer delete') succeeded(await customer.api.delete(own.path));
+    else succeeded(await server.operator.api.post(`/v1/accounts/${customer.id}/suspend`));
+    await rows.query('commit');
+    expect((await waiting).status).toBe(status);
+  });
+
+  // Attack on ourselves: retire the generation of a token that was used, and take it for a made-up one when it is shown.
+  test('a used token keeps its generation from being retired, and none is made under one that is', async () => {
+    const needing = async () =>
+      (await rows.query(`select lookup_keys_of_generation('refresh-token', 1)::int as count`))[0]!.count;
+    const before = Number(await needing());
+    const session = await newSession();
+    succeeded(await refresh(session.refresh_token));
+    expect(await needing()).toBe(before + 2);
+    const orphan = rows.query(
+      `insert into refresh_tokens (digest, digest_generation, account_id, issuer_id, session_id, created_at, expires_at)
+       select 'x', 2, account_id, issuer_id, id, created_at, expires_at from sessions where id = $1`,
+      [session.session_id],
+    );
+    await expect(orphan).rejects.toThrow('retired generation');
+  });
+
   test('401 for what is no refresh token, and nothing is written', async () => {
     const { token } = await newSession();
     const before = await rows.snapshot();
@@ -386,6 +451,17 @@ describe('POST /auth/logout', () => {
     expect(outcome(await nobody.post('/auth/logout', { refresh_token: first }))).toEqual(invalid);
   });
 
+  test('401 by a refresh token that is of another client, whose session goes on', async () => {
+    const session = await newSession();
+    await rows.query(`update sessions set client_id = 'client_of_somebody' where id = $1`, [
+      session.session_id,
+    ]);
+    const answer = await nobody.post('/auth/logout', { refresh_token: session.refresh_token });
+    expect(outcome(answer)).toEqual(invalid);
+    const [row] = await rows.query('select ended_at from sessions where id = $1', [session.session_id]);
+    expect(row).toEqual({ ended_at: null });
+  });
+
   test('422 for a body that says anything else', async () => {
     const { token } = await newSession();
     expect((await nobody.post('/auth/logout', { everywhere: true }, bearer(token))).status).toBe(422);
@@ -410,6 +486,27 @@ describe('what ends a session, or keeps its tokens from counting', () => {
     succeeded(await api.post(`${session.user.path}/activate`));
     expect(await counts(session)).toEqual([401, 401, 401]);
     expect((await me((await signIn(server, issuer.id, session.user.id)).token)).status).toBe(200);
+  });
+
+  // Attack: refresh at the moment at which the session would expire, while the user is suspended.
+  test('a session that is refreshed as it expires ends with its user', async () => {
+    const session = await newSession();
+    clock.advance(30 * 86_400);
+    await rows.query('begin');
+    // As a refresh that began in time does it.
+    await rows.query(`update sessions set expires_at = expires_at + interval '30 days' where id = $1`, [
+      session.session_id,
+    ]);
+    const suspended = api.post(`${session.user.path}/suspend`);
+    const observer = await Rows.open(server.database);
+    await expect
+      .poll(() => observer.query('select 1 from pg_locks where not granted'), { timeout: 10_000 })
+      .not.toEqual([]);
+    await observer.close();
+    await rows.query('commit');
+    succeeded(await suspended);
+    const [row] = await rows.query('select end_reason from sessions where id = $1', [session.session_id]);
+    expect(row).toEqual({ end_reason: 'user_suspended' });
   });
 
   // Attack: come by the address of somebody who has been deleted, and find its sessions still good for the new user.

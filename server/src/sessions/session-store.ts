@@ -8,6 +8,7 @@ import type { CursorCodec } from '../http/pagination.ts';
 import type { Environment } from '../key-profiles/key-profile.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { EndReason, SessionsTable } from '../postgres/schema.ts';
+import { refreshesAtMost, refreshWindowMs } from './refresh-budget.ts';
 
 export type SessionRow = Selectable<SessionsTable>;
 
@@ -104,20 +105,20 @@ export async function endSessions(
   reason: EndReason,
   { now, recordAll }: { now: Date; recordAll: (events: readonly NewEvent[]) => Promise<void> },
 ): Promise<number> {
-  const ended = await tx
+  // Of a user the expired ones too: one that is refreshed at this moment looks expired still, and would go on.
+  const update = tx
     .updateTable('sessions')
     .set({ ended_at: now, end_reason: reason, version: sql`version + 1` })
     .where('account_id', '=', scope.accountId)
     .where('issuer_id', '=', scope.issuerId)
-    .where(
-      'sessionId' in scope ? 'id' : 'user_id',
-      '=',
-      'sessionId' in scope ? scope.sessionId : scope.userId,
-    )
-    .where('ended_at', 'is', null)
-    .where('expires_at', '>', now)
-    .returning(['id', 'user_id'])
+    .where('ended_at', 'is', null);
+  const rows = await ('sessionId' in scope
+    ? update.where('id', '=', scope.sessionId).where('expires_at', '>', now)
+    : update.where('user_id', '=', scope.userId)
+  )
+    .returning(['id', 'user_id', 'expires_at'])
     .execute();
+  const ended = rows.filter((row) => row.expires_at > now);
   const events = ended.map(
     ({ id, user_id }): NewEvent => ({
       type: 'session.terminated',
@@ -133,7 +134,10 @@ export async function endSessions(
 }
 
 /** A session to be begun. */
-type NewSessionRow = Omit<SessionRow, 'ended_at' | 'end_reason' | 'version' | 'created_at' | 'last_used_at'>;
+type NewSessionRow = Omit<
+  SessionRow,
+  'ended_at' | 'end_reason' | 'version' | 'created_at' | 'last_used_at' | 'refreshes_since' | 'refreshes'
+>;
 
 /**
  * Begins a session with its first refresh token where its user is active, and makes sure that nobody suspends or deletes
@@ -155,9 +159,10 @@ export async function insertSession(
       for share
     ), begun as (
       insert into sessions (id, account_id, issuer_id, user_id, client_id, amr, auth_time, scopes, ip, user_agent, created_at,
-        last_used_at, expires_at)
+        last_used_at, refreshes_since, expires_at)
       select ${session.id}, ${accountId}, ${issuerId}, h.id, ${session.client_id}, ${session.amr}::text[], ${beganAt},
-        ${session.scopes}::text[], ${session.ip}, ${session.user_agent}, ${beganAt}, ${beganAt}, ${session.expires_at}
+        ${session.scopes}::text[], ${session.ip}, ${session.user_agent}, ${beganAt}, ${beganAt}, ${beganAt},
+        ${session.expires_at}
       from holder h
       returning id, account_id, issuer_id, created_at, expires_at
     )
@@ -193,6 +198,25 @@ export async function insertRefreshToken(
       expires_at: expiresAt,
     })
     .execute();
+}
+
+/**
+ * What of the issuer decides whether tokens may be given out. As it is now, not as it was when the transaction began to
+ * wait; and from here on a suspension waits for its end.
+ *
+ * @returns null where it is gone
+ */
+export async function lockIssuerInService(tx: Transaction, { accountId, issuerId }: TokenScope) {
+  const row = await tx
+    .selectFrom('issuers as i')
+    .innerJoin('accounts as a', 'a.id', 'i.account_id')
+    .select(['i.status', 'a.status as account_status'])
+    .where('i.account_id', '=', accountId)
+    .where('i.id', '=', issuerId)
+    .where('i.deleting', '=', false)
+    .forShare('i')
+    .executeTakeFirst();
+  return row ?? null;
 }
 
 /** A session with its user, of which nobody ends or refreshes it before the transaction ends; null where it is gone. */
@@ -240,16 +264,31 @@ export async function consumeRefreshToken(
   return row?.used_at == null ? 'expired' : 'reused';
 }
 
-/** The session goes on until its newest refresh token expires. */
+/**
+ * The session goes on until its newest refresh token expires. Counts the refresh, and refuses it where the session has
+ * had all of an hour's.
+ *
+ * @returns whether there was one left
+ */
 export async function prolongSession(
   tx: Transaction,
   { accountId, sessionId }: TokenScope,
   { now, expiresAt }: { now: Date; expiresAt: Date },
-): Promise<void> {
-  await tx
+): Promise<boolean> {
+  const before = new Date(now.getTime() - refreshWindowMs);
+  const isOver = sql<boolean>`refreshes_since <= ${before}`;
+  const prolonged = await tx
     .updateTable('sessions')
-    .set({ last_used_at: now, expires_at: expiresAt })
+    .set({
+      last_used_at: now,
+      expires_at: expiresAt,
+      refreshes: sql`case when ${isOver} then 1 else refreshes + 1 end`,
+      refreshes_since: sql`case when ${isOver} then ${now}::timestamptz else refreshes_since end`,
+    })
     .where('account_id', '=', accountId)
     .where('id', '=', sessionId)
-    .execute();
+    .where((eb) => eb.or([eb('refreshes', '<', refreshesAtMost), isOver]))
+    .returning('id')
+    .executeTakeFirst();
+  return prolonged !== undefined;
 }

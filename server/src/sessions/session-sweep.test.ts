@@ -67,8 +67,8 @@ test('what is over goes a week later, and used tokens stay for as long as they c
 test('goes in steps of bounded length', async () => {
   const user = await api.create(`${issuer.path}/users`, { username: 'b@example.com' });
   await rows.query(
-    `insert into sessions (id, account_id, issuer_id, user_id, client_id, amr, auth_time, created_at, last_used_at, expires_at)
-     select 'ses_' || n, account_id, issuer_id, id, 'otp', '{otp}', $2, $2, $2, $2
+    `insert into sessions (id, account_id, issuer_id, user_id, client_id, amr, auth_time, created_at, last_used_at, refreshes_since, expires_at)
+     select 'ses_' || n, account_id, issuer_id, id, 'otp', '{otp}', $2, $2, $2, $2, $2
      from users, generate_series(1, 130) n where id = $1`,
     [user.id, clock.now()],
   );

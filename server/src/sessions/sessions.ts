@@ -24,12 +24,14 @@ import type { IssuerRecord } from '../verification/records.ts';
 import { accessTokenClaims } from './access-token.ts';
 import { builtInClientId } from './built-in-client.ts';
 import { invalidToken, requireInService } from './invalid-token.ts';
+import { hasSpentRefreshes, type RefreshCount, tooManyRefreshes } from './refresh-budget.ts';
 import { digestOfRefreshToken, type NewRefreshToken, newRefreshToken } from './refresh-token.ts';
 import {
   consumeRefreshToken,
   endSessions,
   insertRefreshToken,
   insertSession,
+  lockIssuerInService,
   lockOwnSession,
   prolongSession,
   type TokenScope,
@@ -78,15 +80,20 @@ interface Dependencies {
 const limitsOfLookups = { concurrent: 3, waiting: 1_000, waitMs: 2_000 };
 
 /** A row of `lookup_refresh_token`. */
-interface TokenRow extends pg.QueryResultRow {
+interface TokenRow extends pg.QueryResultRow, RefreshCount {
   account_id: string;
   issuer_id: string;
   session_id: string;
+  expires_at: Date;
+  used_at: Date | null;
+  session_expires_at: Date;
+  session_ended_at: Date | null;
 }
 
 /** A refresh token that this installation knows, and whose it is. */
 interface KnownToken {
   digest: Buffer;
+  row: TokenRow;
   scope: TokenScope;
   issuer: IssuerRecord;
 }
@@ -147,7 +154,8 @@ export class Sessions {
    * token that the first use has yielded: one of the two who have shown it is not the user (RFC 9700 §4.14.2).
    *
    * @param issuerId of the path; null for whichever issuer the token is of
-   * @throws invalid_token (401); issuer_suspended, account_suspended (403), which leave the token as it is
+   * @throws invalid_token (401); issuer_suspended, account_suspended (403) and rate_limited (429), which leave the token
+   *   as it is; unavailable (503)
    */
   async refresh(
     token: string,
@@ -156,6 +164,7 @@ export class Sessions {
   ): Promise<{ issuer: IssuerRecord; signedIn: SignedIn }> {
     const known = await this.#find(token, issuerId);
     requireInService(known.issuer);
+    requireAlive(known.row, new Date(this.#deps.nowMs()));
     // So that nobody waits for a key with a transaction open.
     await this.#deps.signingKeys.jwks(known.issuer.id);
     const signedIn = await this.#inAccount(known.scope, (tx) => this.#redeem(tx, known, info));
@@ -190,7 +199,7 @@ export class Sessions {
   async endByRefreshToken(token: string, issuerId: string | null, info: RequestInfo): Promise<IssuerRecord> {
     const { scope, issuer } = await this.#find(token, issuerId);
     const session = await this.#inAccount(scope, (tx) => lockOwnSession(tx, scope));
-    if (session === null) throw invalidToken();
+    if (session === null || session.client_id !== builtInClientId) throw invalidToken();
     const author = { actor: actorOfUser(session.user_id, info), requestId: info.id };
     if (!(await this.end(scope, issuer, 'logout', author))) throw invalidToken();
     return issuer;
@@ -209,6 +218,7 @@ export class Sessions {
     if (issuer === null) throw invalidToken();
     return {
       digest,
+      row,
       scope: { accountId: row.account_id, issuerId: row.issuer_id, sessionId: row.session_id },
       issuer,
     };
@@ -230,7 +240,7 @@ export class Sessions {
     if (outcome !== 'used') return null;
     const settings = await findLoginSettings(tx, issuer);
     const expiresAt = new Date(now.getTime() + settings.refresh_token_seconds * 1000);
-    await prolongSession(tx, scope, { now, expiresAt });
+    if (!(await prolongSession(tx, scope, { now, expiresAt }))) throw tooManyRefreshes(session, now);
     const user = { id: session.user_id, username_type: session.username_type, username: session.username };
     const { amr, auth_time: authTime, scopes } = session;
     return this.#giveOut(tx, { scope, issuer, settings, user, amr, authTime, scopes, now, expiresAt });
@@ -250,7 +260,11 @@ export class Sessions {
   }
 
   async #giveOut(tx: Transaction, grant: Grant): Promise<SignedIn> {
-    const { scope, now, expiresAt } = grant;
+    const { scope, issuer, now, expiresAt } = grant;
+    const inService = await lockIssuerInService(tx, scope);
+    if (inService === null) throw invalidToken();
+    const { status, account_status: ofAccount } = inService;
+    requireInService({ status, account: { ...issuer.account, status: ofAccount } });
     const refreshToken = newRefreshToken(this.#deps.secrets);
     await insertRefreshToken(tx, scope, refreshToken, { now, expiresAt });
     return this.#signedIn(grant, refreshToken);
@@ -292,6 +306,18 @@ export class Sessions {
       throw error instanceof AppError && error.code === 'not_found' ? invalidToken(error) : error;
     }
   }
+}
+
+/**
+ * Refuses what no transaction is needed to refuse. A used token of a session that goes on is none of that: it ends it.
+ *
+ * @throws invalid_token, rate_limited
+ */
+function requireAlive(row: TokenRow, now: Date): void {
+  if (row.session_ended_at !== null || row.session_expires_at <= now) throw invalidToken();
+  if (row.used_at !== null) return;
+  if (row.expires_at <= now) throw invalidToken();
+  if (hasSpentRefreshes(row, now)) throw tooManyRefreshes(row, now);
 }
 
 interface Grant {
