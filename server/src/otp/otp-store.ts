@@ -263,8 +263,11 @@ export async function insertDevice(
     .execute();
 }
 
+const dayMs = 86_400_000;
+
+/** At the end of a day, so that signing in again on the same day changes nothing that is indexed. */
 function expiryOfDevice(now: Date): Date {
-  return new Date(now.getTime() + otpLimits.deviceDays * 86_400_000);
+  return new Date((Math.ceil(now.getTime() / dayMs) + otpLimits.deviceDays) * dayMs);
 }
 
 function byteas(values: readonly Buffer[]): RawBuilder<unknown> {
