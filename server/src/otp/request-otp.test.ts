@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { codeIn, newAddress, SignIn } from '../../test/harness/otp-client.ts';
 import { send } from '../../test/harness/raw-http.ts';
@@ -193,6 +193,11 @@ describe('a refusal of the key', () => {
     const other = await TestIssuer.create(server, { preset: 'otp' });
     const foreign = await other.createKey();
     await SignIn.withKey(server, limited).code(newAddress());
+    // A mail is shown just before it is done with.
+    await vi.waitFor(async () => expect(await rows.query('select from mails')).toHaveLength(0), {
+      timeout: 10_000,
+      interval: 10,
+    });
     const forged = `${key.secret.slice(0, -44)}${'0'.repeat(44)}`;
 
     const before = await written();
