@@ -138,6 +138,16 @@ describe('production refuses', () => {
     ]);
   });
 
+  test('a mail password that everybody in between could read', () => {
+    const mail = { ...production, MAIL_FROM: 'no-reply@example.com' };
+    const url = 'smtp://user:canary@mail.example.com';
+    const { variables, message } = refusal({ ...mail, SMTP_URL: `${url}?tls=none` });
+    expect(variables).toEqual(['SMTP_URL']);
+    expect(message).not.toContain('canary');
+    for (const allowed of [url, 'smtp://mail.example.com?tls=none', 'smtp://user:canary@localhost?tls=none'])
+      expect(loadSettings({ ...mail, SMTP_URL: allowed }).smtpUrl).toBeDefined();
+  });
+
   test('lists of networks that name every address', () => {
     const env = {
       ...production,
@@ -154,6 +164,7 @@ describe('settings that need each other', () => {
     [{ GATELODGE_TLS_KEY: 'k.pem' }, 'GATELODGE_TLS_CERT'],
     [{ DATABASE_OWNER_URL: 'postgres://o@db/g' }, 'DATABASE_URL'],
     [{ SMTP_URL: 'smtp://localhost:2525' }, 'MAIL_FROM'],
+    [{ SMTP_CA_FILE: 'ca.pem' }, 'SMTP_URL'],
   ])('%o is refused alone', (env, variable) => expect(refusal(env).variables).toEqual([variable]));
 });
 
@@ -172,6 +183,8 @@ describe('single values', () => {
     ['GATELODGE_MODE', 'dev'],
     ['GATELODGE_BOOTSTRAP_EMAIL', 'owner'],
     ['MAIL_FROM', 'Example <no-reply@example.com>\r\nBcc: x@example.com'],
+    ['SMTP_URL', 'smtp://mail.example.com?tls=optional'],
+    ['SMTP_URL', 'smtp://mail.example.com?tls.rejectUnauthorized=false'],
     ['GATELODGE_METRICS_TOKEN', 'short'],
     ['GATELODGE_CACHE_KEYS', '0'],
     ['GATELODGE_DATABASE_POOL', '1'],

@@ -1,5 +1,5 @@
+import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { createSecureContext } from 'node:tls';
 import { createTransport } from 'nodemailer';
 import type { Settings } from '../settings.ts';
 import { StartError } from '../supervisor/start-error.ts';
@@ -94,12 +94,15 @@ export async function openSmtpSender(
   });
 }
 
+const certificate = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
+
 async function readAuthorities(path: string): Promise<Buffer> {
   try {
     const pem = await readFile(path);
-    if (!pem.includes('-----BEGIN CERTIFICATE-----'))
-      throw new Error(`there is no PEM certificate in ${path}`);
-    createSecureContext({ ca: pem });
+    const certificates = pem.toString('latin1').match(certificate) ?? [];
+    if (certificates.length === 0) throw new Error(`there is no PEM certificate in ${path}`);
+    // TLS itself would pass over a damaged one, and trust nobody.
+    for (const one of certificates) new X509Certificate(one);
     return pem;
   } catch (cause) {
     throw new StartError(

@@ -3,6 +3,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { NewMail } from '../../src/mail/mail-outbox.ts';
 import { claimMails } from '../../src/mail/mail-store.ts';
+import { retireInstallationSecret, rotateInstallationSecret } from '../../src/secrets/secret-rotation.ts';
 import { dumpOf } from '../harness/account-dump.ts';
 import { type Customer, createCustomer } from '../harness/customer.ts';
 import { MailServer } from '../harness/mail-server.ts';
@@ -166,6 +167,22 @@ describe('a queued mail', () => {
       type: 'mail.failed',
       data: { reason: 'unreadable', reply_code: null, attempts: 1 },
     });
+  });
+
+  test('keeps its generation of the secret from being retired until it is gone', async () => {
+    const { pool } = node.running.services;
+    const retire = () => retireInstallationSecret(pool, 'mail', 1);
+    await queue({ to: someone(), wakes: false, members: { environment: 'sandbox' } });
+    await rotateInstallationSecret(pool, node.running.services.secrets.masterKey, 'mail');
+    await rows.query(`update installation_secrets set created_at = created_at - interval '1 hour'`);
+    await expect(retire()).rejects.toThrow(/^1 mails .*mail generation 1/);
+    await rows.query('delete from mails');
+    await retire();
+    // What is queued from now on is under the next one.
+    await node.running.services.secrets.reload();
+    const to = someone();
+    await queue({ to });
+    expect((await mailServer.waitForMails(to)).length).toBe(1);
   });
 
   test('that is withheld reaches nobody, and leaves nothing', async () => {

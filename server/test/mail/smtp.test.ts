@@ -1,11 +1,14 @@
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { idPrefixes, newId } from '../../src/ids/ids.ts';
 import type { OutgoingMail } from '../../src/mail/mail.ts';
 import { isMailAddress } from '../../src/mail/mail.ts';
-import { createSmtpSender } from '../../src/mail/smtp-sender.ts';
+import { createSmtpSender, openSmtpSender } from '../../src/mail/smtp-sender.ts';
 import { parseSmtpUrl } from '../../src/mail/smtp-url.ts';
+import { loadSettings } from '../../src/settings.ts';
 import { MailServer } from '../harness/mail-server.ts';
 import { freePort } from '../harness/process.ts';
 import { scaled } from '../harness/scale.ts';
@@ -202,6 +205,19 @@ test('tls=none sends in the clear what a server on this machine takes', async ()
   const to = someone();
   expect(await send(withoutTls.url({ tls: 'none' }), mailTo(to))).toEqual({ outcome: 'sent' });
   expect((await withoutTls.waitForMails(to)).length).toBe(1);
+});
+
+test.each([
+  ['there is not', 'nothing.pem', null],
+  ['holds no certificate', 'key.pem', 'no certificate'],
+  ['holds a damaged one', 'damaged.pem', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'],
+])('a file of authorities that %s is said at the start', async (_name, file, content) => {
+  const directory = await mkdtemp(join(tmpdir(), 'gatelodge-ca-'));
+  const path = join(directory, file);
+  if (content !== null) await writeFile(path, content);
+  const settings = loadSettings({ ...server.env, SMTP_CA_FILE: path });
+  await expect(openSmtpSender(settings)).rejects.toThrow(/^SMTP_CA_FILE can’t be used: /);
+  await rm(directory, { recursive: true });
 });
 
 test('what is no address is taken for none', () => {
