@@ -28,7 +28,9 @@ create table sessions (
   version      bigint not null default 1,
   check ((ended_at is null) = (end_reason is null)),
   unique (account_id, issuer_id, id),
-  foreign key (account_id, issuer_id, user_id) references users (account_id, issuer_id, id) on delete cascade
+  -- Not the user: with a user any number of tokens would go at once. Whoever begins a session holds its user's lock, and
+  -- what a deleted user leaves is nobody's until the sweep takes it away in steps.
+  foreign key (account_id, issuer_id) references issuers (account_id, id) on delete cascade
 );
 create index sessions_by_issuer on sessions (account_id, issuer_id, id desc);
 create index sessions_by_user on sessions (account_id, issuer_id, user_id, id desc);

@@ -517,8 +517,11 @@ describe('what ends a session, or keeps its tokens from counting', () => {
     expect(renewed.id).not.toBe(session.user.id);
     expect(await counts(session)).toEqual([401, 401, 401]);
     expect((await api.get(`${issuer.path}/users/${renewed.id}/sessions`)).body.data).toEqual([]);
-    const left = await rows.query('select 1 from refresh_tokens where session_id = $1', [session.session_id]);
-    expect(left).toEqual([]);
+    expect((await api.get(`${issuer.path}/sessions/${session.session_id}`)).status).toBe(404);
+    const all = (await api.get(`${issuer.path}/sessions`)).body.data as { user_id: string }[];
+    expect(all.filter(({ user_id }) => user_id === session.user.id)).toEqual([]);
+    const logout = await nobody.post('/auth/logout', { refresh_token: session.refresh_token });
+    expect(outcome(logout)).toEqual(invalid);
   });
 
   test('a suspended issuer’s tokens are refused and kept; a deleted one’s are gone', async () => {

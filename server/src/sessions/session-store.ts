@@ -12,13 +12,19 @@ import { refreshesAtMost, refreshWindowMs } from './refresh-budget.ts';
 
 export type SessionRow = Selectable<SessionsTable>;
 
-/** The sessions of one issuer that the caller can see: none of a deleted issuer, or of a live one for a sandbox key. */
+/**
+ * The sessions of one issuer that the caller can see: none of a deleted issuer or user, or of a live issuer for a sandbox
+ * key.
+ */
 function visibleSessions(tx: Transaction, principal: Principal, issuerId: string) {
   return tx
     .selectFrom('sessions')
     .selectAll('sessions')
     .where('sessions.account_id', '=', principal.accountId)
     .where('sessions.issuer_id', '=', issuerId)
+    .where((eb) =>
+      eb.exists(eb.selectFrom('users').select('users.id').whereRef('users.id', '=', 'sessions.user_id')),
+    )
     .where((eb) => {
       const issuer = eb
         .selectFrom('issuers')
@@ -131,6 +137,30 @@ export async function endSessions(
   for (let from = 0; from < events.length; from += eventsAtOnce)
     await recordAll(events.slice(from, from + eventsAtOnce));
   return ended.length;
+}
+
+/**
+ * Leaves the sessions of a user who is deleted in this transaction to the sweep, which takes them and their tokens away in
+ * steps: as if they had been over for longer than any is kept. What they tell of the user goes at once.
+ */
+export async function abandonSessions(
+  tx: Transaction,
+  { accountId, issuerId, userId }: { accountId: string; issuerId: string; userId: string },
+  now: Date,
+): Promise<void> {
+  await tx
+    .updateTable('sessions')
+    .set({
+      ended_at: sql`coalesce(ended_at, ${now})`,
+      end_reason: sql`coalesce(end_reason, 'revoked')`,
+      expires_at: new Date(0),
+      ip: null,
+      user_agent: null,
+    })
+    .where('account_id', '=', accountId)
+    .where('issuer_id', '=', issuerId)
+    .where('user_id', '=', userId)
+    .execute();
 }
 
 /** A session to be begun. */

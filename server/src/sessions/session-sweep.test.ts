@@ -64,6 +64,19 @@ test('what is over goes a week later, and used tokens stay for as long as they c
   expect((await api.as(null).post('/auth/refresh', { refresh_token: shown })).status).toBe(200);
 });
 
+// Attack: sign in and refresh for months, and the user can't be deleted any more within one request.
+test('a deleted user leaves its sessions and tokens, which go at the next turn', async () => {
+  const before = await left();
+  const user = await api.create(`${issuer.path}/users`, { username: 'c@example.com' });
+  const session = await signIn(server, issuer.id, user.id);
+  succeeded(await api.as(null).post('/auth/refresh', { refresh_token: session.refresh_token }));
+  succeeded(await api.delete(`${issuer.path}/users/${user.id}`));
+  const [row] = await rows.query('select ip, user_agent from sessions where user_id = $1', [user.id]);
+  expect(row).toEqual({ ip: null, user_agent: null });
+  expect(await left()).toEqual([before[0]! + 1, before[1]! + 2]);
+  await swept(before);
+});
+
 test('goes in steps of bounded length', async () => {
   const user = await api.create(`${issuer.path}/users`, { username: 'b@example.com' });
   await rows.query(

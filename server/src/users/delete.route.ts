@@ -1,5 +1,6 @@
 import { defineRoute } from '../http/route.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
+import { abandonSessions } from '../sessions/session-store.ts';
 import { userParams } from './user-schema.ts';
 import { lockUser } from './user-store.ts';
 
@@ -12,7 +13,7 @@ export const deleteUser = defineRoute({
   permission: 'gatelodge.users:write',
   params: userParams,
   responses: { 204: { description: 'Deleted; there is no way back.' } },
-  async handler({ tx, principal, params, ifMatch, record }) {
+  async handler({ tx, principal, params, now, ifMatch, record }) {
     const current = await lockUser(tx, principal, params, ifMatch);
     const issuer = await requireIssuer(tx, principal, params.issuer_id);
     await tx
@@ -20,6 +21,8 @@ export const deleteUser = defineRoute({
       .where('account_id', '=', principal.accountId)
       .where('id', '=', current.id)
       .execute();
+    const scope = { accountId: principal.accountId, issuerId: issuer.id, userId: current.id };
+    await abandonSessions(tx, scope, now);
     await record({
       type: 'user.deleted',
       subject: { type: 'user', id: current.id },
