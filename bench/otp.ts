@@ -121,7 +121,7 @@ async function forgetBudgets({ postgres }: Gatelodge): Promise<void> {
 /** Every code is as it was before anybody used it or guessed at it. */
 async function renewCodes({ postgres }: Gatelodge): Promise<void> {
   await postgres.query(
-    `update otp_addresses set code_used_at = null, code_guesses = 0, guesses = '{}', public_guesses = '{}'`,
+    `update otp_addresses set code_used_at = null, code_guesses = 0, window_guesses = 0, guesses = '{}', public_guesses = '{}'`,
   );
   await postgres.query('vacuum analyze otp_addresses');
 }

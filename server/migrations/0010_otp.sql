@@ -16,11 +16,17 @@ create table otp_addresses (
   -- A keyed digest; of a code that was never mailed random bytes, which no code has.
   mac             bytea,
   mac_generation  integer,
-  -- Also without a code: guesses at none are counted as if there had been one when the first of them came.
   code_expires_at timestamptz,
   code_used_at    timestamptz,
   code_guesses    integer not null default 0,
+  -- What whoever guesses is told of: the guesses since a code was last asked for, or where there is none since the first
+  -- of them. Apart from those of the code: a request that is answered as any other and mails nothing leaves the code of
+  -- the last one as it is.
+  window_ends_at  timestamptz,
+  window_guesses  integer not null default 0,
   sends           timestamptz[] not null default '{}',
+  -- Those among them that no device has asked for that has signed in.
+  public_sends    timestamptz[] not null default '{}',
   guesses         timestamptz[] not null default '{}',
   -- Those among them that did not come from a device that has signed in.
   public_guesses  timestamptz[] not null default '{}',
@@ -69,6 +75,16 @@ create index otp_devices_by_account on otp_devices (account_id);
 create index otp_devices_by_address on otp_devices (issuer_id, address, expires_at desc);
 create index otp_devices_by_user on otp_devices (user_id);
 create index otp_devices_expiry on otp_devices (expires_at);
+
+-- A device is known at the address that it has signed in with: whoever has the address next has nothing of it.
+create function forget_otp_devices() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  delete from gatelodge.otp_devices d where d.account_id = new.account_id and d.user_id = new.id;
+  return null;
+end $$;
+create trigger forget_otp_devices after update of username_key, username_type on users for each row
+  when (old.username_key is distinct from new.username_key or old.username_type is distinct from new.username_type)
+  execute function forget_otp_devices();
 
 -- Wrong guesses at an issuer's codes, by five minutes; in a few parts, so that those who guess at the same time do not
 -- wait for each other.
@@ -123,63 +139,66 @@ create function take_from_budget(takes timestamptz[], kept integer, moment times
 -- ── What runs outside of the account's own transactions, or across accounts ─────────────────────────────────────
 
 -- Takes from every budget that a code to be mailed takes from, or from none. Rows are locked in one order: address, key,
--- IP, cap. To be called in the transaction that queues the mail: without the mail nothing is taken.
---
--- `wait_seconds`: 0 where it is taken, else how long until the same request can be. `is_capped`: the address has had its
--- mails of this hour, whoever sent them, and has never signed in here: so there is to be no mail, and the cap is not
--- taken from. That is no refusal, for it would tell who has signed in here.
+-- IP, and then the cap of `take_mail_cap`. To be called in the transaction that queues the mail: without the mail nothing
+-- is taken. Answers 0 where it is taken, else for how many seconds it can't be.
 create function take_login_budgets(
-  of_account text, of_issuer text, of_address bytea, of_key bytea, of_ip bytea, of_all bytea, devices bytea[],
-  moment timestamptz, spacing interval, address_limit integer, device_limit integer, key_limit integer,
-  ip_limit integer, cap_limit integer)
-  returns table (wait_seconds integer, is_capped boolean)
-  language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  of_account text, of_issuer text, of_address bytea, of_key bytea, of_ip bytea, devices bytea[], moment timestamptz,
+  spacing interval, address_limit integer, public_limit integer, key_limit integer, ip_limit integer)
+  returns integer language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   hour constant interval := '1 hour';
   until_day constant date := (moment at time zone 'UTC')::date + 2;
-  sends_limit constant integer := case when exists (
-      select from gatelodge.otp_devices d
-      where d.digest = any (devices) and d.issuer_id = of_issuer and d.address = of_address and d.expires_at > moment)
-    then device_limit else address_limit end;
-  has_signed_in constant boolean := exists (
+  is_known_device constant boolean := exists (
     select from gatelodge.otp_devices d
-    where d.issuer_id = of_issuer and d.address = of_address and d.expires_at > moment);
+    where d.digest = any (devices) and d.issuer_id = of_issuer and d.address = of_address and d.expires_at > moment);
   sent timestamptz[];
+  public_sent timestamptz[];
   of_the_key timestamptz[];
   of_the_ip timestamptz[];
-  to_all timestamptz[];
   wait interval;
 begin
-  insert into gatelodge.otp_addresses (account_id, issuer_id, address, kept_until)
-    values (of_account, of_issuer, of_address, until_day) on conflict do nothing;
-  select a.sends into sent from gatelodge.otp_addresses a
+  -- Each row is locked or made, and made again where the sweep has deleted it in between: no budget is ever missed.
+  select a.sends, a.public_sends into sent, public_sent from gatelodge.otp_addresses a
     where a.issuer_id = of_issuer and a.address = of_address for update;
-  insert into gatelodge.login_budgets (account_id, kind, subject, kept_until)
-    values (of_account, 'key', of_key, until_day) on conflict do nothing;
+  if not found then
+    insert into gatelodge.otp_addresses as a (account_id, issuer_id, address, kept_until)
+      values (of_account, of_issuer, of_address, until_day)
+      on conflict (issuer_id, address) do update set kept_until = greatest(a.kept_until, excluded.kept_until)
+      returning a.sends, a.public_sends into sent, public_sent;
+  end if;
   select b.takes into of_the_key from gatelodge.login_budgets b
     where b.account_id = of_account and b.kind = 'key' and b.subject = of_key for update;
-  insert into gatelodge.login_budgets (account_id, kind, subject, kept_until)
-    values (of_account, 'ip', of_ip, until_day) on conflict do nothing;
+  if not found then
+    insert into gatelodge.login_budgets as b (account_id, kind, subject, kept_until)
+      values (of_account, 'key', of_key, until_day)
+      on conflict (account_id, kind, subject) do update set kept_until = greatest(b.kept_until, excluded.kept_until)
+      returning b.takes into of_the_key;
+  end if;
   select b.takes into of_the_ip from gatelodge.login_budgets b
     where b.account_id = of_account and b.kind = 'ip' and b.subject = of_ip for update;
-  insert into gatelodge.otp_mail_caps (address, kept_until) values (of_all, until_day) on conflict do nothing;
-  select c.takes into to_all from gatelodge.otp_mail_caps c where c.address = of_all for update;
+  if not found then
+    insert into gatelodge.login_budgets as b (account_id, kind, subject, kept_until)
+      values (of_account, 'ip', of_ip, until_day)
+      on conflict (account_id, kind, subject) do update set kept_until = greatest(b.kept_until, excluded.kept_until)
+      returning b.takes into of_the_ip;
+  end if;
 
   wait := greatest(
     gatelodge.wait_for_budget(sent, 1, spacing, moment),
-    gatelodge.wait_for_budget(sent, sends_limit, hour, moment),
+    gatelodge.wait_for_budget(sent, address_limit, hour, moment),
+    case when is_known_device then interval '0'
+      else gatelodge.wait_for_budget(public_sent, public_limit, hour, moment) end,
     gatelodge.wait_for_budget(of_the_key, key_limit, hour, moment),
     gatelodge.wait_for_budget(of_the_ip, ip_limit, hour, moment));
-  wait_seconds := ceil(extract(epoch from wait))::integer;
-  is_capped := not has_signed_in
-    and gatelodge.wait_for_budget(to_all, cap_limit, hour, moment) > interval '0';
-  if wait_seconds > 0 then
-    return next;
-    return;
+  if wait > interval '0' then
+    return ceil(extract(epoch from wait))::integer;
   end if;
 
-  update gatelodge.otp_addresses a
-    set sends = gatelodge.take_from_budget(sent, device_limit, moment), kept_until = greatest(a.kept_until, until_day)
+  update gatelodge.otp_addresses a set
+      sends = gatelodge.take_from_budget(sent, address_limit, moment),
+      public_sends = case when is_known_device then public_sent
+        else gatelodge.take_from_budget(public_sent, public_limit, moment) end,
+      kept_until = greatest(a.kept_until, until_day)
     where a.issuer_id = of_issuer and a.address = of_address;
   update gatelodge.login_budgets b
     set takes = gatelodge.take_from_budget(of_the_key, key_limit, moment), kept_until = greatest(b.kept_until, until_day)
@@ -187,12 +206,36 @@ begin
   update gatelodge.login_budgets b
     set takes = gatelodge.take_from_budget(of_the_ip, ip_limit, moment), kept_until = greatest(b.kept_until, until_day)
     where b.account_id = of_account and b.kind = 'ip' and b.subject = of_ip;
-  -- Also where it is capped the row is written, with what it holds already: the same is done for every address.
+  return 0;
+end $$;
+
+-- Takes from the cap of an address over all issuers. Answers whether it is capped: the address has had its mails of this
+-- hour, whoever sent them, and has never signed in here. Then there is to be no mail, and nothing is taken. That is no
+-- refusal, for it would tell who has signed in here.
+--
+-- `is_wanted`: the issuer itself has nothing against the mail. Where it has, nothing is taken: issuers that let nobody
+-- sign up could use up an address's cap without a mail. The same is written for every address.
+create function take_mail_cap(
+  of_issuer text, of_address bytea, of_all bytea, is_wanted boolean, moment timestamptz, cap_limit integer)
+  returns boolean language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  until_day constant date := (moment at time zone 'UTC')::date + 2;
+  has_signed_in constant boolean := exists (
+    select from gatelodge.otp_devices d
+    where d.issuer_id = of_issuer and d.address = of_address and d.expires_at > moment);
+  to_all timestamptz[];
+  is_capped boolean;
+begin
+  insert into gatelodge.otp_mail_caps as c (address, kept_until) values (of_all, until_day)
+    on conflict (address) do update set kept_until = greatest(c.kept_until, excluded.kept_until)
+    returning c.takes into to_all;
+  is_capped := not has_signed_in
+    and gatelodge.wait_for_budget(to_all, cap_limit, '1 hour', moment) > interval '0';
   update gatelodge.otp_mail_caps c
-    set takes = case when is_capped then to_all else gatelodge.take_from_budget(to_all, cap_limit, moment) end,
-      kept_until = greatest(c.kept_until, until_day)
+    set takes = case when is_wanted and not is_capped then gatelodge.take_from_budget(to_all, cap_limit, moment)
+      else to_all end
     where c.address = of_all;
-  return next;
+  return is_capped;
 end $$;
 
 -- Counts a guess before anybody looks whether it is right, and answers what it is to be compared with. A statement of
@@ -210,7 +253,6 @@ declare
   hour constant interval := '1 hour';
   day constant interval := '24 hours';
   until_day constant date := (moment at time zone 'UTC')::date + 2;
-  has_code boolean;
   made gatelodge.otp_addresses;
 begin
   -- Nobody is answered before a transaction has been committed that comes after this: it flushes this one as well.
@@ -223,20 +265,18 @@ begin
   select a.* into made from gatelodge.otp_addresses a
     where a.issuer_id = of_issuer and a.address = of_address for update;
   if not found then
-    insert into gatelodge.otp_addresses (account_id, issuer_id, address, kept_until)
-      values (of_account, of_issuer, of_address, until_day) on conflict do nothing;
-    select a.* into made from gatelodge.otp_addresses a
-      where a.issuer_id = of_issuer and a.address = of_address for update;
+    insert into gatelodge.otp_addresses as a (account_id, issuer_id, address, kept_until)
+      values (of_account, of_issuer, of_address, until_day)
+      on conflict (issuer_id, address) do update set kept_until = greatest(a.kept_until, excluded.kept_until)
+      returning a.* into made;
   end if;
-  has_code := coalesce(made.code_expires_at > moment, false);
-  if not has_code then
-    made.code_expires_at := moment + usual_lifetime;
-    made.code_guesses := 0;
-    made.code_id := null;
+  if coalesce(made.window_ends_at <= moment, true) then
+    made.window_ends_at := moment + usual_lifetime;
+    made.window_guesses := 0;
   end if;
 
   wait_seconds := ceil(extract(epoch from greatest(
-    case when made.code_guesses >= code_limit then made.code_expires_at - moment else interval '0' end,
+    case when made.window_guesses >= code_limit then made.window_ends_at - moment else interval '0' end,
     gatelodge.wait_for_budget(made.guesses, hour_limit, hour, moment),
     gatelodge.wait_for_budget(made.guesses, day_limit, day, moment),
     case when device is not null then interval '0' else greatest(
@@ -248,32 +288,35 @@ begin
     return;
   end if;
 
-  made.code_guesses := made.code_guesses + 1;
+  -- Of a code that outlives its window there are no more guesses than of any other.
+  if made.code_used_at is null and made.code_expires_at > moment and made.code_guesses < code_limit then
+    code_id := made.code_id;
+    mac := made.mac;
+    mac_generation := made.mac_generation;
+    made.code_guesses := made.code_guesses + 1;
+  end if;
+  made.window_guesses := made.window_guesses + 1;
   made.guesses := gatelodge.take_from_budget(made.guesses, day_limit, moment);
   if device is null then
     made.public_guesses := gatelodge.take_from_budget(made.public_guesses, public_day_limit, moment);
   end if;
   update gatelodge.otp_addresses a set
-      code_id = made.code_id, code_expires_at = made.code_expires_at, code_guesses = made.code_guesses,
+      code_guesses = made.code_guesses, window_ends_at = made.window_ends_at, window_guesses = made.window_guesses,
       guesses = made.guesses, public_guesses = made.public_guesses, kept_until = greatest(a.kept_until, until_day)
     where a.issuer_id = of_issuer and a.address = of_address;
 
   attempts_left := least(
-    code_limit - made.code_guesses,
+    code_limit - made.window_guesses,
     gatelodge.room_in_budget(made.guesses, hour_limit, hour, moment),
     gatelodge.room_in_budget(made.guesses, day_limit, day, moment),
     case when device is not null then code_limit else least(
       gatelodge.room_in_budget(made.public_guesses, public_hour_limit, hour, moment),
       gatelodge.room_in_budget(made.public_guesses, public_day_limit, day, moment)) end);
-  if made.code_id is not null and made.code_used_at is null then
-    code_id := made.code_id;
-    mac := made.mac;
-    mac_generation := made.mac_generation;
-  end if;
   return next;
 end $$;
 
--- Deletes what says nothing any more, at most so many rows of each table. Answers whether there may be more.
+-- Deletes what says nothing any more, at most so many rows of each table, and no budget that
+-- somebody takes from: whoever does has locked others before it. Answers whether there may be more.
 create function sweep_otp(moment timestamptz, most integer) returns boolean
   language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -282,15 +325,15 @@ declare
   has_more boolean := false;
 begin
   delete from gatelodge.otp_addresses a where a.ctid = any (array(
-      select o.ctid from gatelodge.otp_addresses o where o.kept_until < today limit most)) and a.kept_until < today;
+      select o.ctid from gatelodge.otp_addresses o where o.kept_until < today limit most for update skip locked)) and a.kept_until < today;
   get diagnostics deleted = row_count;
   has_more := has_more or deleted >= most;
   delete from gatelodge.login_budgets b where b.ctid = any (array(
-      select o.ctid from gatelodge.login_budgets o where o.kept_until < today limit most)) and b.kept_until < today;
+      select o.ctid from gatelodge.login_budgets o where o.kept_until < today limit most for update skip locked)) and b.kept_until < today;
   get diagnostics deleted = row_count;
   has_more := has_more or deleted >= most;
   delete from gatelodge.otp_mail_caps c where c.ctid = any (array(
-      select o.ctid from gatelodge.otp_mail_caps o where o.kept_until < today limit most)) and c.kept_until < today;
+      select o.ctid from gatelodge.otp_mail_caps o where o.kept_until < today limit most for update skip locked)) and c.kept_until < today;
   get diagnostics deleted = row_count;
   has_more := has_more or deleted >= most;
   delete from gatelodge.otp_devices d where d.ctid = any (array(
@@ -318,7 +361,7 @@ declare
 begin
   for lookup in
     select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-    where n.nspname = 'gatelodge' and p.proname in ('take_login_budgets', 'take_otp_guess', 'sweep_otp')
+    where n.nspname = 'gatelodge' and p.proname in ('take_login_budgets', 'take_mail_cap', 'take_otp_guess', 'sweep_otp')
   loop
     execute format('alter function %s owner to gatelodge_lookup', lookup);
     execute format('revoke all on function %s from public', lookup);

@@ -266,11 +266,18 @@ export async function createServices(settings: Settings, options: ServiceOptions
     const twins = new SandboxTwins({ database, accountSlots, keys, secrets, now });
     const otpOf = {
       callers: new OtpCallers({ keys, counters, exposures, meter, twins, nowMs }),
-      twins,
       docsBaseUrl: settings.publicUrl,
     };
     const digests = new OtpDigests(secrets);
-    const requestOtp = new RequestOtp({ database, accountSlots, secrets, digests, mails: mail.outbox, now });
+    const requestOtp = new RequestOtp({
+      database,
+      accountSlots,
+      secrets,
+      digests,
+      mails: mail.outbox,
+      twins,
+      now,
+    });
     const verifyOtp = new VerifyOtp({
       pool,
       database,

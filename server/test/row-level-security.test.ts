@@ -66,7 +66,8 @@ const lookups = [
   'sweep_mails(kept_since timestamp with time zone, most integer)',
   'sweep_metered_events(before timestamp with time zone, most integer)',
   'sweep_otp(moment timestamp with time zone, most integer)',
-  'take_login_budgets(of_account text, of_issuer text, of_address bytea, of_key bytea, of_ip bytea, of_all bytea, devices bytea[], moment timestamp with time zone, spacing interval, address_limit integer, device_limit integer, key_limit integer, ip_limit integer, cap_limit integer)',
+  'take_login_budgets(of_account text, of_issuer text, of_address bytea, of_key bytea, of_ip bytea, devices bytea[], moment timestamp with time zone, spacing interval, address_limit integer, public_limit integer, key_limit integer, ip_limit integer)',
+  'take_mail_cap(of_issuer text, of_address bytea, of_all bytea, is_wanted boolean, moment timestamp with time zone, cap_limit integer)',
   'take_otp_guess(of_account text, of_issuer text, of_address bytea, devices bytea[], moment timestamp with time zone, code_limit integer, usual_lifetime interval, hour_limit integer, day_limit integer, public_hour_limit integer, public_day_limit integer)',
 ];
 

@@ -102,7 +102,7 @@ test('the budgets are those that the guide tells', () => {
   const told = [
     `| guesses at a code | ${otpLimits.guessesOfCode}, then`,
     `${otpLimits.guessesAnHour} an hour, ${otpLimits.guessesADay} a day; of these ${otpLimits.keptAnHour} and ${otpLimits.keptADay} are kept`,
-    `one a minute, ${otpLimits.sendsAnHour} an hour; ${otpLimits.sendsKeptAnHour} more`,
+    `one a minute, ${otpLimits.sendsAnHour} an hour; of these ${otpLimits.sendsKeptAnHour} are kept`,
     `| ${otpLimits.keyMailsAnHour} an hour |`,
     `| ${otpLimits.ipMailsAnHour} an hour |`,
     `| ${otpLimits.addressMailsAnHour} an hour, but`,

@@ -13,15 +13,24 @@ const maxAttempts = 3;
  * @param work may run several times; what it does outside of `tx` has to wait for the commit
  * @throws not_found where what the request hangs something under was deleted while it ran
  */
-export async function carryOut<T>(
+export function carryOut<T>(
   database: Database,
   accountId: string,
   work: (tx: Transaction) => Promise<T>,
   options?: TransactionOptions,
 ): Promise<T> {
+  return carryOutStatement(() => database.withAccount(accountId, work, options));
+}
+
+/**
+ * As `carryOut`, for a statement that is a transaction of its own.
+ *
+ * @throws not_found where what it hangs something under was deleted while it ran
+ */
+export async function carryOutStatement<T>(run: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await database.withAccount(accountId, work, options);
+      return await run();
     } catch (error) {
       const state = error instanceof pg.DatabaseError ? error.code : undefined;
       if (state === foreignKeyViolation) throw new AppError('not_found', { cause: error });

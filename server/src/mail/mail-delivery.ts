@@ -33,6 +33,8 @@ interface Dependencies {
   secrets: InstallationSecrets;
   /** null where there is neither a mail server nor a mailbox of the node. */
   sender: MailSender | null;
+  /** The sender is the mailbox of the node, which shows mails of sandbox issuers too. No mail server ever gets them. */
+  showsSandbox: boolean;
   log: Log;
   now: () => Date;
 }
@@ -118,6 +120,8 @@ export class MailDelivery {
 
   async #deliver(claimed: ClaimedMail): Promise<void> {
     if (claimed.is_withheld || this.#handedOver.has(claimed.id)) return this.#finish(claimed);
+    // Queued while the node had a mailbox, before somebody gave it a mail server.
+    if (claimed.environment === 'sandbox' && !this.#deps.showsSandbox) return this.#finish(claimed);
     const leftMs = claimed.not_after.getTime() - this.#deps.now().getTime();
     if (leftMs <= 0) return this.#giveUp(claimed, 'mail.expired', null);
     const outcome = await this.#send(claimed, Math.min(leftMs, sendMs));

@@ -37,7 +37,14 @@ interface Dependencies {
 export async function openMailing({ settings, database, secrets, log, now }: Dependencies): Promise<Mailing> {
   const smtp = await openSmtpSender(settings);
   const devMailbox = smtp === null && settings.mode === 'development' ? new DevMailbox() : null;
-  const delivery = new MailDelivery({ database, secrets, sender: smtp ?? devMailbox, log, now });
+  const delivery = new MailDelivery({
+    database,
+    secrets,
+    sender: smtp ?? devMailbox,
+    showsSandbox: devMailbox !== null,
+    log,
+    now,
+  });
   const outbox = new MailOutbox({
     secrets,
     log,

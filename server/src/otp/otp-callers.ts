@@ -95,31 +95,10 @@ export class OtpCallers {
       ...environmentHeader(profile, key.environment),
       ...deprecationHeaders(key),
     );
-    const hasBrowserHeaders = origin !== undefined || request.headers['sec-fetch-site'] !== undefined;
+    const hasBrowserHeaders = isOfBrowser(request);
     this.#deps.exposures.note(key, { origin, hasBrowserHeaders }, 'auth', secret.secret);
-    const issuer = home === null ? null : await this.#issuerOf(key, home);
-    const tenant = await this.#tenantOf(request, key);
-    // After a wait: the key may have been revoked in the meantime, and memory knows by now.
-    const known = await this.#deps.keys.find(secret.secret);
-    if (known === null) throw new OtpRefusal('invalid_key');
-    const decision = decide(
-      known,
-      {
-        origin,
-        hasBrowserHeaders,
-        ip: info.ip,
-        tenant: tenant ?? null,
-        tenantGiven: tenant !== undefined,
-        tenantRequired: false,
-        scopes: [],
-      },
-      this.#deps.nowMs(),
-    );
-    const charged = await chargeAndRecord(this.#deps.meter, {
-      key: known,
-      decision: withIssuers(decision, home, issuer),
-      entrance: 'auth',
-    });
+    const { known, issuer, decision } = await this.#decide(request, info, secret.secret, key, home);
+    const charged = await chargeAndRecord(this.#deps.meter, { key: known, decision, entrance: 'auth' });
     this.#deps.counters.count('auth', charged.outcome);
     if (charged.limits !== null)
       headers.push(...rateLimitHeaders(charged.limits, profile.rate_limit_headers));
@@ -134,16 +113,56 @@ export class OtpCallers {
   }
 
   /**
-   * Looks again at a caller whose body has been long in coming: it holds a request open for half a minute, and no longer
-   * than it lives.
+   * Decides again about a caller whose body has been long in coming, of records as they are by now: a request may be held
+   * open for half a minute, but neither a key nor an issuer, its twin or an organization gets past its end by that. What
+   * has been charged stays charged.
    *
-   * @throws OtpRefusal
+   * @throws OtpRefusal; `not_found` (404) where the issuer that the path names has been deleted
    */
-  async confirm({ secret }: OtpCaller): Promise<void> {
+  async confirm(
+    request: EdgeRequest,
+    info: EdgeInfo,
+    { secret, home: before }: OtpCaller,
+  ): Promise<OtpCaller> {
     const key = await this.#deps.keys.find(secret);
     if (key === null) throw new OtpRefusal('invalid_key');
-    const refusal = refusalBeforeTenant(key, undefined, this.#deps.nowMs());
-    if (refusal !== null) throw new OtpRefusal(refusal);
+    const home = key.issuer ?? (await this.#deps.keys.findIssuer(before.id));
+    if (home === null) throw new AppError('not_found');
+    const { known, issuer, decision } = await this.#decide(request, info, secret, key, home);
+    if (!decision.valid) throw new OtpRefusal(decision.refusal);
+    return { key: known, secret, home, issuer };
+  }
+
+  /** Whether the key may be used here and now, and for whose users. */
+  async #decide(
+    request: EdgeRequest,
+    { ip }: EdgeInfo,
+    secret: string,
+    key: KeyRecord,
+    home: IssuerRecord | null,
+  ): Promise<{ known: KeyRecord; issuer: IssuerRecord | null; decision: Decision }> {
+    const isDead = refusalBeforeTenant(key, undefined, this.#deps.nowMs()) !== null;
+    // What is refused without the tenant and the twin is refused without a look-up of them, and so also while Postgres is
+    // away.
+    const issuer = home === null || (isDead && needsTwin(key, home)) ? null : await this.#issuerOf(key, home);
+    const tenant = await this.#tenantOf(request, key, isDead);
+    // After a wait: the key may have been revoked in the meantime, and memory knows by now.
+    const known = await this.#deps.keys.find(secret);
+    if (known === null) throw new OtpRefusal('invalid_key');
+    const decision = decide(
+      known,
+      {
+        origin: request.headers.origin,
+        hasBrowserHeaders: isOfBrowser(request),
+        ip,
+        tenant: tenant ?? null,
+        tenantGiven: tenant !== undefined,
+        tenantRequired: false,
+        scopes: [],
+      },
+      this.#deps.nowMs(),
+    );
+    return { known, issuer, decision: withIssuers(decision, home, issuer) };
   }
 
   async #named(issuerId: string, origin: string | undefined, headers: string[]): Promise<IssuerRecord> {
@@ -169,14 +188,21 @@ export class OtpCallers {
   }
 
   /** The tenant header of the key's own profile, where the request has one; it is optional here, as on /v1/me. */
-  async #tenantOf(request: EdgeRequest, key: KeyRecord): Promise<OrganizationRecord | 'unknown' | undefined> {
+  async #tenantOf(
+    request: EdgeRequest,
+    key: KeyRecord,
+    isDead: boolean,
+  ): Promise<OrganizationRecord | 'unknown' | undefined> {
     const name = key.issuer?.profile.tenant_header?.name.toLowerCase();
     const given = name === undefined ? undefined : request.headers[name];
     if (key.issuer === null || given === undefined || given === '') return undefined;
-    // What is refused without the tenant is refused without a look-up of it, and so also while Postgres is away.
-    if (refusalBeforeTenant(key, undefined, this.#deps.nowMs()) !== null) return 'unknown';
+    if (isDead) return 'unknown';
     return (await this.#deps.keys.findTenant(key.issuer.id, String(given))) ?? 'unknown';
   }
+}
+
+function isOfBrowser({ headers }: EdgeRequest): boolean {
+  return headers.origin !== undefined || headers['sec-fetch-site'] !== undefined;
 }
 
 /** A sandbox key of a live issuer runs against the issuer's twin. */

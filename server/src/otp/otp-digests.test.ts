@@ -18,7 +18,8 @@ test('what budgets are of is told apart by what it is, and addresses by their is
     digests.address('i_1', 'b@example.com'),
     digests.everywhere('a@example.com'),
     digests.key('a@example.com'),
-    digests.ip('192.0.2.1'),
+    digests.ip('192.0.2.1', 'live'),
+    digests.ip('192.0.2.1', 'sandbox'),
   ].map((digest) => digest.toString('hex'));
   expect(new Set(all).size).toBe(all.length);
   expect(digests.address('i_1', 'a@example.com').toString('hex')).toBe(all[0]);
@@ -37,10 +38,10 @@ test('eight spellings of an address of a /64 are one, and another /64 is another
     '2001:db8::1:0:0:0:9',
     '2001:db8:0:1::1%eth0',
   ];
-  const buckets = new Set(spellings.map((ip) => digests.ip(ip).toString('hex')));
+  const buckets = new Set(spellings.map((ip) => digests.ip(ip, 'live').toString('hex')));
   expect(buckets.size).toBe(1);
-  expect(buckets).not.toContain(digests.ip('2001:db8:0:2::1').toString('hex'));
-  expect(digests.ip('::ffff:192.0.2.1')).toEqual(digests.ip('192.0.2.1'));
+  expect(buckets).not.toContain(digests.ip('2001:db8:0:2::1', 'live').toString('hex'));
+  expect(digests.ip('::ffff:192.0.2.1', 'live')).toEqual(digests.ip('192.0.2.1', 'live'));
 });
 
 describe('after a rotation of the secret', () => {
@@ -49,8 +50,8 @@ describe('after a rotation of the secret', () => {
 
   test('budgets go on, until the old generation is retired', () => {
     expect(after.address('i_1', 'a@example.com')).toEqual(before.address('i_1', 'a@example.com'));
-    expect(after.ip('192.0.2.1')).toEqual(before.ip('192.0.2.1'));
-    expect(digestsUnder(second).ip('192.0.2.1')).not.toEqual(before.ip('192.0.2.1'));
+    expect(after.ip('192.0.2.1', 'live')).toEqual(before.ip('192.0.2.1', 'live'));
+    expect(digestsUnder(second).ip('192.0.2.1', 'live')).not.toEqual(before.ip('192.0.2.1', 'live'));
   });
 
   test('devices of before and after are known', () => {

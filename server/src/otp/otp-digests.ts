@@ -1,4 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
+import type { Environment } from '../key-profiles/key-profile.ts';
 import { networkOf } from '../leaks/report-cap.ts';
 import { hmacKeyOf } from '../secrets/hmac-key.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
@@ -36,9 +37,9 @@ export class OtpDigests {
     return this.#lasting('key', lineageId);
   }
 
-  /** One digest for all spellings of an address, and of IPv6 for the whole /64. */
-  ip(ip: string): Buffer {
-    return this.#lasting('ip', networkOf(ip));
+  /** One digest for all spellings of an address, and of IPv6 for the whole /64. A sandbox takes nothing from what is live. */
+  ip(ip: string, environment: Environment): Buffer {
+    return this.#lasting('ip', `${environment}\0${networkOf(ip)}`);
   }
 
   /** A new device's token, and what is stored of it. */

@@ -9,14 +9,15 @@ import type { Actor } from '../events/event.ts';
 import type { IssuerRecord, KeyRecord } from '../verification/records.ts';
 import type { OtpCaller, OtpCallers, Told } from './otp-callers.ts';
 import { answerRefusal } from './otp-refusal.ts';
-import type { SandboxTwins } from './sandbox-twins.ts';
 
 /** A request whose key has been decided about, and whose body says something. */
 export interface OtpOrder<Asked> {
   readonly asked: Asked;
   readonly key: KeyRecord;
-  /** Whose users sign in. */
-  readonly issuer: IssuerRecord;
+  /** The issuer of the key, or the one that the path names. */
+  readonly home: IssuerRecord;
+  /** Whose users sign in; null where that is a sandbox twin of `home` that nobody has made yet. */
+  readonly issuer: IssuerRecord | null;
   readonly info: EdgeInfo;
   /** Of the events. */
   readonly author: { readonly actor: Actor; readonly requestId: string };
@@ -32,7 +33,6 @@ export interface OtpOperation<Asked> {
 
 interface Dependencies {
   callers: OtpCallers;
-  twins: SandboxTwins;
   docsBaseUrl: string;
 }
 
@@ -59,11 +59,12 @@ export class OtpEndpoint<Asked> implements EdgeEndpoint {
     const told: Told = { profile: null };
     try {
       const { issuerId } = splitIssuerPath(request.url ?? '');
-      const caller = await this.#deps.callers.admit(request, info, issuerId, headers, told);
-      const asked = this.#operation.parse(await this.#body(request, caller));
-      const author = { actor: actorOf({ keyId: caller.key.id }, info), requestId: info.id };
-      const issuer = caller.issuer ?? (await this.#deps.twins.ensure(caller.home, author));
-      const answer = await this.#operation.carryOut({ asked, key: caller.key, issuer, info, author });
+      const admitted = await this.#deps.callers.admit(request, info, issuerId, headers, told);
+      const { body, caller } = await this.#read(request, info, admitted);
+      const asked = this.#operation.parse(body);
+      const { key, home, issuer } = caller;
+      const author = { actor: actorOf({ keyId: key.id }, info), requestId: info.id };
+      const answer = await this.#operation.carryOut({ asked, key, home, issuer, info, author });
       headers.push('X-Request-Id', info.id);
       return { status: 200, body: JSON.stringify(answer) };
     } catch (error) {
@@ -72,10 +73,15 @@ export class OtpEndpoint<Asked> implements EdgeEndpoint {
     }
   }
 
-  async #body(request: EdgeRequest, caller: OtpCaller): Promise<unknown> {
+  /** The body, and the caller as it is once that has come. */
+  async #read(
+    request: EdgeRequest,
+    info: EdgeInfo,
+    caller: OtpCaller,
+  ): Promise<{ body: unknown; caller: OtpCaller }> {
     const startedAtMs = performance.now();
     const body = await readJsonBody(request, maxBodyBytes);
-    if (performance.now() - startedAtMs > promptMs) await this.#deps.callers.confirm(caller);
-    return body;
+    if (performance.now() - startedAtMs <= promptMs) return { body, caller };
+    return { body, caller: await this.#deps.callers.confirm(request, info, caller) };
   }
 }

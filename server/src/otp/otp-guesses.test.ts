@@ -5,7 +5,15 @@ import { idPrefixes, newId } from '../ids/ids.ts';
 import { OtpWorld, someone } from './fixtures/otp-world.ts';
 import { SlidingModel } from './fixtures/sliding-model.ts';
 import { otpLimits } from './otp-limits.ts';
-import { addFailure, countFailures, type Guess, putCode, redeemCode, takeGuess } from './otp-store.ts';
+import {
+  addFailure,
+  countFailures,
+  type Guess,
+  keepCode,
+  putCode,
+  redeemCode,
+  takeGuess,
+} from './otp-store.ts';
 
 /*
  * Attack: codes have six digits, so whoever may guess often enough gets in. Guesses come in parallel, over new codes, from
@@ -88,6 +96,31 @@ describe('a code', () => {
     expect(await use(address, third, 720_000)).toBe(false);
     expect(await guess(address, 719_999)).toMatchObject({ code: { id: third } });
     expect(await guess(address, 720_000)).toMatchObject({ code: null, attemptsLeft: 4 });
+  });
+
+  // Attack: somebody who can't mail the owner any more replaces the code of the last mail, or guesses at it beyond five.
+  test('that is kept where there is no mail stays good, and takes five guesses in all', async () => {
+    const address = someone();
+    const id = await giveCode(address, 0);
+    const ask = (ms: number) =>
+      world.database.withAccount(issuer.accountId, (tx) =>
+        keepCode(tx, issuer, address, { expiresAt: at(ms + 600_000) }),
+      );
+    for (let count = 0; count < 4; count++)
+      expect(await guess(address, 1_000)).toMatchObject({ code: { id } });
+    await ask(60_000);
+    // What is told is that of a new code.
+    expect(await guess(address, 61_000)).toMatchObject({ code: { id }, attemptsLeft: 2 });
+    expect(await guess(address, 61_000)).toMatchObject({ code: null, attemptsLeft: 1 });
+    const device = await world.addDevice(issuer, address, at(dayMs));
+    await ask(120_000);
+    expect(await guess(address, 121_000, [device])).toMatchObject({ code: null, attemptsLeft: 3 });
+    expect(await use(address, id, 121_000)).toBe(true);
+
+    const second = await giveCode(address, 2 * hourMs);
+    await ask(2 * hourMs + 300_000);
+    expect(await guess(address, 2 * hourMs + 599_999)).toMatchObject({ code: { id: second } });
+    expect(await guess(address, 2 * hourMs + 600_000)).toMatchObject({ code: null });
   });
 
   test('leaves what it has cost when its transaction fails', async () => {
@@ -228,6 +261,24 @@ describe('guesses at an address', () => {
       { numRuns: scaled(30, 500) },
     );
   });
+});
+
+test('a guess at an issuer that is gone is one at nothing', async () => {
+  const gone = { ...issuer, issuerId: newId(idPrefixes.issuer) };
+  await expect(guess(someone(), 0, [], gone)).rejects.toMatchObject({ code: 'not_found' });
+});
+
+test('a code for an address without a budget is never put', async () => {
+  await expect(
+    world.database.withAccount(issuer.accountId, (tx) =>
+      putCode(tx, issuer, someone(), {
+        id: newId(idPrefixes.otpCode),
+        mac: someone(),
+        generation: 1,
+        expiresAt: at(600_000),
+      }),
+    ),
+  ).rejects.toThrow('has no row');
 });
 
 describe('failures of an issuer', () => {

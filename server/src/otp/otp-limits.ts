@@ -15,7 +15,7 @@ export const otpLimits = {
   resendSeconds: 60,
   /** Of an issuer and address. */
   sendsAnHour: 5,
-  /** So many more are for a device that has signed in before: strangers can't use up its codes either. */
+  /** As many of those are left for a device that has signed in before: strangers can't use up its codes either. */
   sendsKeptAnHour: 2,
   /** Mails of a key, all the keys of its line of rotations together. */
   keyMailsAnHour: 600,

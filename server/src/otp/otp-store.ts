@@ -1,7 +1,8 @@
-import { type RawBuilder, sql } from 'kysely';
+import { type RawBuilder, sql, type UpdateObject } from 'kysely';
 import type pg from 'pg';
+import { carryOutStatement } from '../http/carry-out.ts';
 import type { Transaction } from '../postgres/database.ts';
-import type { JsonObject } from '../postgres/schema.ts';
+import type { JsonObject, Schema } from '../postgres/schema.ts';
 import type { UserRow } from '../users/user-store.ts';
 import { otpLimits } from './otp-limits.ts';
 
@@ -14,21 +15,20 @@ export interface IssuerScope {
 /** Who asks for a code, by keyed digests. */
 export interface SendSubjects {
   readonly address: Buffer;
-  readonly everywhere: Buffer;
   readonly key: Buffer;
   readonly ip: Buffer;
   /** What the device token may be stored as; empty without one. */
   readonly devices: readonly Buffer[];
 }
 
-/** Seconds to wait, or that it is taken; and then whether there is to be no mail, because the address has had too many. */
+/** That it is taken, or seconds to wait. */
 export type SendTaken =
-  | { readonly isTaken: false; readonly waitSeconds: number }
-  | { readonly isTaken: true; readonly isCapped: boolean };
+  | { readonly isTaken: true }
+  | { readonly isTaken: false; readonly waitSeconds: number };
 
 /**
- * Takes a mail from every budget it belongs to, or from none. In the transaction that queues the mail, so that nothing is
- * taken for one that is not.
+ * Takes a mail from every budget of the account that it belongs to, or from none. In the transaction that queues the mail,
+ * so that nothing is taken for one that is not.
  */
 export async function takeSend(
   tx: Transaction,
@@ -36,14 +36,41 @@ export async function takeSend(
   subjects: SendSubjects,
   now: Date,
 ): Promise<SendTaken> {
-  const { rows } = await sql<{ wait_seconds: number; is_capped: boolean }>`
-    select wait_seconds, is_capped from take_login_budgets(
-      ${accountId}, ${issuerId}, ${subjects.address}, ${subjects.key}, ${subjects.ip}, ${subjects.everywhere},
+  const { rows } = await sql<{ wait_seconds: number }>`
+    select take_login_budgets(
+      ${accountId}, ${issuerId}, ${subjects.address}, ${subjects.key}, ${subjects.ip},
       ${byteas(subjects.devices)}, ${now}, make_interval(secs => ${otpLimits.resendSeconds}),
-      ${otpLimits.sendsAnHour}, ${otpLimits.sendsAnHour + otpLimits.sendsKeptAnHour},
-      ${otpLimits.keyMailsAnHour}, ${otpLimits.ipMailsAnHour}, ${otpLimits.addressMailsAnHour})`.execute(tx);
-  const { wait_seconds: waitSeconds, is_capped: isCapped } = rows[0]!;
-  return waitSeconds > 0 ? { isTaken: false, waitSeconds } : { isTaken: true, isCapped };
+      ${otpLimits.sendsAnHour}, ${otpLimits.sendsAnHour - otpLimits.sendsKeptAnHour},
+      ${otpLimits.keyMailsAnHour}, ${otpLimits.ipMailsAnHour}) as wait_seconds`.execute(tx);
+  const { wait_seconds: waitSeconds } = rows[0]!;
+  return waitSeconds > 0 ? { isTaken: false, waitSeconds } : { isTaken: true };
+}
+
+/** A mail to an address, as the cap over all issuers knows it. */
+export interface CappedMail {
+  readonly address: Buffer;
+  readonly everywhere: Buffer;
+  /** The issuer itself has nothing against it; else nothing is taken. */
+  readonly isWanted: boolean;
+}
+
+/**
+ * Takes a mail from the cap of its address over all issuers. After `takeSend`, in the same transaction. Mails of sandbox
+ * issuers reach nobody and have no cap.
+ *
+ * @returns whether there is to be no mail, because the address has had too many and has never signed in here
+ */
+export async function takeMailCap(
+  tx: Transaction,
+  { issuerId }: IssuerScope,
+  { address, everywhere, isWanted }: CappedMail,
+  now: Date,
+): Promise<boolean> {
+  const { rows } = await sql<{ is_capped: boolean }>`
+    select take_mail_cap(
+      ${issuerId}, ${address}, ${everywhere}, ${isWanted}, ${now}, ${otpLimits.addressMailsAnHour}
+    ) as is_capped`.execute(tx);
+  return rows[0]!.is_capped;
 }
 
 /** A code as it is stored. */
@@ -57,24 +84,50 @@ export interface StoredCode {
 /** Puts a code in the place of the address's last one, which is then worth nothing. `takeSend` has made the row. */
 export async function putCode(
   tx: Transaction,
-  { accountId, issuerId }: IssuerScope,
+  scope: IssuerScope,
   address: Buffer,
   code: StoredCode,
 ): Promise<void> {
-  await tx
+  await updateAddress(tx, scope, address, {
+    code_id: code.id,
+    mac: code.mac,
+    mac_generation: code.generation,
+    code_expires_at: code.expiresAt,
+    code_used_at: null,
+    code_guesses: 0,
+    window_ends_at: code.expiresAt,
+    window_guesses: 0,
+  });
+}
+
+/**
+ * Leaves the address its last code, with the guesses that it has had, and tells whoever guesses as if there were a new
+ * one: who can't mail somebody any more can't take the code of the last mail either.
+ */
+export async function keepCode(
+  tx: Transaction,
+  scope: IssuerScope,
+  address: Buffer,
+  { expiresAt }: Pick<StoredCode, 'expiresAt'>,
+): Promise<void> {
+  await updateAddress(tx, scope, address, { window_ends_at: expiresAt, window_guesses: 0 });
+}
+
+async function updateAddress(
+  tx: Transaction,
+  { accountId, issuerId }: IssuerScope,
+  address: Buffer,
+  set: UpdateObject<Schema, 'otp_addresses'>,
+): Promise<void> {
+  const { numUpdatedRows } = await tx
     .updateTable('otp_addresses')
-    .set({
-      code_id: code.id,
-      mac: code.mac,
-      mac_generation: code.generation,
-      code_expires_at: code.expiresAt,
-      code_used_at: null,
-      code_guesses: 0,
-    })
+    .set(set)
     .where('account_id', '=', accountId)
     .where('issuer_id', '=', issuerId)
     .where('address', '=', address)
-    .execute();
+    .executeTakeFirst();
+  if (numUpdatedRows !== 1n)
+    throw new Error('the address of a code has no row, so its guesses have no budget');
 }
 
 /** A guess that is counted, and what it has to be compared with; or how long there can be none. */
@@ -101,6 +154,8 @@ type GuessRow = {
 /**
  * Counts a guess, before it is compared: one guarded statement on its own, which no failure of what comes after takes
  * back, and which answers 200 that come at once as it answers 200 one after the other.
+ *
+ * @throws not_found where the issuer has been deleted
  */
 export async function takeGuess(
   pool: pg.Pool,
@@ -108,7 +163,7 @@ export async function takeGuess(
   { address, devices }: Pick<SendSubjects, 'address' | 'devices'>,
   now: Date,
 ): Promise<Guess> {
-  const { rows } = await pool.query<GuessRow>({
+  const guess = {
     name: 'take_otp_guess',
     text: `select wait_seconds, attempts_left, device, code_id, mac, mac_generation
       from take_otp_guess($1, $2, $3, $4, $5, $6, make_interval(secs => $7), $8, $9, $10, $11)`,
@@ -125,7 +180,8 @@ export async function takeGuess(
       otpLimits.guessesAnHour - otpLimits.keptAnHour,
       otpLimits.guessesADay - otpLimits.keptADay,
     ],
-  });
+  };
+  const { rows } = await carryOutStatement(() => pool.query<GuessRow>(guess));
   const row = rows[0]!;
   if (row.wait_seconds > 0) return { isCounted: false, waitSeconds: row.wait_seconds };
   const { code_id: id, mac, mac_generation: generation } = row;
@@ -185,6 +241,8 @@ export async function redeemCode(
       from used
       join users u on u.account_id = used.account_id and u.issuer_id = used.issuer_id
         and u.username_type = 'email' and u.username_key = ${usernameKey}
+      -- Nobody changes the address before the commit: its devices go with it.
+      for key share of u
     ), kept as (
       insert into otp_devices as d (digest, account_id, issuer_id, user_id, address, created_at, expires_at)
       select ${device}, f.account_id, f.issuer_id, f.id, ${address}, ${now}, ${expiryOfDevice(now)}

@@ -79,7 +79,7 @@ describe('200', () => {
         environment: 'live',
         subject_type: 'otp_code',
         actor: { type: 'api_key', id: key.id, user_agent: 'shop/1' },
-        data: { digits: 6, is_mailed: true },
+        data: { digits: 6, may_sign_in: true },
       },
     ]);
     expect(JSON.stringify(events)).not.toContain('secretive');
@@ -365,6 +365,37 @@ describe('known and unknown addresses', () => {
   });
 });
 
+/*
+ * Attack: somebody's own issuers use up what may be mailed to an address, so that the victim gets no code anywhere; or ask
+ * again where nothing can be mailed, so that the code of the last mail is worth nothing.
+ */
+describe('mails to one address from many issuers', () => {
+  async function own(settings = {}): Promise<SignIn> {
+    const one = await TestIssuer.create(server, { preset: 'otp' });
+    succeeded(await api.patch(`${one.path}/login-settings`, settings));
+    return SignIn.withKey(server, await one.createKey());
+  }
+
+  test('that are withheld block nobody', async () => {
+    const email = newAddress();
+    for (let count = 0; count < 12; count++)
+      expect((await (await own({ sign_up: false })).request(email)).status).toBe(200);
+    expect(await app.code(email)).toMatch(/^\d{6}$/);
+  });
+
+  test('that are too many are answered as any, told as any, and leave the last code good', async () => {
+    const email = newAddress();
+    const code = await app.code(email);
+    for (let count = 0; count < 9; count++) await (await own()).code(email);
+    clock.advance(60);
+    const { result, events } = await rows.eventsOf(() => app.request(email));
+    expect(result.status).toBe(200);
+    expect(events).toMatchObject([{ type: 'otp.requested', data: { digits: 6, may_sign_in: true } }]);
+    expect((await app.verify(email, code)).status).toBe(200);
+    expect(await app.mailsTo(email)).toHaveLength(10);
+  });
+});
+
 // Attack: the Host of a request, or what a proxy is said to have seen, finds its way into the mail as a link.
 test('nothing of what a request says about hosts is in the mail', async () => {
   const email = newAddress();
@@ -410,6 +441,42 @@ describe('a sandbox key of a live issuer', () => {
     const liveKey = await live.createKey();
     const crossed = new SignIn(server, { headers: { 'X-OTP-API-Key': liveKey.secret }, issuerId: twin });
     expect((await crossed.request(newAddress())).status).toBe(401);
+  });
+
+  // Attack: a sandbox key, whose mails reach nobody, uses up what live users may be mailed.
+  test('takes nothing from the mails of live users', async () => {
+    const live = await TestIssuer.create(server, { preset: 'otp' });
+    const email = newAddress();
+    const sandboxOf = async (one: TestIssuer) =>
+      SignIn.withKey(server, await one.createKey({ environment: 'sandbox' }));
+    for (let count = 0; count < 11; count++) {
+      const one = await sandboxOf(await TestIssuer.create(server, { preset: 'otp' }));
+      expect((await one.request(email)).status).toBe(200);
+    }
+    const asking = await sandboxOf(live);
+    for (let count = 11; count < 60; count++) await asking.request(newAddress());
+    expect((await asking.request(newAddress())).status).toBe(429);
+    const before = (await app.mailsTo(email)).length;
+    expect((await app.request(email)).status).toBe(200);
+    expect(await app.nextCode(email, before)).toMatch(/^\d{6}$/);
+  });
+
+  test('makes no twin where a budget refuses it, nor for a guess, which is one at nobody’s code', async () => {
+    const live = await TestIssuer.create(server, { preset: 'otp' });
+    const other = await TestIssuer.create(server, { preset: 'otp' });
+    const asking = SignIn.withKey(server, await other.createKey({ environment: 'sandbox' }));
+    for (let count = 0; count < 60; count++) expect((await asking.request(newAddress())).status).toBe(200);
+    const fresh = SignIn.withKey(server, await live.createKey({ environment: 'sandbox' }));
+    const { events } = await rows.eventsOf(async () => {
+      expect((await fresh.request(newAddress())).status).toBe(429);
+      const { status, body } = await fresh.verify(newAddress(), '123456');
+      expect([status, body]).toEqual([
+        401,
+        { error: 'Invalid code. 4 attempts left.', code: 'INVALID_OTP', attempts_left: 4 },
+      ]);
+    });
+    expect(events).toEqual([]);
+    expect((await api.get(live.path)).body.data.sandbox_issuer_id).toBeNull();
   });
 
   test('makes no twin where it is refused', async () => {

@@ -16,7 +16,8 @@ import type { OtpOperation, OtpOrder } from './otp-endpoint.ts';
 import { otpLimits } from './otp-limits.ts';
 import { OtpRefusal } from './otp-refusal.ts';
 import { type OtpAsked, parseRequestOtp } from './otp-schema.ts';
-import { countFailures, type IssuerScope, putCode, takeSend } from './otp-store.ts';
+import { countFailures, type IssuerScope, keepCode, putCode, takeMailCap, takeSend } from './otp-store.ts';
+import type { SandboxTwins } from './sandbox-twins.ts';
 
 interface Dependencies {
   database: Database;
@@ -24,6 +25,7 @@ interface Dependencies {
   secrets: InstallationSecrets;
   digests: OtpDigests;
   mails: MailOutbox;
+  twins: SandboxTwins;
   now: () => Date;
 }
 
@@ -32,7 +34,8 @@ const message = 'If this address can sign in, a code is on its way to it.';
 
 /**
  * `POST /auth/request-otp`. Whoever the address belongs to, if anybody, the same is done: budgets are taken from, a code is
- * put in the place of the last one, and a mail is queued; to whom there is to be none it is not sent.
+ * put in the place of the last one, and a mail is queued; to whom there is to be none it is not sent. Only what other
+ * issuers have sent too much of leaves the last code where it is.
  */
 export class RequestOtp implements OtpOperation<OtpAsked> {
   readonly #deps: Dependencies;
@@ -43,19 +46,24 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
   }
 
   async carryOut(order: OtpOrder<OtpAsked>): Promise<object> {
-    const { database, accountSlots, mails } = this.#deps;
-    const { account } = order.issuer;
-    const lifetimeSeconds = await accountSlots.run(account.id, () =>
+    const { database, accountSlots, mails, twins } = this.#deps;
+    const { account, id: homeId } = order.home;
+    const { lifetimeSeconds, issuerId } = await accountSlots.run(account.id, () =>
       carryOut(database, account.id, (tx) => this.#request(tx, order), { isPreparing: true }),
     );
+    if (order.issuer === null) twins.remember(homeId, issuerId);
     mails.wake();
     return { success: true, message, expires_in: lifetimeSeconds, resend_in: otpLimits.resendSeconds };
   }
 
-  /** @returns for how many seconds the code is good */
-  async #request(tx: Transaction, order: OtpOrder<OtpAsked>): Promise<number> {
-    const { digests, now: clock } = this.#deps;
-    const { asked, issuer, key, info, author } = order;
+  /** A sandbox twin that is needed first is made along: who is refused makes none. */
+  async #request(
+    tx: Transaction,
+    order: OtpOrder<OtpAsked>,
+  ): Promise<{ issuerId: string; lifetimeSeconds: number }> {
+    const { digests, twins, now: clock } = this.#deps;
+    const { asked, home, key, info, author } = order;
+    const issuer = order.issuer ?? (await twins.ensure(tx, home, author));
     const { email, deviceToken } = asked;
     const scope: IssuerScope = { accountId: issuer.account.id, issuerId: issuer.id };
     const address = digests.address(issuer.id, email.key);
@@ -65,9 +73,8 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
       scope,
       {
         address,
-        everywhere: digests.everywhere(email.key),
         key: digests.key(key.lineageId),
-        ip: digests.ip(info.ip),
+        ip: digests.ip(info.ip, issuer.environment),
         devices: digests.devices(deviceToken),
       },
       now,
@@ -78,19 +85,23 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
     const user = await findUserByAddress(tx, scope.accountId, scope.issuerId, email.key);
     const failures = await countFailures(tx, scope, now);
     const maySignIn = user === null ? mayJoin(settings, email) : user.status === 'active';
-    const isMailed = maySignIn && !taken.isCapped;
+    const isCapped =
+      issuer.environment === 'live' &&
+      (await takeMailCap(
+        tx,
+        scope,
+        { address, everywhere: digests.everywhere(email.key), isWanted: maySignIn },
+        now,
+      ));
 
     const code = newCode(codeDigits(settings.code_length, failures));
     const codeId = newId(idPrefixes.otpCode);
     const expiresAt = new Date(now.getTime() + settings.code_lifetime_seconds * 1000);
     const { generation, key: secret } = this.#deps.secrets.current('otp');
     const mac = macOfCode(secret, code, { issuerId: issuer.id, addressDigest: address, codeId });
-    await putCode(tx, scope, address, {
-      id: codeId,
-      mac: isMailed ? mac : macOfNoCode(),
-      generation,
-      expiresAt,
-    });
+    const stored = { id: codeId, mac: maySignIn ? mac : macOfNoCode(), generation, expiresAt };
+    if (isCapped) await keepCode(tx, scope, address, stored);
+    else await putCode(tx, scope, address, stored);
     await this.#deps.mails.queue(tx, {
       accountId: scope.accountId,
       issuerId: scope.issuerId,
@@ -108,7 +119,7 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
       },
       notAfterMs: expiresAt.getTime(),
       subject: { type: 'otp_code', id: codeId },
-      isWithheld: !isMailed,
+      isWithheld: !maySignIn || isCapped,
     });
     await insertEvent(
       tx,
@@ -119,10 +130,11 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
         environment: issuer.environment,
         issuerId: issuer.id,
         organizationId: key.organization?.id ?? null,
-        data: { digits: code.length, is_mailed: isMailed },
+        // Not whether it was mailed: what other issuers have sent to the address is nothing that this one is told.
+        data: { digits: code.length, may_sign_in: maySignIn },
       },
     );
-    return settings.code_lifetime_seconds;
+    return { issuerId: issuer.id, lifetimeSeconds: settings.code_lifetime_seconds };
   }
 }
 

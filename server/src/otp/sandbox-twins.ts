@@ -2,7 +2,6 @@ import { LRUCache } from 'lru-cache';
 import { AppError } from '../errors.ts';
 import type { Actor, NewEvent } from '../events/event.ts';
 import { insertEvent } from '../events/event-store.ts';
-import { carryOut } from '../http/carry-out.ts';
 import { ensureSandboxTwin } from '../issuers/sandbox-twin.ts';
 import type { AccountSlots } from '../limits/account-slots.ts';
 import type { Database, Transaction } from '../postgres/database.ts';
@@ -44,25 +43,26 @@ export class SandboxTwins {
   }
 
   /**
-   * The twin, made if need be.
+   * The twin, made if need be, in the caller's transaction: after the commit call `remember`.
    *
    * @param author of the event that tells of it
    * @throws not_found where the live issuer has been deleted
    */
-  async ensure(live: IssuerRecord, author: { actor: Actor; requestId: string }): Promise<IssuerRecord> {
-    const { accountSlots, database, secrets, now } = this.#deps;
-    const accountId = live.account.id;
-    const id = await accountSlots.run(accountId, () =>
-      carryOut(database, accountId, async (tx) => {
-        const row = await lockLive(tx, live);
-        const record = (event: NewEvent) => insertEvent(tx, { accountId, ...author }, event);
-        return (await ensureSandboxTwin(tx, secrets, row, { now: now(), record })).id;
-      }),
-    );
-    this.#twins.set(live.id, id);
-    const twin = await this.#deps.keys.findIssuer(id);
-    if (twin === null) throw new AppError('not_found');
-    return twin;
+  async ensure(
+    tx: Transaction,
+    live: IssuerRecord,
+    author: { actor: Actor; requestId: string },
+  ): Promise<Pick<IssuerRecord, 'id' | 'account' | 'environment'>> {
+    const { secrets, now } = this.#deps;
+    const row = await lockLive(tx, live);
+    const record = (event: NewEvent) => insertEvent(tx, { accountId: live.account.id, ...author }, event);
+    const { id } = await ensureSandboxTwin(tx, secrets, row, { now: now(), record });
+    return { id, account: live.account, environment: 'sandbox' };
+  }
+
+  /** The next request finds the twin without a look-up. */
+  remember(liveId: string, twinId: string): void {
+    this.#twins.set(liveId, twinId);
   }
 
   async #held(live: IssuerRecord): Promise<IssuerRecord | null> {

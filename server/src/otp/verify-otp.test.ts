@@ -252,7 +252,7 @@ describe('guesses', () => {
       clock.advance(600);
     }
     expect(counted).toBe(otpLimits.guessesAnHour - otpLimits.keptAnHour);
-    const refused = await app.verify(email, await app.code(email));
+    const refused = await app.verify(email, '123456');
     expect([refused.status, refused.headers['retry-after']]).toEqual([429, String(3_600 - 1_800)]);
   });
 
@@ -344,6 +344,18 @@ describe('a device that has signed in', () => {
       const { device_token: fresh } = await asked.signIn(address, asking);
       expect(fresh).not.toBe(device);
     }
+  });
+
+  test('of a user whose address has changed is nothing to whoever has it next', async () => {
+    const email = newAddress();
+    const { device_token: device, user } = await app.signIn(email);
+    succeeded(await api.patch(`${issuer.path}/users/${user.id}`, { username: newAddress('moved') }));
+    clock.advance(60);
+    const { device_token: fresh, user: next } = await app.signIn(email, {
+      members: { device_token: device },
+    });
+    expect(next.id).not.toBe(user.id);
+    expect(fresh).not.toBe(device);
   });
 
   test('of a user who was deleted is nothing to whoever has the address next', async () => {

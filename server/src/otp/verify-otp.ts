@@ -10,10 +10,12 @@ import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 import type { Sessions, SignedIn } from '../sessions/sessions.ts';
 import type { SigningKeys } from '../signing-keys/signing-keys.ts';
 import { signUp, type UserRow } from '../users/user-store.ts';
+import type { IssuerRecord } from '../verification/records.ts';
 import { mayJoin } from './may-join.ts';
 import { isSameMac, macOfCode, macOfNoCode } from './otp-code.ts';
 import type { OtpDigests } from './otp-digests.ts';
 import type { OtpOperation, OtpOrder } from './otp-endpoint.ts';
+import { otpLimits } from './otp-limits.ts';
 import { OtpRefusal } from './otp-refusal.ts';
 import { type OtpAsked, parseVerifyOtp } from './otp-schema.ts';
 import {
@@ -44,6 +46,7 @@ type Counted = Extract<Guess, { isCounted: true }>;
 /** A guess on its way, with what is known of it. */
 interface Attempt {
   readonly order: OtpOrder<VerifyAsked>;
+  readonly issuer: IssuerRecord;
   readonly scope: IssuerScope;
   readonly address: Buffer;
   readonly devices: readonly Buffer[];
@@ -65,10 +68,13 @@ export class VerifyOtp implements OtpOperation<VerifyAsked> {
   async carryOut(order: OtpOrder<VerifyAsked>): Promise<object> {
     const { accountSlots, digests, signingKeys, now } = this.#deps;
     const { asked, issuer } = order;
+    // Nobody has ever asked for a code there, so there is nothing to be guessed, and nothing to count guesses by.
+    if (issuer === null) throw new OtpRefusal('invalid_otp', { attemptsLeft: otpLimits.guessesOfCode - 1 });
     // So that nobody waits for a key with a transaction open.
     await signingKeys.jwks(issuer.id);
     const attempt: Attempt = {
       order,
+      issuer,
       scope: { accountId: issuer.account.id, issuerId: issuer.id },
       address: digests.address(issuer.id, asked.email.key),
       devices: digests.devices(asked.deviceToken),
@@ -96,11 +102,11 @@ export class VerifyOtp implements OtpOperation<VerifyAsked> {
   }
 
   /** The same is computed where there is no code. */
-  #isRight({ code }: Counted, { order, address }: Attempt): boolean {
+  #isRight({ code }: Counted, { order, issuer, address }: Attempt): boolean {
     const { secrets } = this.#deps;
     const key = code === null ? undefined : secrets.key('otp', code.generation);
     const mac = macOfCode(key ?? secrets.current('otp').key, order.asked.code, {
-      issuerId: order.issuer.id,
+      issuerId: issuer.id,
       addressDigest: address,
       codeId: code?.id ?? '',
     });
@@ -109,8 +115,8 @@ export class VerifyOtp implements OtpOperation<VerifyAsked> {
 
   /** All of it or nothing: uses the code up, makes the user where there is none yet, and begins the session. */
   async #signIn(tx: Transaction, { code, device: known }: Counted, attempt: Attempt): Promise<object | null> {
-    const { order, scope, address, now } = attempt;
-    const { issuer, key, info, author, asked } = order;
+    const { order, issuer, scope, address, now } = attempt;
+    const { key, info, author, asked } = order;
     if (code === null) return null;
     const mailed = { codeId: code.id, address, usernameKey: asked.email.key };
     const { digests } = this.#deps;
@@ -159,8 +165,12 @@ export class VerifyOtp implements OtpOperation<VerifyAsked> {
     return token;
   }
 
-  async #fail(tx: Transaction, { attemptsLeft }: Counted, { order, scope, now }: Attempt): Promise<void> {
-    const { issuer, key, author } = order;
+  async #fail(
+    tx: Transaction,
+    { attemptsLeft }: Counted,
+    { order, issuer, scope, now }: Attempt,
+  ): Promise<void> {
+    const { key, author } = order;
     await addFailure(tx, scope, now);
     await insertEvents(tx, { accountId: scope.accountId, ...author }, [
       {
@@ -178,21 +188,25 @@ export class VerifyOtp implements OtpOperation<VerifyAsked> {
 /** Whose session it is to be: of the user, of one who is made now, or of nobody. */
 async function userOf(
   tx: Transaction,
-  { order, scope }: Attempt,
+  { order, issuer, scope }: Attempt,
   found: UserRow | null,
   settings: LoginSettings,
   record: (event: NewEvent) => Promise<void>,
 ): Promise<UserRow | null> {
   const { email } = order.asked;
   if (found === null && !mayJoin(settings, email)) return null;
-  const environment = order.issuer.environment;
+  const { environment } = issuer;
   const user = found ?? (await signUp(tx, { ...scope, environment, username: email, record }));
   return user.status === 'active' ? user : null;
 }
 
-/** The user has been suspended or deleted between two statements: as if it had been before. */
+/**
+ * The user has been suspended or deleted between two statements: as if it had been before. Where that was the issuer,
+ * putting the failure on record finds it gone too, and says so.
+ */
 function asNoAnswer(error: unknown): null {
-  if (error instanceof AppError && error.code === 'invalid_token') return null;
+  if (error instanceof AppError && (error.code === 'invalid_token' || error.code === 'not_found'))
+    return null;
   throw error;
 }
 

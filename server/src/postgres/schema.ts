@@ -396,7 +396,10 @@ interface OtpAddressesTable {
   code_expires_at: Date | null;
   code_used_at: Date | null;
   code_guesses: Generated<number>;
+  window_ends_at: Date | null;
+  window_guesses: Generated<number>;
   sends: Generated<Date[]>;
+  public_sends: Generated<Date[]>;
   guesses: Generated<Date[]>;
   public_guesses: Generated<Date[]>;
   kept_until: Date;

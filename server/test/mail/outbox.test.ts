@@ -185,6 +185,16 @@ describe('a queued mail', () => {
     expect((await mailServer.waitForMails(to)).length).toBe(1);
   });
 
+  // Attack: a node with a mailbox is given a mail server, and what it had queued for its mailbox goes to real people.
+  test('of a sandbox issuer reaches nobody, whatever it was queued for, and is kept', async () => {
+    const to = someone();
+    await queue({ to, wakes: false, members: { environment: 'sandbox' } });
+    await rows.query('update mails set due_at = created_at');
+    node.running.services.mails.wake();
+    await eventually(async () => expect(await waiting()).toEqual([{ attempts: 1, due_at: null }]));
+    expect(await mailServer.mailsTo(to)).toEqual([]);
+  });
+
   test('that is withheld reaches nobody, and leaves nothing', async () => {
     const to = someone();
     await queue({ to, members: { isWithheld: true } });
