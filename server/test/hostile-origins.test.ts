@@ -100,6 +100,10 @@ const keyed = routes.filter((route) => route.handler !== null || route.security.
 const unkeyed = routes.filter((route) => !keyed.includes(route));
 /** Documents that are the same for everybody, whoever asks: they alone are for every origin. */
 const documents = ['openapi.get', 'jwks.get', 'discovery.get'];
+/** What a user calls by a token of its own is for the page that it is on, whichever that is; no key has a part in it. */
+const ofUsers = routes
+  .map(({ operationId }) => operationId)
+  .filter((name) => /\bauth\.(me|refresh|logout)$/.test(name));
 
 describe('where a list decides', () => {
   test('no hostile origin is let in or reflected, by any route', async () => {
@@ -129,7 +133,8 @@ describe('where a list decides', () => {
 
   test('no preflight for an issuer whose keys all have lists reflects one', async () => {
     const ofIssuer = routes.filter(
-      ({ path, operationId }) => path.includes('{issuer_id}') && !documents.includes(operationId),
+      ({ path, operationId }) =>
+        path.includes('{issuer_id}') && ![...documents, ...ofUsers].includes(operationId),
     );
     expect(ofIssuer.length).toBeGreaterThan(25);
     for (const [origin, route] of pairs(ofIssuer)) {
@@ -141,6 +146,19 @@ describe('where a list decides', () => {
 });
 
 describe('where no list decides', () => {
+  test('what a user calls by a token of its own is readable by every page, and by none with credentials', async () => {
+    expect(ofUsers.length).toBe(6);
+    for (const route of routes.filter(({ operationId }) => ofUsers.includes(operationId))) {
+      for (const answer of [
+        await ask(route, null, 'https://evil.example'),
+        await preflight(route, 'https://evil.example'),
+      ]) {
+        expect(answer.headers['access-control-allow-origin'], route.operationId).toBe('https://evil.example');
+        expect(answer.headers['access-control-allow-credentials']).toBeUndefined();
+      }
+    }
+  });
+
   test('credentials are allowed to nobody, nor every origin at once, by any route', async () => {
     for (const [origin, route] of pairs(routes)) {
       for (const answer of [await ask(harmless(route), open, origin), await preflight(route, origin)]) {
@@ -154,7 +172,7 @@ describe('where no list decides', () => {
 
   test('what tells of the node is readable by no page', async () => {
     // The documents and the leak report are for everybody, and tell nothing of the node.
-    const ofEverybody = [...documents, 'keys.reportLeak'];
+    const ofEverybody = [...documents, ...ofUsers, 'keys.reportLeak'];
     for (const route of unkeyed.filter(({ operationId }) => !ofEverybody.includes(operationId))) {
       const answer = await ask(route, null, 'https://evil.example');
       expectNoCors(answer);
@@ -266,9 +284,14 @@ function pairs(all: readonly Route[]): [string, Route][] {
   );
 }
 
-/** The route with ids that are none where it changes something: what the other tests need stays. */
+/**
+ * The route with ids that are none where it changes something: what the other tests need stays. What the edge answers
+ * changes none of it, and without its issuer no key would be looked at.
+ */
 function harmless(route: Route): Route {
-  return route.method === 'GET' ? route : { ...route, path: route.path.replaceAll(/\{\w+\}/g, 'x') };
+  return route.method === 'GET' || route.handler === null
+    ? route
+    : { ...route, path: route.path.replaceAll(/\{\w+\}/g, 'x') };
 }
 
 function restrictedKey(route: Route): TestKey {

@@ -56,6 +56,11 @@ const authorize = (issuerId: string, headers: Record<string, string>): Ask => ({
   key: null,
   headers,
 });
+const ofUser = (method: 'GET' | 'POST', name: string): Ask => ({
+  method,
+  path: `/${ours.issuer.id}/auth/${name}`,
+  key: null,
+});
 const basic = (id: string, secret: string) => ({
   Authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`,
 });
@@ -192,6 +197,65 @@ const comparisons: Record<string, Comparison[]> = {
       nobodys: nobodysSecret,
     },
   ],
+  'issuer.auth.me': [
+    {
+      about: 'a token of another account’s user at our issuer',
+      ask: (token) => ({ ...ofUser('GET', 'me'), headers: { Authorization: `Bearer ${token}` } }),
+      theirs: () => theirs.issuer.tokens.access,
+      nobodys: () => theirs.issuer.tokens.access.replace(/.{8}$/, 'AAAAAAAA'),
+    },
+    {
+      about: 'a token of a user of another issuer at ours',
+      ask: (token) => ({ ...ofUser('GET', 'me'), headers: { Authorization: `Bearer ${token}` } }),
+      theirs: () => ours.sibling.tokens.access,
+      nobodys: () => ours.sibling.tokens.access.replace(/.{8}$/, 'AAAAAAAA'),
+    },
+  ],
+  ...Object.fromEntries(
+    (['refresh', 'logout'] as const).map((name) => [
+      `issuer.auth.${name}`,
+      [
+        {
+          about: 'a refresh token of another account’s user at our issuer',
+          ask: (token: string) => ({ ...ofUser('POST', name), body: { refresh_token: token } }),
+          theirs: () => theirs.issuer.tokens.refresh,
+          nobodys: () => theirs.issuer.tokens.refresh.replace(/.{8}$/, 'AAAAAAAA'),
+        },
+      ],
+    ]),
+  ),
+  ...Object.fromEntries(
+    (['requestOtp', 'verifyOtp'] as const).map((name) => [
+      `issuer.auth.${name}`,
+      [
+        {
+          about: 'our key at another account’s issuer',
+          ask: (secret: string) => ({
+            method: 'POST',
+            path: `/${theirs.issuer.id}/auth/${name === 'requestOtp' ? 'request-otp' : 'verify-otp'}`,
+            key: null,
+            headers: { Authorization: `Bearer ${secret}` },
+            body: { email: 'a@example.com', ...(name === 'verifyOtp' && { otp: '123456' }) },
+          }),
+          theirs: () => ours.issuer.key.secret,
+          nobodys: nobodysSecret,
+        },
+      ],
+    ]),
+  ),
+  // The key or the token that is shown decides whose users these are about; nothing names anybody else.
+  'auth.requestOtp': [],
+  'auth.verifyOtp': [],
+  'auth.me': [],
+  'auth.refresh': [],
+  'auth.logout': [],
+  // Of any issuer, for anybody.
+  'jwks.get': [],
+  'discovery.get': [],
+  // For the operator, in development.
+  'devMailbox.list': [],
+  'devMailbox.show': [],
+  'devMailbox.showMail': [],
   // Beside the operation itself: it would end the keys that are compared here.
   'keys.reportLeak': [],
   // These tell nothing of anybody; what they do answer is looked through below.
