@@ -1,5 +1,6 @@
 import type { EdgeEndpoint } from './edge/edge.ts';
 import { RuntimeRoutes } from './edge/runtime-routes.ts';
+import type { AppError } from './errors.ts';
 
 interface RuntimeEndpoints {
   requestOtp: EdgeEndpoint;
@@ -9,6 +10,8 @@ interface RuntimeEndpoints {
   authMe: EdgeEndpoint;
   jwks: EdgeEndpoint;
   discovery: EdgeEndpoint;
+  /** Who answers a user what no endpoint of its own does. */
+  refusingUser: (error: () => AppError) => EdgeEndpoint;
 }
 
 /** Every path below `/auth` and below an issuer's id, once, with who answers it. Their contracts stand in `app.ts`. */
@@ -20,13 +23,14 @@ export function createRuntimeRoutes({
   authMe,
   jwks,
   discovery,
+  refusingUser: refusing,
 }: RuntimeEndpoints): RuntimeRoutes {
   return new RuntimeRoutes([
     { path: '/auth/request-otp', issuer: 'optional', methods: { POST: requestOtp } },
     { path: '/auth/verify-otp', issuer: 'optional', methods: { POST: verifyOtp } },
-    { path: '/auth/refresh', issuer: 'optional', methods: { POST: refresh } },
-    { path: '/auth/logout', issuer: 'optional', methods: { POST: logout } },
-    { path: '/auth/me', issuer: 'optional', methods: { GET: authMe } },
+    { path: '/auth/refresh', issuer: 'optional', methods: { POST: refresh }, refusing },
+    { path: '/auth/logout', issuer: 'optional', methods: { POST: logout }, refusing },
+    { path: '/auth/me', issuer: 'optional', methods: { GET: authMe }, refusing },
     { path: '/jwks.json', issuer: 'required', methods: { GET: jwks }, isPublic: true },
     {
       path: '/.well-known/openid-configuration',

@@ -41,7 +41,7 @@ import { createRuntimeRoutes } from './runtime.ts';
 import { type InstallationSecrets, loadInstallationSecrets } from './secrets/installation-secrets.ts';
 import type { MasterKey } from './secrets/master-key.ts';
 import { AccessSessions } from './sessions/access-sessions.ts';
-import { AuthMeEndpoint, LogoutEndpoint, RefreshEndpoint } from './sessions/auth-endpoints.ts';
+import { AuthMeEndpoint, LogoutEndpoint, RefreshEndpoint, UserRefusal } from './sessions/auth-endpoints.ts';
 import { createSessionSweep } from './sessions/session-sweep.ts';
 import { Sessions } from './sessions/sessions.ts';
 import type { Settings } from './settings.ts';
@@ -353,6 +353,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
           authMe: new AuthMeEndpoint(ofUsers),
           jwks: new JwksEndpoint(signingKeys),
           discovery: new DiscoveryEndpoint({ settings, keys }),
+          refusingUser: (error) => new UserRefusal(error, settings.publicUrl),
         }),
       },
       close: async () => {

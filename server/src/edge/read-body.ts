@@ -15,16 +15,44 @@ const jsonTypePattern = /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?$
  * @throws unsupported_media_type (415), body_too_large (413), malformed_json (400)
  */
 export function readJsonBody(request: EdgeRequest, maxBytes = maxBodyBytes): unknown {
-  const contentType = request.headers['content-type'];
-  if (contentType !== 'application/json' && !jsonTypePattern.test(contentType ?? '')) {
-    throw new AppError('unsupported_media_type');
-  }
-  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw new AppError('body_too_large');
-  if (request.wholeBody === undefined) return streamBody(request, maxBytes);
+  requireJson(request);
+  requireLength(request, maxBytes);
+  if (request.wholeBody === undefined) return streamBody(request, maxBytes, parseJson);
   return parseJson(request.wholeBody);
 }
 
-function streamBody(request: IncomingMessage, maxBytes: number): Promise<unknown> {
+/** As `readJsonBody`; undefined for a body without a byte, announced or not, which needs no type either. */
+export function readOptionalJsonBody(request: EdgeRequest, maxBytes: number): unknown {
+  requireLength(request, maxBytes);
+  const parse = (body: Buffer) => {
+    if (body.length === 0) return undefined;
+    requireJson(request);
+    return parseJson(body);
+  };
+  return request.wholeBody === undefined ? streamBody(request, maxBytes, parse) : parse(request.wholeBody);
+}
+
+/** @throws unsupported_media_type */
+function requireJson(request: EdgeRequest): void {
+  const contentType = request.headers['content-type'];
+  if (contentType !== 'application/json' && !jsonTypePattern.test(contentType ?? ''))
+    throw new AppError('unsupported_media_type');
+}
+
+/** @throws body_too_large, by what is announced */
+function requireLength(request: EdgeRequest, maxBytes: number): void {
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+}
+
+function tooLarge(maxBytes: number): AppError {
+  return new AppError('body_too_large', { detail: `A body may have at most ${maxBytes / 1024} KiB.` });
+}
+
+function streamBody(
+  request: IncomingMessage,
+  maxBytes: number,
+  parse: (body: Buffer) => unknown,
+): Promise<unknown> {
   return new Promise((resolve, reject) => {
     let first: Buffer | undefined;
     let rest: Buffer[] | undefined;
@@ -33,7 +61,7 @@ function streamBody(request: IncomingMessage, maxBytes: number): Promise<unknown
       bytes += chunk.length;
       if (bytes > maxBytes) {
         request.removeAllListeners('data');
-        reject(new AppError('body_too_large'));
+        reject(tooLarge(maxBytes));
       } else if (first === undefined) first = chunk;
       else {
         rest ??= [first];
@@ -43,7 +71,7 @@ function streamBody(request: IncomingMessage, maxBytes: number): Promise<unknown
     request.on('end', () => {
       const body = (rest === undefined ? first : Buffer.concat(rest)) ?? noBytes;
       try {
-        resolve(parseJson(body));
+        resolve(parse(body));
       } catch (error) {
         reject(error);
       }

@@ -18,6 +18,8 @@ export interface RuntimeRoute {
   readonly methods: Readonly<Partial<Record<RuntimeMethod, EdgeEndpoint>>>;
   /** For anybody, so a preflight of any page is told yes without a look at any key. */
   readonly isPublic?: boolean;
+  /** Who answers what is refused before an endpoint meets it; without it, a problem is. */
+  readonly refusing?: (error: () => AppError) => EdgeEndpoint;
 }
 
 /**
@@ -62,7 +64,9 @@ interface Answerers {
   readonly preflight: EdgeEndpoint | null;
 }
 
-function answerersOf({ issuer, methods, isPublic = false }: RuntimeRoute): Answerers {
+function answerersOf(route: RuntimeRoute): Answerers {
+  const { issuer, methods, isPublic = false } = route;
+  const refusing = route.refusing ?? ((error: () => AppError) => new RefusingEndpoint(error, isPublic));
   const { GET: get } = methods;
   const own = Object.entries(methods);
   const byMethod = new Map<string, EdgeEndpoint>(get === undefined ? own : [...own, ['HEAD', get]]);
@@ -72,8 +76,8 @@ function answerersOf({ issuer, methods, isPublic = false }: RuntimeRoute): Answe
   return {
     needsIssuer: issuer === 'required',
     byMethod,
-    wrongMethod: new RefusingEndpoint(wrongMethod, isPublic),
-    notFound: new RefusingEndpoint(() => new AppError('not_found'), isPublic),
+    wrongMethod: refusing(wrongMethod),
+    notFound: refusing(() => new AppError('not_found')),
     preflight: isPublic ? new PublicPreflight(allow) : null,
   };
 }

@@ -62,9 +62,13 @@ export class AccessSessions {
   }
 
   /** Of the bearer token of a request that has to have one. @throws as `authenticate` does */
-  authenticateRequest(request: EdgeRequest, issuerId: string | null): Promise<SignedInUser> {
+  authenticateRequest(
+    request: EdgeRequest,
+    issuerId: string | null,
+    isOf: (issuer: IssuerRecord) => void,
+  ): Promise<SignedInUser> {
     const credentials = findCredentials(request.headers, bearerOnly);
-    if (credentials.outcome === 'token') return this.authenticate(credentials.token, issuerId);
+    if (credentials.outcome === 'token') return this.authenticate(credentials.token, issuerId, isOf);
     return Promise.reject(
       new AppError('invalid_token', { detail: 'Send the access token as Authorization: Bearer.' }),
     );
@@ -74,9 +78,14 @@ export class AccessSessions {
    * The user of an access token.
    *
    * @param issuerId of the path; null for whichever issuer the token is of
+   * @param isOf told whose the token is, also where it is refused then
    * @throws invalid_token (401); issuer_suspended, account_suspended (403); unavailable (503)
    */
-  async authenticate(token: string, issuerId: string | null): Promise<SignedInUser> {
+  async authenticate(
+    token: string,
+    issuerId: string | null,
+    isOf: (issuer: IssuerRecord) => void = () => {},
+  ): Promise<SignedInUser> {
     const { settings, signingKeys, keys, nowMs } = this.#deps;
     const named = issuerNamedBy(token, settings.publicUrl);
     if (named === null || (issuerId !== null && named !== issuerId)) throw invalidToken();
@@ -91,6 +100,7 @@ export class AccessSessions {
     if (state === undefined || state.user_id !== claims.sub || state.client_id !== claims.client_id)
       throw invalidToken();
     if (claims.aud !== audience) throw invalidToken();
+    isOf(issuer);
     requireInService({
       status: state.issuer_status,
       account: { ...issuer.account, status: state.account_status },

@@ -1,8 +1,9 @@
 import type { EdgeAnswer } from '../edge/answer.ts';
 import type { EdgeEndpoint } from '../edge/edge.ts';
 import type { EdgeRequest } from '../edge/edge-request.ts';
-import { readJsonBody } from '../edge/read-body.ts';
+import { readJsonBody, readOptionalJsonBody } from '../edge/read-body.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
+import type { AppError } from '../errors.ts';
 import { actorOfUser } from '../events/actor.ts';
 import { parseInput } from '../http/validation.ts';
 import type { AccountSlots } from '../limits/account-slots.ts';
@@ -37,8 +38,7 @@ export class RefreshEndpoint implements EdgeEndpoint {
     const { sessions, docsBaseUrl } = this.#deps;
     return answerUser(request, info, headers, docsBaseUrl, async ({ issuerId, isOf }) => {
       const { refresh_token: shown } = parseInput(refreshBody, await readJsonBody(request, maxBodyBytes));
-      const { issuer, signedIn } = await sessions.refresh(shown, issuerId, info);
-      isOf(issuer);
+      const signedIn = await sessions.refresh(shown, issuerId, info, isOf);
       const { token, token_type, expires_in, refresh_token, user } = signedIn;
       return { success: true, token, token_type, expires_in, refresh_token, user };
     });
@@ -61,8 +61,7 @@ export class LogoutEndpoint implements EdgeEndpoint {
         isOf(await sessions.endByRefreshToken(refreshToken, issuerId, info));
         return { success: true };
       }
-      const user = await accessSessions.authenticateRequest(request, issuerId);
-      isOf(user.issuer);
+      const user = await accessSessions.authenticateRequest(request, issuerId, isOf);
       const scope = {
         accountId: user.issuer.account.id,
         issuerId: user.issuer.id,
@@ -86,8 +85,7 @@ export class AuthMeEndpoint implements EdgeEndpoint {
   handle(request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer> {
     const { accessSessions, docsBaseUrl } = this.#deps;
     return answerUser(request, info, headers, docsBaseUrl, async ({ issuerId, isOf }) => {
-      const user = await accessSessions.authenticateRequest(request, issuerId);
-      isOf(user.issuer);
+      const user = await accessSessions.authenticateRequest(request, issuerId, isOf);
       return { success: true, user: await this.#describe(user) };
     });
   }
@@ -124,7 +122,22 @@ export class AuthMeEndpoint implements EdgeEndpoint {
 async function refreshTokenOf(request: EdgeRequest): Promise<string | null> {
   const { headers } = request;
   const length = Number(headers['content-length'] ?? 0);
-  const hasBody = length > 0 || headers['transfer-encoding'] !== undefined;
-  if (!hasBody) return null;
-  return parseInput(logoutBody, await readJsonBody(request, maxBodyBytes)).refresh_token ?? null;
+  if (length === 0 && headers['transfer-encoding'] === undefined) return null;
+  const body = await readOptionalJsonBody(request, maxBodyBytes);
+  return body === undefined ? null : (parseInput(logoutBody, body).refresh_token ?? null);
+}
+
+/** What is refused before one of these meets it, as they refuse. */
+export class UserRefusal implements EdgeEndpoint {
+  readonly #error: () => AppError;
+  readonly #docsBaseUrl: string;
+
+  constructor(error: () => AppError, docsBaseUrl: string) {
+    this.#error = error;
+    this.#docsBaseUrl = docsBaseUrl;
+  }
+
+  handle(request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer> {
+    return answerUser(request, info, headers, this.#docsBaseUrl, () => Promise.reject(this.#error()));
+  }
 }

@@ -196,6 +196,20 @@ describe('GET /auth/me', () => {
     const answer = await nobody.post('/auth/me', {});
     expect([answer.status, answer.headers.get('Allow')]).toEqual([405, 'GET, HEAD, OPTIONS']);
   });
+
+  test('404 and 405 of before a token is looked at are flat, for pages to read', async () => {
+    const headers = { Origin: 'https://app.example' };
+    for (const [answer, expected] of [
+      [await nobody.post('/auth/me', {}, headers), [405, 'METHOD_NOT_ALLOWED']],
+      [await nobody.get('/i_x/auth/me', headers), [404, 'NOT_FOUND']],
+    ] as const) {
+      expect([...outcome(answer), answer.headers.get('Access-Control-Allow-Origin')]).toEqual([
+        ...expected,
+        'https://app.example',
+      ]);
+      expect(answer.headers.get('Content-Type')).toBe('application/json');
+    }
+  });
 });
 
 describe('GET /v1/me', () => {
@@ -414,8 +428,11 @@ describe('POST /auth/refresh', () => {
       [{ body: { refresh_token: 7 } }, 422, 'INVALID_REQUEST'],
       [{ body: { refresh_token: 'x'.repeat(8193) } }, 422, 'INVALID_REQUEST'],
     ] as const;
-    for (const [request, status, code] of cases)
-      expect(outcome(await nobody.request('POST', '/auth/refresh', request))).toEqual([status, code]);
+    for (const [request, status, code] of cases) {
+      const answer = await nobody.request('POST', '/auth/refresh', request);
+      expect(outcome(answer)).toEqual([status, code]);
+      if (status === 413) expect(answer.body.error).toContain('16 KiB');
+    }
   });
 });
 
@@ -449,6 +466,17 @@ describe('POST /auth/logout', () => {
     for (const each of [token, second.token]) expect(outcome(await me(each))).toEqual(invalid);
     expect(outcome(await refresh(second.refresh_token))).toEqual(invalid);
     expect(outcome(await nobody.post('/auth/logout', { refresh_token: first }))).toEqual(invalid);
+  });
+
+  test('200 where a body is announced and comes without a byte', async () => {
+    const { token } = await newSession();
+    const response = await fetch(`${server.url}/auth/logout`, {
+      method: 'POST',
+      headers: bearer(token),
+      body: new ReadableStream({ start: (controller) => controller.close() }),
+      duplex: 'half',
+    } as RequestInit);
+    expect(response.status).toBe(200);
   });
 
   test('401 by a refresh token that is of another client, whose session goes on', async () => {
@@ -529,7 +557,9 @@ describe('what ends a session, or keeps its tokens from counting', () => {
     const session = await newSession(own);
     succeeded(await api.post(`${own.path}/suspend`));
     expect(await counts(session)).toEqual([403, 403, 403]);
-    expect(outcome(await me(session.token))).toEqual([403, 'FORBIDDEN']);
+    const refused = await me(session.token);
+    expect([...outcome(refused), refused.headers.get('X-Environment')]).toEqual([403, 'FORBIDDEN', 'LIVE']);
+    expect((await refresh(session.refresh_token)).headers.get('X-Environment')).toBe('LIVE');
     succeeded(await api.post(`${own.path}/activate`));
     expect((await me(session.token)).status).toBe(200);
     const next = succeeded(await refresh(session.refresh_token)).body;

@@ -154,6 +154,7 @@ export class Sessions {
    * token that the first use has yielded: one of the two who have shown it is not the user (RFC 9700 §4.14.2).
    *
    * @param issuerId of the path; null for whichever issuer the token is of
+   * @param isOf told whose the token is, also where it is refused then
    * @throws invalid_token (401); issuer_suspended, account_suspended (403) and rate_limited (429), which leave the token
    *   as it is; unavailable (503)
    */
@@ -161,15 +162,17 @@ export class Sessions {
     token: string,
     issuerId: string | null,
     info: RequestInfo,
-  ): Promise<{ issuer: IssuerRecord; signedIn: SignedIn }> {
+    isOf: (issuer: IssuerRecord) => void,
+  ): Promise<SignedIn> {
     const known = await this.#find(token, issuerId);
+    isOf(known.issuer);
     requireInService(known.issuer);
     requireAlive(known.row, new Date(this.#deps.nowMs()));
     // So that nobody waits for a key with a transaction open.
     await this.#deps.signingKeys.jwks(known.issuer.id);
     const signedIn = await this.#inAccount(known.scope, (tx) => this.#redeem(tx, known, info));
     if (signedIn === null) throw invalidToken();
-    return { issuer: known.issuer, signedIn };
+    return signedIn;
   }
 
   /** Ends the session of a token. `actor` is who asks for it. Answers whether there was one to end. */
