@@ -300,7 +300,8 @@ function credentialsFor(operation: Operation): Record<string, string> {
   if (operationId === 'health.metrics') return { Authorization: `Bearer ${metricsToken}` };
   if (isOtp(operation) || path.startsWith('/v1/authorize'))
     return { Authorization: `Bearer ${tenant.issuer.key.secret}` };
-  return basic(path.startsWith('/v1/accounts') ? server.operator.key : tenant.key);
+  const isOperators = path.startsWith('/v1/accounts') || path.startsWith('/dev/');
+  return basic(isOperators ? server.operator.key : tenant.key);
 }
 
 async function readTrail(api: ApiClient): Promise<string> {
@@ -384,7 +385,8 @@ function pathOf({ path, operationId }: Operation): string {
   const keyOfPath = path.includes('{issuer_id}') ? keyOfIssuer : sandboxKey;
   const filled = path
     .replace('{account_id}', accountId)
-    .replace('{issuer_id}', issuer.id)
+    // Of a live issuer there is no mailbox.
+    .replace('{issuer_id}', operationId === 'issuers.listSandboxMails' ? tenant.twin.id : issuer.id)
     .replace('{org_id}', organization)
     .replace('{user_id}', issuer.userId)
     .replace('{session_id}', issuer.sessionId)
