@@ -27,6 +27,7 @@ create table mails (
   foreign key (account_id, issuer_id) references issuers (account_id, id) on delete cascade
 );
 create index mails_due on mails (due_at) where due_at is not null;
+create index mails_waiting_about on mails (subject_id) where due_at is not null;
 create index mails_of_issuer on mails (account_id, issuer_id, id desc);
 create index mails_kept on mails (created_at) where environment = 'sandbox';
 create index mails_secret_generation on mails (secret_generation);

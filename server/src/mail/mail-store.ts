@@ -31,6 +31,22 @@ export async function insertMail(
   await tx.insertInto('mails').values(row).execute();
 }
 
+/** Deletes mails of a live issuer about this that wait: nobody has any use for them any more. */
+export async function deleteWaiting(
+  tx: Transaction,
+  { accountId, issuerId }: { accountId: string; issuerId: string },
+  subjectId: string,
+): Promise<void> {
+  await tx
+    .deleteFrom('mails')
+    .where('account_id', '=', accountId)
+    .where('issuer_id', '=', issuerId)
+    .where('subject_id', '=', subjectId)
+    .where('due_at', 'is not', null)
+    .where('environment', '=', 'live')
+    .execute();
+}
+
 /** Takes mails that are due for the length of a lease; of callers at the same time each gets others. */
 export async function claimMails(
   db: Kysely<Schema>,

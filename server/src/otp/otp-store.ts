@@ -81,13 +81,24 @@ export interface StoredCode {
   readonly expiresAt: Date;
 }
 
-/** Puts a code in the place of the address's last one, which is then worth nothing. `takeSend` has made the row. */
+/**
+ * Puts a code in the place of the address's last one, which is then worth nothing. `takeSend` has made the row.
+ *
+ * @returns the id of the last one; null where there was none
+ */
 export async function putCode(
   tx: Transaction,
   scope: IssuerScope,
   address: Buffer,
   code: StoredCode,
-): Promise<void> {
+): Promise<string | null> {
+  const last = await tx
+    .selectFrom('otp_addresses')
+    .select('code_id')
+    .where('account_id', '=', scope.accountId)
+    .where('issuer_id', '=', scope.issuerId)
+    .where('address', '=', address)
+    .executeTakeFirst();
   await updateAddress(tx, scope, address, {
     code_id: code.id,
     mac: code.mac,
@@ -98,6 +109,7 @@ export async function putCode(
     window_ends_at: code.expiresAt,
     window_guesses: 0,
   });
+  return last?.code_id ?? null;
 }
 
 /**

@@ -6,6 +6,7 @@ import type { AccountSlots } from '../limits/account-slots.ts';
 import { findLoginSettings } from '../login-settings/login-settings.ts';
 import { renderCodeMail } from '../mail/code-mail.ts';
 import type { MailOutbox } from '../mail/mail-outbox.ts';
+import { deleteWaiting } from '../mail/mail-store.ts';
 import type { Database, Transaction } from '../postgres/database.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 import { findUserByAddress } from '../users/user-store.ts';
@@ -101,7 +102,11 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
     const mac = macOfCode(secret, code, { issuerId: issuer.id, addressDigest: address, codeId });
     const stored = { id: codeId, mac: maySignIn ? mac : macOfNoCode(), generation, expiresAt };
     if (isCapped) await keepCode(tx, scope, address, stored);
-    else await putCode(tx, scope, address, stored);
+    else {
+      const last = await putCode(tx, scope, address, stored);
+      // Where mails wait for a server, the owner is not to get one code after another of which one is good.
+      if (last !== null) await deleteWaiting(tx, scope, last);
+    }
     await this.#deps.mails.queue(tx, {
       accountId: scope.accountId,
       issuerId: scope.issuerId,

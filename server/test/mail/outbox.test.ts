@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { NewMail } from '../../src/mail/mail-outbox.ts';
-import { claimMails } from '../../src/mail/mail-store.ts';
+import { claimMails, deleteWaiting } from '../../src/mail/mail-store.ts';
 import { retireInstallationSecret, rotateInstallationSecret } from '../../src/secrets/secret-rotation.ts';
 import { dumpOf } from '../harness/account-dump.ts';
 import { type Customer, createCustomer } from '../harness/customer.ts';
@@ -184,6 +184,25 @@ describe('a queued mail', () => {
     const to = someone();
     await queue({ to });
     expect((await mailServer.waitForMails(to)).length).toBe(1);
+  });
+
+  test('is gone once nobody has any use for it, and no other is', async () => {
+    const { database } = node.running.services;
+    const deferred = new Date(clock.nowMs() + 60_000);
+    for (const id of ['otp_last', 'otp_other'])
+      await queue({
+        to: someone(),
+        wakes: false,
+        members: { subject: { type: 'otp_code', id }, isWithheld: true },
+      });
+    await rows.query('update mails set due_at = $1, attempts = 1', [deferred]);
+    const left = await rows.query<{ subject_id: string }>('select subject_id from mails');
+    await database.withAccount(customer.id, (tx) =>
+      deleteWaiting(tx, { accountId: customer.id, issuerId }, 'otp_last'),
+    );
+    expect(await rows.query('select subject_id from mails')).toEqual(
+      left.filter(({ subject_id }) => subject_id !== 'otp_last'),
+    );
   });
 
   // Attack: a node with a mailbox is given a mail server, and what it had queued for its mailbox goes to real people.
