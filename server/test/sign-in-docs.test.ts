@@ -102,7 +102,7 @@ test('the budgets are those that the guide tells', () => {
   const told = [
     `| guesses at a code | ${otpLimits.guessesOfCode}, then`,
     `${otpLimits.guessesAnHour} an hour, ${otpLimits.guessesADay} a day; of these ${otpLimits.keptAnHour} and ${otpLimits.keptADay} are kept`,
-    `one a minute, ${otpLimits.sendsAnHour} an hour; of these ${otpLimits.sendsKeptAnHour} are kept`,
+    `one a minute, ${otpLimits.sendsAnHour - otpLimits.sendsKeptAnHour} an hour; ${otpLimits.sendsKeptAnHour} more for devices`,
     `| ${otpLimits.keyMailsAnHour} an hour |`,
     `| ${otpLimits.ipMailsAnHour} an hour |`,
     `| ${otpLimits.addressMailsAnHour} an hour, but`,

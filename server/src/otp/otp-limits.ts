@@ -13,8 +13,8 @@ export const otpLimits = {
   keptADay: 6,
   /** Between two codes to an issuer's address. */
   resendSeconds: 60,
-  /** Of an issuer and address. */
-  sendsAnHour: 5,
+  /** Of an issuer and address; anybody may have five of them sent. */
+  sendsAnHour: 7,
   /** As many of those are left for a device that has signed in before: strangers can't use up its codes either. */
   sendsKeptAnHour: 2,
   /** Mails of a key, all the keys of its line of rotations together. */

@@ -206,6 +206,7 @@ function keep(about: string, { status, text, headers }: RawAnswer): void {
 async function succeeding(operation: Operation): Promise<void> {
   if (isOfUser(operation)) return succeedingAsUser(operation);
   if (isOtp(operation)) return succeedingByCode(operation);
+  if (operation.operationId === 'devMailbox.showMail') return succeedingWithMail(operation);
   const idempotencyKey = `canary-${randomBytes(16).toString('hex')}`;
   needles.addSecret(`the Idempotency-Key of ${operation.operationId}`, idempotencyKey);
   const example = operation.body?.example;
@@ -271,6 +272,19 @@ async function succeedingByCode(operation: Operation): Promise<void> {
   const { token, refresh_token, device_token } = await app.signIn(email);
   addTokens(operation.operationId, { access: token, refresh: refresh_token });
   needles.addSecret(`the device token of ${operation.operationId}`, device_token);
+}
+
+/** Of a mail that there is. */
+async function succeedingWithMail(operation: Operation): Promise<void> {
+  const app = new OtpClient(server, { headers: { Authorization: `Bearer ${tenant.issuer.key.secret}` } });
+  const email = newAddress();
+  await app.code(email);
+  const [mail] = await app.mailsTo(email);
+  const answer = await send(`${server.url}${operation.path.replace(/\{\w+\}/, mail!.id)}`, {
+    method: operation.method,
+    headers: credentialsFor(operation),
+  });
+  expect(answer.status, `${operation.operationId}: ${answer.text}`).toBe(200);
 }
 
 /** By a session of its own each, since some end theirs. */
