@@ -142,7 +142,9 @@ describe('what the server registers', () => {
     for (const route of routes.filter((candidate) => !takesAnyMethod(candidate))) {
       const path = route.path.replaceAll(/\{\w+\}/g, 'x');
       const answer = await send(`${server.url}${path}`, { method: 'PROPFIND' });
-      expect([answer.status, answer.body.code], route.operationId).toEqual([405, 'method_not_allowed']);
+      // What users ask by a token speaks the flat dialect.
+      const code = String(answer.body.code).toLowerCase();
+      expect([answer.status, code], route.operationId).toEqual([405, 'method_not_allowed']);
       expect(String(answer.headers.allow).split(', ')).toContain(route.method);
     }
     const unknown = await send(`${server.url}/v1/nothing`);

@@ -38,6 +38,8 @@ describe('a creation repeated under its Idempotency-Key', () => {
     'organization.apiKeys.rotate': { grace_seconds: 60 },
     'supportGrants.create': { reason: 'a ticket' },
     'plans.create': { name: 'gold' },
+    'signingKeys.rotate': undefined,
+    'users.create': { username_type: 'email', username: 'ada@acme.test' },
     'usage.reportOutcomes': { outcomes: [{ key_id: server.demo.key.id, status: 200 }] },
   };
   const creating = routes.filter((route) => route.handler !== null && route.creates === true);
