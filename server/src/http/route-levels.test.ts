@@ -36,6 +36,7 @@ const openBelowOrganization = [
 ];
 const openBelowIssuer = [
   ...['get', 'update', 'suspend', 'activate', 'delete', 'createSandbox'].map((verb) => `issuers.${verb}`),
+  'issuers.listSandboxMails',
   'keyProfiles.get',
   'keyProfiles.put',
   ...['list', 'get', 'rotate'].map((verb) => `signingKeys.${verb}`),

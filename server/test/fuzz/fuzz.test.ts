@@ -117,6 +117,11 @@ function isAnsweredElsewhere({ method }: FuzzRequest, { status, headers, text }:
     405: ['method_not_allowed'],
   };
   if (method === 'HEAD') return status in expected && text === '';
+  if (headers['content-type'] === 'application/json') {
+    // The flat dialect, which users are answered in.
+    const { code } = JSON.parse(text) as { code?: string };
+    return status === 405 && code === 'METHOD_NOT_ALLOWED' && headers.allow !== undefined;
+  }
   if (headers['content-type'] !== 'application/problem+json') return false;
   const problem = JSON.parse(text) as { code: string; status: number; request_id: string };
   return (
