@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { generateKeyText } from '../../src/secrets/key-text.ts';
 import { Installation } from '../harness/installation.ts';
-import { isRunning, waitFor } from '../harness/process.ts';
+import { GatelodgeProcess, isRunning, waitFor } from '../harness/process.ts';
 import { isSoak, scaled } from '../harness/scale.ts';
 import { StoppablePostgres } from '../harness/stoppable-postgres.ts';
 import { checkBounds, checkExact, checkPassedWindows } from './check-metering.ts';
@@ -41,9 +41,9 @@ beforeAll(async () => {
   });
   await installation.start();
   world = await makeMeteredWorld(installation.url, await installation.operator(), {
-    tenantMonth: scaled(300, 8_000),
-    keyMonth: scaled(150, 4_000),
-    credits: scaled(100, 2_000),
+    tenantMonth: scaled(300, 5_000),
+    keyMonth: scaled(150, 2_000),
+    credits: scaled(100, 1_500),
   });
   load = new MeteredLoad(installation.url, world.caller, world.cases);
   reader = new UsageReader(load, world);
@@ -133,7 +133,7 @@ it.each(Array.from({ length: kills }, (_, index) => [index + 1, ...ways[index % 
   },
 );
 
-it('after all kills every limit is used up and none was passed', async () => {
+it('after all kills every limit is used up, none was passed, and the files of the ledger are sound', async () => {
   load.start(clients);
   // One may be left that is too little for a request that costs two.
   const isUsedUp = (name: string) => (load.used.get(name) ?? 0) >= world.lasting[name]! - 1;
@@ -144,6 +144,10 @@ it('after all kills every limit is used up and none was passed', async () => {
   expect(cutOff).toBeGreaterThan(0);
   expect(reader.readings).toBeGreaterThan(0);
   expect((await installation.stop()).code).toBe(0);
+  await using check = GatelodgeProcess.run(['ledger', 'check'], {
+    env: { DATABASE_URL: postgres.appUrl, GATELODGE_DATA_DIR: installation.data.path },
+  });
+  expect(await check.ended).toMatchObject({ code: 0 });
   if (!isSoak) return;
   // The contract's figure, for a machine that does nothing else.
   expect(Math.max(...readyMs)).toBeLessThanOrEqual(5_000);
