@@ -7,9 +7,8 @@ export default defineConfig({
     include: ['server/src/**/*.test.ts', 'server/test/**/*.test.ts'],
     setupFiles: ['server/test/harness/setup.ts'],
     globalSetup: ['server/test/harness/global-setup.ts'],
-    // Files run in parallel, each on a database of its own; three workers keep the two cores busy that the suite is planned
-    // for, since many a test waits.
-    maxWorkers: 3,
+    // Files run in parallel, each on a database of its own; two workers fit the two cores the suite is planned for.
+    maxWorkers: 2,
     testTimeout: isSoak ? 1_800_000 : 60_000,
     hookTimeout: 120_000,
   },
