@@ -46,7 +46,7 @@ unpack_debian() {
   trap "rm -rf '$unfinished'" EXIT
   chmod 755 "$unfinished"
   work=$unfinished/apt
-  mkdir -p "$work"/{state/lists/partial,cache/archives/partial,packages} "$unfinished/root"
+  mkdir -p "$work"/{state/lists/partial,cache/archives/partial,packages} "$unfinished/tree"
 
   # One of the machine's other sources may be out of order; what counts is whether the packages are found.
   apt update 2>"$work/errors" || true
@@ -62,14 +62,14 @@ unpack_debian() {
   {
     echo "$recipe"
     for package in "$work"/packages/*.deb; do
-      dpkg-deb -x "$package" "$unfinished/root"
+      dpkg-deb -x "$package" "$unfinished/tree"
       dpkg-deb --show --showformat '${Package} ${Version}\n' "$package"
     done
   } >"$unfinished/installed"
   # Unpacked by root, a program that is setuid would be so here, where nobody looks after it.
-  chmod -R ug-s "$unfinished/root"
-  mv "$unfinished/installed" "$unfinished/root/installed"
+  chmod -R ug-s "$unfinished/tree"
+  mv "$unfinished/installed" "$unfinished/tree/installed"
 
   rm -rf "$directory"
-  mv -T "$unfinished/root" "$directory"
+  mv -T "$unfinished/tree" "$directory"
 }
