@@ -3,6 +3,8 @@ import { createAccountDeletion } from './accounts/account-deletion.ts';
 import { createKeyNotices } from './api-keys/notice-job.ts';
 import { createQuietRetirement } from './api-keys/quiet-job.ts';
 import { Authenticator } from './authentication/authenticator.ts';
+import { createClientDeletion } from './clients/client-deletion.ts';
+import { ClientDirectory } from './clients/client-directory.ts';
 import { DiscoveryEndpoint } from './discovery/discovery.ts';
 import type { RuntimeRoutes } from './edge/runtime-routes.ts';
 import { ExposureNotes } from './exposure/exposure-notes.ts';
@@ -99,6 +101,7 @@ export interface Services {
   changeFeed: ChangeFeed;
   freshness: Freshness;
   keys: KeyDirectory;
+  clients: ClientDirectory;
   imported: ImportedKeys;
   counters: DecisionCounters;
   metrics: Metrics;
@@ -117,6 +120,7 @@ export interface Services {
   devMailbox: DevMailbox | null;
   accountDeletion: Periodic;
   issuerDeletion: Periodic;
+  clientDeletion: Periodic;
   authenticator: Authenticator;
   meter: Meter;
   endpoints: {
@@ -192,6 +196,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
     });
     const freshness = new Freshness({ pool: lookupPool, changeFeed, staleSeconds: settings.staleSeconds });
     const keys = new KeyDirectory({ pool: lookupPool, cache, freshness, secrets, imported });
+    const clients = new ClientDirectory({ pool: lookupPool, cache, freshness, secrets, nowMs });
     const counters = new DecisionCounters();
     const database = new Database({ pool, ...(options.onQuery && { onQuery: options.onQuery }) });
     // Nobody's requests run its statements.
@@ -248,6 +253,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
     const jobs = [
       createAccountDeletion(database, log),
       createIssuerDeletion(database, log),
+      createClientDeletion(background, log, now),
       createIdempotencyExpiry(database, log),
       createKeyNotices(background, log, now),
       createQuietRetirement(background, fold, log, now),
@@ -304,6 +310,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       changeFeed,
       freshness,
       keys,
+      clients,
       imported,
       counters,
       metrics: new Metrics({
@@ -329,6 +336,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       devMailbox: mail.devMailbox,
       accountDeletion: jobs[0],
       issuerDeletion: jobs[1],
+      clientDeletion: jobs[2],
       authenticator,
       meter,
       endpoints: {

@@ -248,6 +248,7 @@ function pathOf({ path }: Operation): string {
     .replace('{issuer_id}', issuer.id)
     .replace('{org_id}', organization)
     .replace('{user_id}', issuer.userId)
+    .replace('{client_id}', issuer.client.id)
     .replace('{session_id}', issuer.sessionId)
     .replace('{key_id}', keyOfPath.id)
     .replace('{grant_id}', supportGrantId)

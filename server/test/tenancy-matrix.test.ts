@@ -47,6 +47,7 @@ interface Ids {
   issuer_id: string;
   org_id: string;
   user_id: string;
+  client_id: string;
   session_id: string;
   key_id: readonly string[];
   grant_id: string;
@@ -69,6 +70,7 @@ const idsOf = ({ key, supportGrantId, planName }: Owner, issuer: TenantIssuer, a
   issuer_id: issuer.id,
   org_id: issuer.organizations[at].id,
   user_id: issuer.userId,
+  client_id: issuer.client.id,
   session_id: issuer.sessionId,
   key_id: [key.id, issuer.key.id, issuer.organizations[at].key.id],
   grant_id: supportGrantId,

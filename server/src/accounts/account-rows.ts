@@ -15,6 +15,8 @@ const tables = [
   'organizations',
   'refresh_tokens',
   'sessions',
+  'client_secrets',
+  'clients',
   'users',
   'events',
   'idempotency_records',

@@ -51,6 +51,8 @@ beforeAll(async () => {
   ids.issuer_id = issuer.id;
   ids.org_id = organization.id;
   ids.user_id = (await api.create(`${path}/users`, { username: 'somebody@example.com' })).id;
+  const redirect = { redirect_uris: ['https://app.example.com/callback'] };
+  ids.client_id = (await api.create(`${path}/clients`, { name: 'App', settings: { openid: redirect } })).id;
   ids.session_id = (await signIn(server, issuer.id, ids.user_id!)).session_id;
   ids.grant_id = (
     await api.create('/v1/account/support-grants', {

@@ -46,6 +46,10 @@ export class FuzzWorld {
     const twin = await api.create(`${path}/sandbox-issuer`);
     const organization = await api.create(`${path}/organizations`, { name: 'Tenant', external_id: 'tenant' });
     const user = await api.create(`${path}/users`, { username: 'fuzz@example.com' });
+    const client = await api.create(`${path}/clients`, {
+      name: 'fuzz',
+      settings: { openid: { redirect_uris: ['https://fuzz.example.com/callback'] } },
+    });
     const session = await signIn(this.#server, issuer.id, user.id);
     const below = `${path}/organizations/${organization.id}`;
     const restrictions = { scopes: [...everyPermission, 'invoices:read'] };
@@ -68,6 +72,7 @@ export class FuzzWorld {
       mail_id: await this.#showMail(issuer.id),
       org_id: organization.id,
       user_id: user.id,
+      client_id: client.id,
       session_id: session.session_id,
       grant_id: grant.id,
       signing_key_id: signingKeys.data[0].id,

@@ -30,6 +30,7 @@ export function unknownIds(): Record<string, string> {
     issuer_id: newId(idPrefixes.issuer),
     org_id: newId(idPrefixes.organization),
     user_id: newId(idPrefixes.user),
+    client_id: newId(idPrefixes.client),
     session_id: newId(idPrefixes.session),
     key_id: newId(idPrefixes.apiKey),
     grant_id: newId(idPrefixes.supportGrant),
