@@ -157,8 +157,7 @@ export class ClientDirectory {
     const record = row === undefined ? null : toClientRecord(row);
     if (!isTrusted) this.#supersede(issuerId, clientId, record);
     else if (record === null) this.#unknown.set(copyOf(`${issuerId} ${clientId}`), true);
-    else if (readsPastMemory === this.#readsPastMemory)
-      this.#held.set(record.id, { record, validAt: epoch });
+    else if (readsPastMemory === this.#readsPastMemory) this.#held.set(record.id, { record, validAt: epoch });
     return record;
   }
 

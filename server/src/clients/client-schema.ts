@@ -70,7 +70,9 @@ const refreshTokenSeconds = z.int().min(300).max(31_536_000);
 
 const typeField = z
   .enum(clientTypes)
-  .describe('Users of an `external` client are asked for their consent, those of a `first_party` one are not.');
+  .describe(
+    'Users of an `external` client are asked for their consent, those of a `first_party` one are not.',
+  );
 
 const openidMembers = {
   application_type: z
@@ -91,14 +93,18 @@ const openidMembers = {
   token_endpoint_auth_method: authMethodField.describe(
     '`client_secret_basic` unless given for a confidential client; `none` for a public one.',
   ),
-  pkce: z.enum(['required', 'optional']).describe('PKCE with S256. `optional` for confidential clients alone.'),
+  pkce: z
+    .enum(['required', 'optional'])
+    .describe('PKCE with S256. `optional` for confidential clients alone.'),
   require_pushed_authorization_requests: z.boolean().describe('RFC 9126.'),
   dpop_bound_access_tokens: z.boolean().describe('RFC 9449.'),
   resource_indicators: listOf(resourceIndicator).describe('What it may name as `resource` (RFC 8707).'),
   backchannel_logout_uri: uri.nullable().describe('https, or http on loopback.'),
   backchannel_logout_session_required: z.boolean(),
   access_token_seconds: accessTokenSeconds.nullable().describe('null: what the issuer’s login settings say.'),
-  refresh_token_seconds: refreshTokenSeconds.nullable().describe('null: what the issuer’s login settings say.'),
+  refresh_token_seconds: refreshTokenSeconds
+    .nullable()
+    .describe('null: what the issuer’s login settings say.'),
   remember_consent: z.boolean().describe('Whether who has consented once is not asked for the same again.'),
 };
 
@@ -185,7 +191,9 @@ export const rotateClientSecretBody = z
       .min(0)
       .max(2_592_000)
       .default(86_400)
-      .describe('How long the secret that was the newest still works; 0 ends it at once. A day unless given.'),
+      .describe(
+        'How long the secret that was the newest still works; 0 ends it at once. A day unless given.',
+      ),
   })
   .meta({ id: 'RotateClientSecretRequest', examples: [{ grace_seconds: 604_800 }] });
 

@@ -85,8 +85,7 @@ export function listClients(
   let query = visibleClients(tx, principal, issuerId);
   if (filter.type) query = query.where('clients.type', '=', filter.type);
   if (filter.status) query = query.where('clients.status', '=', filter.status);
-  if (filter.confidential)
-    query = query.where('clients.confidential', '=', filter.confidential === 'true');
+  if (filter.confidential) query = query.where('clients.confidential', '=', filter.confidential === 'true');
   if (filter.search) query = query.where(nameContains('clients', filter.search));
   return paged(query, 'clients', filter, cursors).execute();
 }

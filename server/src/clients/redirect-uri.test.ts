@@ -40,14 +40,17 @@ describe('is refused', () => {
     expect(new Set(hostileRedirectUris).size).toBeGreaterThanOrEqual(200);
   });
 
-  test.each(hostileRedirectUris.map((uri) => [JSON.stringify(uri).slice(0, 120), uri]))('%s', (_name, uri) => {
-    for (const type of ['web', 'spa', 'native'] as const) {
-      const parsed = parseRedirectUri(uri, type);
-      expect(parsed).toMatchObject({ ok: false, message: expect.stringMatching(/.../) });
-      if (!parsed.ok && parsed.suggestion !== undefined)
-        expect(parseRedirectUri(parsed.suggestion, type)).toEqual({ ok: true, uri: parsed.suggestion });
-    }
-  });
+  test.each(hostileRedirectUris.map((uri) => [JSON.stringify(uri).slice(0, 120), uri]))(
+    '%s',
+    (_name, uri) => {
+      for (const type of ['web', 'spa', 'native'] as const) {
+        const parsed = parseRedirectUri(uri, type);
+        expect(parsed).toMatchObject({ ok: false, message: expect.stringMatching(/.../) });
+        if (!parsed.ok && parsed.suggestion !== undefined)
+          expect(parseRedirectUri(parsed.suggestion, type)).toEqual({ ok: true, uri: parsed.suggestion });
+      }
+    },
+  );
 
   test.each([
     ['https://app.example.com', 'https://app.example.com/'],
@@ -64,8 +67,36 @@ describe('is refused', () => {
 
 test('whatever is taken is what a browser goes to: https or loopback, no user name, no fragment', () => {
   const part = fc.constantFrom(
-    ...['https', 'http', 'com.example.app', 'javascript', ':', '//', '/', '\\', '@', '#', '?', '*', '%2f', '%00'],
-    ...['localhost', '127.0.0.1', '[::1]', 'app.example.com', 'evil.example', '.', '..', ':8443', ':0', ' ', '\t', 'é'],
+    ...[
+      'https',
+      'http',
+      'com.example.app',
+      'javascript',
+      ':',
+      '//',
+      '/',
+      '\\',
+      '@',
+      '#',
+      '?',
+      '*',
+      '%2f',
+      '%00',
+    ],
+    ...[
+      'localhost',
+      '127.0.0.1',
+      '[::1]',
+      'app.example.com',
+      'evil.example',
+      '.',
+      '..',
+      ':8443',
+      ':0',
+      ' ',
+      '\t',
+      'é',
+    ],
   );
   let taken = 0;
   fc.assert(

@@ -1,7 +1,9 @@
 /** What reads the answer: `spa` and `web` are addressed by https, `native` by a scheme of its own as well. */
 export type ApplicationType = 'web' | 'native' | 'spa' | 'm2m';
 
-export type RedirectUriParse = { ok: true; uri: string } | { ok: false; message: string; suggestion?: string };
+export type RedirectUriParse =
+  | { ok: true; uri: string }
+  | { ok: false; message: string; suggestion?: string };
 
 export const maxRedirectUriLength = 2_000;
 

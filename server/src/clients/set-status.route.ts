@@ -14,7 +14,7 @@ function defineStatusRoute(verb: 'suspend' | 'activate', status: 'suspended' | '
     operationId: `clients.${verb}`,
     summary,
     permission: 'gatelodge.clients:write',
-      params: clientParams,
+    params: clientParams,
     responses: { 200: { description: 'The client.', schema: z.object({ data: clientResource }) } },
     async handler({ services, tx, principal, params, ifMatch, now, record, afterCommit }) {
       const current = await lockClient(tx, principal, params, ifMatch);

@@ -1,6 +1,12 @@
 import { z } from 'zod';
 import type { JsonObject } from '../postgres/schema.ts';
-import { applicationTypes, authMethods, type ClientSettings, grantTypes, withDefaults } from './client-settings.ts';
+import {
+  applicationTypes,
+  authMethods,
+  type ClientSettings,
+  grantTypes,
+  withDefaults,
+} from './client-settings.ts';
 
 const texts = z.array(z.string());
 /** A grant of a later build is one that this build does not carry out. */

@@ -81,6 +81,7 @@ export interface NewEvent {
       | 'issuer'
       | 'signing_key'
       | 'organization'
+      | 'client'
       | 'user'
       | 'session'
       | 'otp_code'

@@ -107,7 +107,9 @@ describe('what a grant opens', () => {
     ids.signing_key_id = (await api.get(`${issuer}/signing-keys`)).body.data[0].id;
     ids.user_id = (await api.create(`${issuer}/users`, { username: 'a@example.com' })).id as string;
     const redirect = { redirect_uris: ['https://shop.example/callback'] };
-    ids.client_id = (await api.create(`${issuer}/clients`, { name: 'Shop', settings: { openid: redirect } })).id;
+    ids.client_id = (
+      await api.create(`${issuer}/clients`, { name: 'Shop', settings: { openid: redirect } })
+    ).id;
     ids.session_id = (await signIn(server, ids.issuer_id!, ids.user_id)).session_id;
     ids.plan_name = (await api.create('/v1/plans', { name: 'gold' })).name;
     keyIds.account = (await createKey(api, '/v1/api-keys')).id;
