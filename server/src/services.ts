@@ -34,6 +34,7 @@ import { createOtpSweep } from './otp/otp-sweep.ts';
 import { RequestOtp } from './otp/request-otp.ts';
 import { SandboxTwins } from './otp/sandbox-twins.ts';
 import { VerifyOtp } from './otp/verify-otp.ts';
+import { OutboundClient, type OutboundOptions } from './outbound/outbound-client.ts';
 import { type ChangeFeed, startChangeFeed } from './postgres/change-feed.ts';
 import { Database } from './postgres/database.ts';
 import { readInstallationId } from './postgres/installation.ts';
@@ -82,6 +83,8 @@ export interface ServiceOptions {
   clock?: Clock;
   /** Told the text of every statement that a transaction of the management API runs; for tests. */
   onQuery?: (sql: string) => void;
+  /** Which names and certificates outbound calls trust instead of this machine’s; for tests. */
+  outbound?: Pick<OutboundOptions, 'dnsServers' | 'ca'>;
 }
 
 /** Everything a route may use. Made here and nowhere else. */
@@ -114,6 +117,8 @@ export interface Services {
   findings: LedgerFindings;
   signingKeys: SigningKeys;
   sessions: Sessions;
+  /** Calls every URL that somebody else chose. */
+  outbound: OutboundClient;
   /** Where mails are left to be sent. */
   mails: MailOutbox;
   /** null where there is a mail server, and in production. */
@@ -249,6 +254,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       docsBaseUrl: settings.publicUrl,
     };
     const now = () => clock.now();
+    const outbound = new OutboundClient({ allow: settings.outboundAllow, ...options.outbound });
     const mail = await openMailing({ settings, database: background, secrets, log, now });
     const jobs = [
       createAccountDeletion(database, log),
@@ -321,6 +327,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
         exposures,
         reportLeak,
         mail,
+        outbound,
         metering,
         pools: [pool, lookupPool, meteringPool],
       }),
@@ -332,6 +339,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       findings: metering.findings,
       signingKeys,
       sessions,
+      outbound,
       mails: mail.outbox,
       devMailbox: mail.devMailbox,
       accountDeletion: jobs[0],
@@ -365,6 +373,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
         }),
       },
       close: async () => {
+        outbound.close();
         for (const job of jobs) await job.close();
         await mail.delivery.close();
         await metering?.close();
