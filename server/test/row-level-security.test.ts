@@ -134,10 +134,11 @@ async function meter({ accountId, issuer }: Tenant): Promise<void> {
       select decode(md5(id), 'hex'), $1, $2, id, 'x', now(), now() from users where account_id = $1 and issuer_id = $2 limit 1`,
   ])
     await rows.query(sql, [accountId, issuer.id]);
-  await rows.query(
-    `insert into departed_organizations (id, account_id, issuer_id) values ($1, $2, $3)`,
-    [`org_gone_of_${accountId}`, accountId, issuer.id],
-  );
+  await rows.query(`insert into departed_organizations (id, account_id, issuer_id) values ($1, $2, $3)`, [
+    `org_gone_of_${accountId}`,
+    accountId,
+    issuer.id,
+  ]);
   await rows.query(`insert into key_uses (key_id, account_id, last_used_at) values ($1, $2, now())`, [
     key,
     accountId,

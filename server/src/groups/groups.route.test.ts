@@ -95,7 +95,9 @@ describe('PATCH', () => {
     expect(answer.body.data).toMatchObject({ name: group.name, scopes: ['reports:read'] });
     expect(events).toMatchObject([{ type: 'organization.group.updated', data: { changed: ['scopes'] } }]);
     expect((await read(member.member_id)).effective_scopes).toEqual(['reports:read']);
-    expect((await rows.eventsOf(() => api.patch(`${path}/${group.id}`, { name: group.name }))).events).toEqual([]);
+    expect(
+      (await rows.eventsOf(() => api.patch(`${path}/${group.id}`, { name: group.name }))).events,
+    ).toEqual([]);
     const renamed = await api.patch(`${path}/${group.id}`, { name: group.name.toUpperCase() });
     expect(renamed.body.data.name).toBe(group.name.toUpperCase());
     expect((await api.patch(`${path}/${group.id}`, { name: 'x' }, { 'If-Match': '"1"' })).status).toBe(412);
@@ -129,7 +131,10 @@ describe('DELETE', () => {
       { type: 'organization.group.deleted', data: { name: group.name, members_without_scopes: 0 } },
     ]);
     expect(await read(member.member_id)).toMatchObject({ groups: [], effective_scopes: ['a:b'] });
-    expect(await read(second.member_id)).toMatchObject({ groups: [{ id: other.id }], effective_scopes: ['x:y'] });
+    expect(await read(second.member_id)).toMatchObject({
+      groups: [{ id: other.id }],
+      effective_scopes: ['x:y'],
+    });
     // Made anew under its name it has no members.
     const anew = await api.create(path, { name: group.name, scopes });
     expect((await api.get(`${path}/${anew.id}/members`)).body.data).toEqual([]);

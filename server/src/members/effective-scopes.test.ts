@@ -58,5 +58,7 @@ test('are none where a restriction names none, and unrestricted where there is n
   expect(effectiveScopes({ member, groups: [], organizationScopes: [] })).toEqual([]);
   expect(effectiveScopes({ member, groups: [], keyCeiling: [] })).toEqual([]);
   // Attack: names that a careless look-up would find in every object.
-  expect(effectiveScopes({ member, groups: [], organizationScopes: ['constructor', '__proto__'] })).toEqual([]);
+  expect(effectiveScopes({ member, groups: [], organizationScopes: ['constructor', '__proto__'] })).toEqual(
+    [],
+  );
 });

@@ -22,7 +22,10 @@ const who = fc.oneof(
   fc.record({
     kind: fc.constant('key' as const),
     key: fc.option(
-      fc.record({ status: fc.constantFrom('active', 'active', 'disabled', 'revoked', 'expired' as const), scopes }),
+      fc.record({
+        status: fc.constantFrom('active', 'active', 'disabled', 'revoked', 'expired' as const),
+        scopes,
+      }),
       { freq: 5 },
     ),
   }),
@@ -91,5 +94,10 @@ test('names each source, whether or not something stands against it', () => {
     effective_scopes: [],
   });
   const outcomes = Object.fromEntries(told.checks.map(({ check, outcome }) => [check, outcome]));
-  expect(outcomes).toMatchObject({ organization: 'failed', user: 'passed', grant: 'passed', client: 'failed' });
+  expect(outcomes).toMatchObject({
+    organization: 'failed',
+    user: 'passed',
+    grant: 'passed',
+    client: 'failed',
+  });
 });

@@ -31,7 +31,9 @@ await api.create(path, { member_id: alice.id, scopes: ['c:d'] });
 await api.create(`${organizations}/${other.id}/members`, { member_id: alice.id, scopes: ['x:y'] });
 
 const listed = async (query: string, at = path) =>
-  succeeded(await api.get(`${at}?${query}`)).body.data.map(({ member_id }: { member_id: string }) => member_id);
+  succeeded(await api.get(`${at}?${query}`)).body.data.map(
+    ({ member_id }: { member_id: string }) => member_id,
+  );
 
 async function paged(at: string, query: string, name: string): Promise<string[]> {
   const seen: string[] = [];
@@ -80,7 +82,10 @@ describe('the members of an organization', () => {
 
   test('of a group by its own path', async () => {
     expect(await listed('', `${groups}/${sales.id}/members`)).toEqual([carol.id, bob.id]);
-    expect(await paged(`${groups}/${sales.id}/members`, 'sort=username', 'member_id')).toEqual([carol.id, bob.id]);
+    expect(await paged(`${groups}/${sales.id}/members`, 'sort=username', 'member_id')).toEqual([
+      carol.id,
+      bob.id,
+    ]);
     expect(await listed('search=bob', `${groups}/${sales.id}/members`)).toEqual([bob.id]);
     expect((await api.get(`${organizations}/${other.id}/groups/${sales.id}/members`)).status).toBe(404);
   });
@@ -115,7 +120,11 @@ describe('the organizations of a user', () => {
         created_at: expect.stringMatching(/Z$/),
         updated_at: expect.stringMatching(/Z$/),
       },
-      expect.objectContaining({ organization_id: organization.id, external_id: 'tenant', effective_scopes: ['c:d'] }),
+      expect.objectContaining({
+        organization_id: organization.id,
+        external_id: 'tenant',
+        effective_scopes: ['c:d'],
+      }),
     ]);
     const ofBob = (await api.get(`${issuerPath}/users/${bob.id}/organizations`)).body.data;
     expect(ofBob).toMatchObject([{ effective_scopes: ['a:b', 'all:write', 'leads:read'] }]);
@@ -131,7 +140,10 @@ describe('the organizations of a user', () => {
 
   test('a suspended one is told with its status', async () => {
     succeeded(await api.post(`${organizations}/${other.id}/suspend`));
-    expect((await api.get(ofAlice)).body.data[0]).toMatchObject({ organization_id: other.id, status: 'suspended' });
+    expect((await api.get(ofAlice)).body.data[0]).toMatchObject({
+      organization_id: other.id,
+      status: 'suspended',
+    });
     succeeded(await api.post(`${organizations}/${other.id}/activate`));
   });
 });

@@ -39,7 +39,11 @@ const fieldsOf = (answer: { body: { errors: { path: string; code: string }[] } }
 describe('POST 201', () => {
   test('answers the member as it will be read, with its user, groups and what they come to', async () => {
     const user = await newUser({ profile: { first_name: 'Ada', last_name: 'Archer' } });
-    const body = { member_id: user.id, scopes: ['a:b', 'invoices:read', 'a:b'], groups: [writers.id, readers.id] };
+    const body = {
+      member_id: user.id,
+      scopes: ['a:b', 'invoices:read', 'a:b'],
+      groups: [writers.id, readers.id],
+    };
     const answer = await api.post(path, body);
     expect(answer.status).toBe(201);
     expect(answer.body.data).toEqual({
@@ -64,7 +68,10 @@ describe('POST 201', () => {
     });
     expect(answer.headers.get('Location')).toBe(`${path}/${user.id}`);
     const read = await api.get(`${path}/${user.id}`);
-    expect([read.body.data, read.headers.get('ETag')]).toEqual([answer.body.data, answer.headers.get('ETag')]);
+    expect([read.body.data, read.headers.get('ETag')]).toEqual([
+      answer.body.data,
+      answer.headers.get('ETag'),
+    ]);
   });
 
   test('takes groups in place of scopes, and keys of the issuer and of the organization itself', async () => {
@@ -142,10 +149,14 @@ describe('POST 422', () => {
     const other = await api.create('/v1/issuers', { name: 'other' });
     const stranger = await api.create(`/v1/issuers/${other.id}/users`, { username: 'stranger@example.com' });
     const answers = [];
-    for (const member_id of [stranger.id, id]) answers.push(await api.post(path, { member_id, scopes: ['a:b'] }));
+    for (const member_id of [stranger.id, id])
+      answers.push(await api.post(path, { member_id, scopes: ['a:b'] }));
     expect(answers.map(fieldsOf)).toEqual(Array(2).fill([['member_id', 'unknown_user']]));
     const user = await newUser();
-    const body = { member_id: user.id, groups: [readers.id, foreignGroup.id, 'grp_0000000000000000000000000'] };
+    const body = {
+      member_id: user.id,
+      groups: [readers.id, foreignGroup.id, 'grp_0000000000000000000000000'],
+    };
     expect(fieldsOf(await api.post(path, body))).toEqual([
       ['groups[1]', 'unknown_group'],
       ['groups[2]', 'unknown_group'],
@@ -170,7 +181,10 @@ describe('PATCH', () => {
       },
     ]);
     const read = await api.get(`${path}/${id}`);
-    expect([read.body.data, read.headers.get('ETag')]).toEqual([answer.body.data, answer.headers.get('ETag')]);
+    expect([read.body.data, read.headers.get('ETag')]).toEqual([
+      answer.body.data,
+      answer.headers.get('ETag'),
+    ]);
     expect((await api.patch(`${path}/${id}`, { scopes: null })).body.data.scopes).toEqual([]);
     const stale = { 'If-Match': before.headers.get('ETag')! };
     expect((await api.patch(`${path}/${id}`, { scopes: ['x:y'] }, stale)).status).toBe(412);
@@ -222,7 +236,9 @@ test('404: what is of another organization, and a live one for a sandbox key', a
   const { member_id: id } = await newMember();
   const other = `${issuerPath}/organizations/${elsewhere.id}/members`;
   for (const method of ['GET', 'PATCH', 'DELETE'])
-    expect((await api.request(method, `${other}/${id}`, method === 'PATCH' ? { body: {} } : {})).status).toBe(404);
+    expect((await api.request(method, `${other}/${id}`, method === 'PATCH' ? { body: {} } : {})).status).toBe(
+      404,
+    );
   const sandbox = api.as(await createKey(api, '/v1/api-keys', { environment: 'sandbox' }));
   expect((await sandbox.get(`${path}/${id}`)).status).toBe(404);
   expect((await sandbox.post(path, { member_id: id, scopes: ['a:b'] })).status).toBe(404);

@@ -3,7 +3,12 @@ import { expect, test } from 'vitest';
 import { idPrefixes, newId } from '../ids/ids.ts';
 import { withOrganizations } from './organizations-claim.ts';
 
-const claims = { iss: 'https://id.example.com/i_0000000000000000000000000', sub: 'usr_1', exp: 1, jti: 'x'.repeat(36) };
+const claims = {
+  iss: 'https://id.example.com/i_0000000000000000000000000',
+  sub: 'usr_1',
+  exp: 1,
+  jti: 'x'.repeat(36),
+};
 const organization = (name = 'Globex', scopes = ['invoices:read', 'invoices:write']) => ({
   org_id: newId(idPrefixes.organization),
   name,
@@ -11,7 +16,8 @@ const organization = (name = 'Globex', scopes = ['invoices:read', 'invoices:writ
 });
 const many = (count: number, name?: string) => Array.from({ length: count }, () => organization(name));
 /** Of the longest token that such claims make: RS256 has 342 characters of signature, a header some 120. */
-const lengthOf = (made: object) => Buffer.from(JSON.stringify(made)).toString('base64url').length + 342 + 120 + 2;
+const lengthOf = (made: object) =>
+  Buffer.from(JSON.stringify(made)).toString('base64url').length + 342 + 120 + 2;
 
 test('a few organizations stand there in full', () => {
   const few = many(10);
@@ -26,7 +32,10 @@ test('where they would be too long, by their ids alone, all or none of them in f
   expect(made).not.toHaveProperty('organizations_omitted');
   // One with more scopes than fit is told by its id too.
   const [one] = withOrganizations(claims, [
-    organization('Globex', Array.from({ length: 100 }, (_, n) => `resource-${n}.with-a-long-name:read`)),
+    organization(
+      'Globex',
+      Array.from({ length: 100 }, (_, n) => `resource-${n}.with-a-long-name:read`),
+    ),
   ]).organizations;
   expect(Object.keys(one!)).toEqual(['org_id']);
 });

@@ -25,14 +25,20 @@ let count = 0;
 const newUser = () => api.create(`${issuerPath}/users`, { username: `user-${++count}@example.com` });
 const newOrganization = (name = `Tenant ${++count}`) => api.create(`${issuerPath}/organizations`, { name });
 const pathOf = (organization: { id: string }) => `${issuerPath}/organizations/${organization.id}`;
-const join = (organization: { id: string }, user: { id: string }, body: object = { scopes: ['invoices:read'] }) =>
-  api.create(`${pathOf(organization)}/members`, { member_id: user.id, ...body });
+const join = (
+  organization: { id: string },
+  user: { id: string },
+  body: object = { scopes: ['invoices:read'] },
+) => api.create(`${pathOf(organization)}/members`, { member_id: user.id, ...body });
 
 const claimsOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString());
 const bearer = (token: string) => ({ Authorization: `Bearer ${token}` });
 /** What the two endpoints that take an access token say of its user. */
 async function told(token: string) {
-  const [me, authMe] = [await nobody.get('/v1/me', bearer(token)), await nobody.get('/auth/me', bearer(token))];
+  const [me, authMe] = [
+    await nobody.get('/v1/me', bearer(token)),
+    await nobody.get('/auth/me', bearer(token)),
+  ];
   expect([me.status, authMe.status]).toEqual([200, 200]);
   expect(authMe.body.user.organizations).toEqual(me.body.data.organizations);
   return me.body.data.organizations;
@@ -42,10 +48,17 @@ const memberOf = (user: { id: string }) => ({ accountId, issuerId: issuer.id, us
 describe('a token', () => {
   test('tells the organizations of its user at its time, with what the user may do there', async () => {
     const [user, first, second] = [await newUser(), await newOrganization(), await newOrganization()];
-    const group = await api.create(`${pathOf(first)}/groups`, { name: 'Writers', scopes: ['invoices:write', 'a:b'] });
+    const group = await api.create(`${pathOf(first)}/groups`, {
+      name: 'Writers',
+      scopes: ['invoices:write', 'a:b'],
+    });
     await join(first, user, { scopes: ['invoices:read', 'a:b'], groups: [group.id] });
     const before = await signIn(server, issuer.id, user.id);
-    const ofFirst = { org_id: first.id, name: first.name, scopes: ['a:b', 'invoices:read', 'invoices:write'] };
+    const ofFirst = {
+      org_id: first.id,
+      name: first.name,
+      scopes: ['a:b', 'invoices:read', 'invoices:write'],
+    };
     expect(claimsOf(before.token).organizations).toEqual([ofFirst]);
 
     await join(second, user);
@@ -90,7 +103,9 @@ describe('a token', () => {
     const all = await told(token);
     expect(all.length).toBe(500);
     expect(all[0]).toEqual({ org_id: organizations[0].org_id, name: 'filling', scopes: ['a:b', 'c:d'] });
-    expect((await api.get(`${issuerPath}/users/${user.id}/organizations?limit=100`)).body.has_more).toBe(true);
+    expect((await api.get(`${issuerPath}/users/${user.id}/organizations?limit=100`)).body.has_more).toBe(
+      true,
+    );
   });
 });
 
@@ -104,12 +119,16 @@ describe('organizationsOf', () => {
       services.database.withAccount(accountId, (tx) => organizationsOf(tx, memberOf(user), narrowing));
     server.statements.length = 0;
     expect((await read({})).length).toBe(51);
-    expect(server.statements.filter((sql) => /lookup_user_organizations|membership/.test(sql)).length).toBe(1);
+    expect(server.statements.filter((sql) => /lookup_user_organizations|membership/.test(sql)).length).toBe(
+      1,
+    );
 
     const only = { onlyOrganization: organization.id };
     const whole = { org_id: organization.id, name: organization.name, scopes: ['a:b', 'x:y'] };
     expect(await read(only)).toEqual([whole]);
-    expect(await read({ ...only, organizationScopes: ['x:y', 'z:z'] })).toEqual([{ ...whole, scopes: ['x:y'] }]);
+    expect(await read({ ...only, organizationScopes: ['x:y', 'z:z'] })).toEqual([
+      { ...whole, scopes: ['x:y'] },
+    ]);
     expect(await read({ ...only, organizationScopes: [] })).toEqual([{ ...whole, scopes: [] }]);
     expect(await read({ onlyOrganization: 'org_0000000000000000000000000' })).toEqual([]);
     expect(await lookUpOrganizationsOf(services.lookupPool, memberOf(user), only)).toEqual([whole]);
@@ -122,7 +141,11 @@ describe('organizationsOf', () => {
     await join(organization, user);
     await services.database
       .withAccount(accountId, async (tx) => {
-        await tx.updateTable('memberships').set({ scopes: ['t:x'] }).where('user_id', '=', user.id).execute();
+        await tx
+          .updateTable('memberships')
+          .set({ scopes: ['t:x'] })
+          .where('user_id', '=', user.id)
+          .execute();
         expect(await organizationsOf(tx, memberOf(user))).toMatchObject([{ scopes: ['t:x'] }]);
         throw new Error('rolled back');
       })
@@ -161,7 +184,10 @@ test('a forged token does not say where its user is a member', async () => {
   const [user, organization] = [await newUser(), await newOrganization()];
   const { token } = await signIn(server, issuer.id, user.id);
   const record = await services.keys.findIssuer(issuer.id);
-  const claims = { ...claimsOf(token), organizations: [{ org_id: organization.id, name: 'x', scopes: ['a:b'] }] };
+  const claims = {
+    ...claimsOf(token),
+    organizations: [{ org_id: organization.id, name: 'x', scopes: ['a:b'] }],
+  };
   expect(claims.iss).toBe(issuerUrl(services.settings, issuer.id));
   const made = await services.signingKeys.sign(record!, claims, 'at+jwt');
   expect(await told(made)).toEqual([]);
