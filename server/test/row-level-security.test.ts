@@ -301,7 +301,9 @@ describe('what may see across accounts', () => {
           // How it is planned, and nothing of what it may see.
           ...(signature.startsWith('lookup_origin_of_issuer(') ? ['enable_sort=off'] : []),
           ...(signature.startsWith('fold_ledger(') ? ['work_mem=16MB'] : []),
-          ...(signature.startsWith('lookup_api_key_v3(') ? ['plan_cache_mode=force_generic_plan'] : []),
+          ...(/^lookup_(api_key_v3|user_organizations)\(/.test(signature)
+            ? ['plan_cache_mode=force_generic_plan']
+            : []),
         ],
         is_public: false,
         is_the_services: true,
