@@ -128,7 +128,7 @@ describe('DELETE', () => {
     const { result: answer, events } = await rows.eventsOf(() => api.delete(`${path}/${group.id}`));
     expect(answer.status).toBe(204);
     expect(events).toMatchObject([
-      { type: 'organization.group.deleted', data: { name: group.name, members_without_scopes: 0 } },
+      { type: 'organization.group.deleted', data: { name: group.name, forced: false } },
     ]);
     expect(await read(member.member_id)).toMatchObject({ groups: [], effective_scopes: ['a:b'] });
     expect(await read(second.member_id)).toMatchObject({
