@@ -15,6 +15,13 @@ import { listApiKeyRoutes } from './api-keys/list.route.ts';
 import { revokeApiKeyRoutes } from './api-keys/revoke.route.ts';
 import { rotateApiKeyRoutes } from './api-keys/rotate.route.ts';
 import { updateApiKeyRoutes } from './api-keys/update.route.ts';
+import { createClient } from './clients/create.route.ts';
+import { deleteClient } from './clients/delete.route.ts';
+import { getClient } from './clients/get.route.ts';
+import { listClientsRoute } from './clients/list.route.ts';
+import { rotateClientSecret } from './clients/rotate-secret.route.ts';
+import { activateClient, suspendClient } from './clients/set-status.route.ts';
+import { updateClient } from './clients/update.route.ts';
 import { discoveryContract } from './discovery/discovery.ts';
 import { listEventsRoute } from './events/list.route.ts';
 import { createGroup } from './groups/create.route.ts';
@@ -136,6 +143,14 @@ export const routes: readonly Route[] = [
   listSessionsRoute,
   getSession,
   revokeSession,
+  createClient,
+  listClientsRoute,
+  getClient,
+  updateClient,
+  rotateClientSecret,
+  suspendClient,
+  activateClient,
+  deleteClient,
   createOrganization,
   listOrganizationsRoute,
   getOrganization,

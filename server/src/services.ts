@@ -3,6 +3,8 @@ import { createAccountDeletion } from './accounts/account-deletion.ts';
 import { createKeyNotices } from './api-keys/notice-job.ts';
 import { createQuietRetirement } from './api-keys/quiet-job.ts';
 import { Authenticator } from './authentication/authenticator.ts';
+import { createClientDeletion } from './clients/client-deletion.ts';
+import { ClientDirectory } from './clients/client-directory.ts';
 import { DiscoveryEndpoint } from './discovery/discovery.ts';
 import type { RuntimeRoutes } from './edge/runtime-routes.ts';
 import { ExposureNotes } from './exposure/exposure-notes.ts';
@@ -100,6 +102,7 @@ export interface Services {
   changeFeed: ChangeFeed;
   freshness: Freshness;
   keys: KeyDirectory;
+  clients: ClientDirectory;
   imported: ImportedKeys;
   counters: DecisionCounters;
   metrics: Metrics;
@@ -119,6 +122,7 @@ export interface Services {
   accountDeletion: Periodic;
   issuerDeletion: Periodic;
   memberSweep: Periodic;
+  clientDeletion: Periodic;
   authenticator: Authenticator;
   meter: Meter;
   endpoints: {
@@ -194,6 +198,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
     });
     const freshness = new Freshness({ pool: lookupPool, changeFeed, staleSeconds: settings.staleSeconds });
     const keys = new KeyDirectory({ pool: lookupPool, cache, freshness, secrets, imported });
+    const clients = new ClientDirectory({ pool: lookupPool, cache, freshness, secrets, nowMs });
     const counters = new DecisionCounters();
     const database = new Database({ pool, ...(options.onQuery && { onQuery: options.onQuery }) });
     // Nobody's requests run its statements.
@@ -251,6 +256,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       createAccountDeletion(database, log),
       createIssuerDeletion(database, log),
       createMemberSweep(background, log),
+      createClientDeletion(background, log, now),
       createIdempotencyExpiry(database, log),
       createKeyNotices(background, log, now),
       createQuietRetirement(background, fold, log, now),
@@ -307,6 +313,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       changeFeed,
       freshness,
       keys,
+      clients,
       imported,
       counters,
       metrics: new Metrics({
@@ -333,6 +340,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       accountDeletion: jobs[0],
       issuerDeletion: jobs[1],
       memberSweep: jobs[2],
+      clientDeletion: jobs[3],
       authenticator,
       meter,
       endpoints: {

@@ -39,7 +39,9 @@ const lookups = [
   'lookup_api_key(wanted bytea)',
   'lookup_api_key_v2(wanted bytea)',
   'lookup_api_key_v3(wanted bytea)',
+  'lookup_client(wanted_issuer text, wanted text)',
   'lookup_deleting_accounts()',
+  'lookup_deleting_clients(most integer)',
   'lookup_deleting_issuers()',
   'lookup_departed_organizations(most integer)',
   'lookup_import_batch(batch text)',
@@ -301,7 +303,7 @@ describe('what may see across accounts', () => {
           // How it is planned, and nothing of what it may see.
           ...(signature.startsWith('lookup_origin_of_issuer(') ? ['enable_sort=off'] : []),
           ...(signature.startsWith('fold_ledger(') ? ['work_mem=16MB'] : []),
-          ...(/^lookup_(api_key_v3|user_organizations)\(/.test(signature)
+          ...(/^lookup_(?:api_key_v3|client|user_organizations)\(/.test(signature)
             ? ['plan_cache_mode=force_generic_plan']
             : []),
         ],

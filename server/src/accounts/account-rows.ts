@@ -19,6 +19,8 @@ const tables = [
   'organizations',
   'refresh_tokens',
   'sessions',
+  'client_secrets',
+  'clients',
   'users',
   'events',
   'idempotency_records',

@@ -17,7 +17,7 @@ const who = fc.oneof(
   fc.record({
     kind: fc.constant('member' as const),
     member: fc.option(member, { freq: 5 }),
-    client: fc.option(fc.record({ organizationScopes: fc.option(scopes) })),
+    client: fc.option(fc.record({ status, organizationScopes: fc.option(scopes) })),
   }),
   fc.record({
     kind: fc.constant('key' as const),
@@ -55,9 +55,12 @@ test('tells of a member what the rule of effective scopes says', () => {
     fc.property(question, (asked) => {
       if (asked.who.kind !== 'member' || asked.who.member === null) return;
       const { member, client } = asked.who;
-      const isInForce = [asked.issuerStatus, asked.organizationStatus, member.user_status].every(
-        (each) => each === 'active',
-      );
+      const isInForce = [
+        asked.issuerStatus,
+        asked.organizationStatus,
+        member.user_status,
+        client?.status ?? 'active',
+      ].every((each) => each === 'active');
       const expected = effectiveScopes({
         member: member.scopes,
         groups: member.groups.map((group) => group.scopes),
@@ -84,7 +87,7 @@ test('names each source, whether or not something stands against it', () => {
           { id: 'g2', name: 'Sales', scopes: ['b:read'] },
         ],
       },
-      client: { organizationScopes: ['b:read'] },
+      client: { status: 'active', organizationScopes: ['b:read'] },
     },
   });
   expect(told).toMatchObject({

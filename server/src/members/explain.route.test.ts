@@ -10,6 +10,8 @@ afterAll(async () => {
   await rows.close();
   await server.close();
 });
+// Closed, so that no job changes anything while an answer is made.
+await server.running.services.clientDeletion.close();
 const { api } = await createCustomer(server);
 const issuer = await api.create('/v1/issuers', { name: 'Acme API', publishable_scopes: ['catalog:read'] });
 const issuerPath = `/v1/issuers/${issuer.id}`;
@@ -58,6 +60,30 @@ describe('a member', () => {
       succeeded(await api.post(`${at}/activate`));
       expect(await denied()).toBeNull();
     }
+  });
+
+  test('what its client does not let through, and all of it once the client is suspended', async () => {
+    const client = await api.create(`${issuerPath}/clients`, {
+      name: 'App',
+      settings: {
+        organization_scopes: ['invoices:read'],
+        openid: { redirect_uris: ['https://app.example.com/callback'] },
+      },
+    });
+    const about = (scope: string) => ask({ member_id: user.id, scope, client_id: client.id });
+    expect(await about('invoices:read')).toMatchObject({
+      allowed: true,
+      effective_scopes: ['invoices:read'],
+    });
+    expect(await about('invoices:write')).toMatchObject({
+      denied_by: 'client',
+      granted_by: { groups: [{ id: group.id, name: 'Writers' }] },
+    });
+    succeeded(await api.post(`${issuerPath}/clients/${client.id}/suspend`));
+    expect(await about('invoices:read')).toMatchObject({ denied_by: 'client', effective_scopes: [] });
+    succeeded(await api.delete(`${issuerPath}/clients/${client.id}`));
+    const gone = await api.post(path, { member_id: user.id, scope: 'invoices:read', client_id: client.id });
+    expect([gone.status, gone.body.errors[0].code]).toEqual([422, 'unknown_client']);
   });
 
   // The attack: ask about ids until one answers otherwise, and so find out who the issuer's users are.

@@ -73,6 +73,10 @@ const needs: Partial<Record<SecretPurpose, typeof keysNeed>> = {
     what: 'refresh tokens that have not expired',
     remedy: 'Try again when they have: sessions that go on have tokens of the newest generation by then.',
   },
+  'client-secret': {
+    what: 'secrets of clients that have not expired',
+    remedy: 'Rotate the secrets of those clients first, and wait until the grace of the old ones ends.',
+  },
   mail: {
     what: 'mails that wait or can be read',
     remedy: 'Try again when they are gone: in a day, at the latest.',

@@ -11,7 +11,7 @@ export const sessionResource = z
     amr: z.array(z.string()).describe('How the user has shown who it is (RFC 8176).'),
     status: z.enum(['active', 'ended', 'expired']),
     end_reason: z
-      .enum(['logout', 'revoked', 'refresh_reuse', 'user_suspended'])
+      .enum(['logout', 'revoked', 'refresh_reuse', 'user_suspended', 'client_deleted'])
       .nullable()
       .describe(
         'Of a session that has ended. `refresh_reuse`: a refresh token was shown twice, so two held it.',
