@@ -27,6 +27,7 @@ import type { Log } from './logs/log.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
 import type { MailOutbox } from './mail/mail-outbox.ts';
 import { openMailing } from './mail/mailing.ts';
+import { createMemberSweep } from './members/member-sweep.ts';
 import { OtpCallers } from './otp/otp-callers.ts';
 import { OtpDigests } from './otp/otp-digests.ts';
 import { OtpEndpoint } from './otp/otp-endpoint.ts';
@@ -125,6 +126,7 @@ export interface Services {
   devMailbox: DevMailbox | null;
   accountDeletion: Periodic;
   issuerDeletion: Periodic;
+  memberSweep: Periodic;
   clientDeletion: Periodic;
   authenticator: Authenticator;
   meter: Meter;
@@ -259,6 +261,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
     const jobs = [
       createAccountDeletion(database, log),
       createIssuerDeletion(database, log),
+      createMemberSweep(background, log),
       createClientDeletion(background, log, now),
       createIdempotencyExpiry(database, log),
       createKeyNotices(background, log, now),
@@ -344,7 +347,8 @@ export async function createServices(settings: Settings, options: ServiceOptions
       devMailbox: mail.devMailbox,
       accountDeletion: jobs[0],
       issuerDeletion: jobs[1],
-      clientDeletion: jobs[2],
+      memberSweep: jobs[2],
+      clientDeletion: jobs[3],
       authenticator,
       meter,
       endpoints: {

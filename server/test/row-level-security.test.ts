@@ -43,6 +43,7 @@ const lookups = [
   'lookup_deleting_accounts()',
   'lookup_deleting_clients(most integer)',
   'lookup_deleting_issuers()',
+  'lookup_departed_organizations(most integer)',
   'lookup_import_batch(batch text)',
   'lookup_imported_digests(after bytea, most integer)',
   'lookup_issuer(wanted text)',
@@ -61,6 +62,7 @@ const lookups = [
   'lookup_signing_keys(wanted_account text, wanted_issuer text)',
   'lookup_statement_accounts(operator_account text, month_start timestamp with time zone, month_end timestamp with time zone, up_to text, most integer)',
   'lookup_support_grant(operator_account text, wanted_account text, moment timestamp with time zone)',
+  'lookup_user_organizations(wanted_account text, wanted_issuer text, wanted_user text, wanted_organization text, most_bytes integer)',
   'lookup_waiting_mails(moment timestamp with time zone)',
   'report_outcomes(keys text[], issuers text[], organizations text[], environments text[], hours timestamp with time zone[], reported bigint[], errors bigint[], timed bigint[], latencies_ms bigint[])',
   'sweep_hour_buckets(before timestamp with time zone, after_account text, accounts integer, most integer)',
@@ -134,6 +136,11 @@ async function meter({ accountId, issuer }: Tenant): Promise<void> {
       select decode(md5(id), 'hex'), $1, $2, id, 'x', now(), now() from users where account_id = $1 and issuer_id = $2 limit 1`,
   ])
     await rows.query(sql, [accountId, issuer.id]);
+  await rows.query(`insert into departed_organizations (id, account_id, issuer_id) values ($1, $2, $3)`, [
+    `org_gone_of_${accountId}`,
+    accountId,
+    issuer.id,
+  ]);
   await rows.query(`insert into key_uses (key_id, account_id, last_used_at) values ($1, $2, now())`, [
     key,
     accountId,
@@ -296,7 +303,7 @@ describe('what may see across accounts', () => {
           // How it is planned, and nothing of what it may see.
           ...(signature.startsWith('lookup_origin_of_issuer(') ? ['enable_sort=off'] : []),
           ...(signature.startsWith('fold_ledger(') ? ['work_mem=16MB'] : []),
-          ...(/^lookup_(?:api_key_v3|client)\(/.test(signature)
+          ...(/^lookup_(?:api_key_v3|client|user_organizations)\(/.test(signature)
             ? ['plan_cache_mode=force_generic_plan']
             : []),
         ],

@@ -161,6 +161,8 @@ const parameterPrefixes: Record<string, (typeof idPrefixes)[keyof typeof idPrefi
   org_id: idPrefixes.organization,
   client_id: idPrefixes.client,
   user_id: idPrefixes.user,
+  member_id: idPrefixes.user,
+  group_id: idPrefixes.group,
   session_id: idPrefixes.session,
   key_id: idPrefixes.apiKey,
   event_id: idPrefixes.event,

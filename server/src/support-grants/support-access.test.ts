@@ -44,9 +44,11 @@ describe('what a grant opens', () => {
     'gatelodge.api-keys:read',
     'gatelodge.clients:read',
     'gatelodge.events:read',
+    'gatelodge.groups:read',
     'gatelodge.issuers:read',
     'gatelodge.key-profiles:read',
     'gatelodge.login-settings:read',
+    'gatelodge.members:read',
     'gatelodge.organizations:read',
     'gatelodge.plans:read',
     'gatelodge.sessions:read',
@@ -74,6 +76,12 @@ describe('what a grant opens', () => {
     'sessions.get',
     'organizations.list',
     'organizations.get',
+    'organization.members.list',
+    'organization.members.get',
+    'organization.groups.list',
+    'organization.groups.get',
+    'organization.groups.listMembers',
+    'user.organizations.list',
     'usage.list',
     'usage.export',
     'statements.get',
@@ -106,6 +114,10 @@ describe('what a grant opens', () => {
     ids.org_id = (await api.create(`${issuer}/organizations`, { name: 'Tenant' })).id;
     ids.signing_key_id = (await api.get(`${issuer}/signing-keys`)).body.data[0].id;
     ids.user_id = (await api.create(`${issuer}/users`, { username: 'a@example.com' })).id as string;
+    const below = `${issuer}/organizations/${ids.org_id}`;
+    ids.member_id = (await api.create(`${issuer}/users`, { username: 'b@example.com' })).id as string;
+    ids.group_id = (await api.create(`${below}/groups`, { name: 'a', scopes: ['reports:read'] })).id;
+    await api.create(`${below}/members`, { member_id: ids.member_id, groups: [ids.group_id] });
     const redirect = { redirect_uris: ['https://shop.example/callback'] };
     ids.client_id = (
       await api.create(`${issuer}/clients`, { name: 'Shop', settings: { openid: redirect } })
