@@ -1,0 +1,100 @@
+import type { CryptoKey, JWK } from 'jose';
+import type { ClientConfig } from '../config.ts';
+import type { OidcConfiguration, OidcProvider } from './oidc-provider.ts';
+import type { WireAnswer, WireRequest } from './wire.ts';
+
+/** What a mutant may use of the provider that it spoils. */
+export interface Spoiled {
+  readonly provider: OidcProvider;
+  readonly issuer: string;
+  readonly clients: readonly ClientConfig[];
+  readonly signingKey: CryptoKey;
+  readonly publicKey: JWK;
+  /** Whatever a mutant wants to keep from one request to the next. */
+  readonly memory: Map<string, string>;
+}
+
+type MaybeAnswer = WireAnswer | undefined;
+
+/** A fault of a provider, and the modules that have to find it. */
+export interface Mutant {
+  readonly name: string;
+  /** One sentence: what the provider does wrong. */
+  readonly does: string;
+  /** Every module whose outcome changes, and to what; all others come out as without the fault. */
+  readonly caughtBy: Readonly<Record<string, 'fail' | 'warning'>>;
+  readonly configure?: (configuration: OidcConfiguration) => void;
+  readonly patch?: (spoiled: Spoiled) => void;
+  /** Changes a request before the provider sees it, or answers in its place. */
+  readonly request?: (request: WireRequest, spoiled: Spoiled) => MaybeAnswer | Promise<MaybeAnswer>;
+  /** Changes an answer before the browser or the client sees it. */
+  readonly answer?: (answer: WireAnswer, request: WireRequest, spoiled: Spoiled) => void | Promise<void>;
+}
+
+/** Where the bare provider has its endpoints. */
+export const paths = {
+  authorization: '/auth',
+  token: '/token',
+  userinfo: '/me',
+  keys: '/jwks',
+  endSession: '/session/end',
+  metadata: '/.well-known/openid-configuration',
+} as const;
+
+/** The same outcome for several modules. */
+export function all<Outcome extends 'fail' | 'warning'>(
+  outcome: Outcome,
+  modules: readonly string[],
+): Record<string, Outcome> {
+  return Object.fromEntries(modules.map((name) => [name, outcome]));
+}
+
+/** A fault at the authorization endpoint's door: what the request says is changed on its way in. */
+export function atAuthorization(
+  edit: (parameters: URLSearchParams, request: WireRequest, spoiled: Spoiled) => MaybeAnswer,
+): Pick<Mutant, 'request'> {
+  return {
+    request: (request, spoiled) => {
+      if (request.url.pathname !== paths.authorization) return undefined;
+      return edit(request.form ?? request.url.searchParams, request, spoiled);
+    },
+  };
+}
+
+/** A fault at the token endpoint's door. */
+export function atToken(
+  edit: (form: URLSearchParams, request: WireRequest, spoiled: Spoiled) => MaybeAnswer | Promise<MaybeAnswer>,
+): Pick<Mutant, 'request'> {
+  return {
+    request: (request, spoiled) => {
+      if (request.url.pathname !== paths.token || request.form === undefined) return undefined;
+      return edit(request.form, request, spoiled);
+    },
+  };
+}
+
+/** A fault in what one endpoint answers. */
+export function inAnswerOf(
+  path: string,
+  edit: (answer: WireAnswer, request: WireRequest, spoiled: Spoiled) => void | Promise<void>,
+): Pick<Mutant, 'answer'> {
+  return {
+    answer: (answer, request, spoiled) => {
+      if (request.url.pathname === path) return edit(answer, request, spoiled);
+      return undefined;
+    },
+  };
+}
+
+/** A fault in where browsers are sent back to with what they carry. */
+export function inReturn(edit: (url: URL, spoiled: Spoiled) => void): Pick<Mutant, 'answer'> {
+  return {
+    answer: (answer, request, spoiled) => {
+      if (!request.url.pathname.startsWith(paths.authorization)) return;
+      const location = URL.parse(answer.headers.location ?? '');
+      if (location === null || location.origin === new URL(spoiled.issuer).origin) return;
+      edit(location, spoiled);
+      answer.headers.location = location.href;
+    },
+  };
+}

@@ -1,0 +1,15 @@
+import type { Mutant } from '../mutant.ts';
+import { authorizationMutants } from './authorization.ts';
+import { idTokenMutants } from './id-tokens.ts';
+import { logoutMutants } from './logout.ts';
+import { tokenEndpointMutants } from './token-endpoint.ts';
+import { userinfoAndMetadataMutants } from './userinfo-and-metadata.ts';
+
+/** Every fault that the modules have to find. */
+export const mutants: readonly Mutant[] = [
+  ...idTokenMutants,
+  ...authorizationMutants,
+  ...tokenEndpointMutants,
+  ...userinfoAndMetadataMutants,
+  ...logoutMutants,
+];

@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest';
+import { Random } from '../../server/test/harness/random.ts';
+import { isSoak, scaled } from '../../server/test/harness/scale.ts';
+import { startBareProvider } from '../calibration/bare-provider.ts';
+import type { Mutant } from '../calibration/mutant.ts';
+import { mutants } from '../calibration/mutants/all.ts';
+import type { Outcome } from '../suite/outcome.ts';
+import { plans } from '../suite/plans.ts';
+import { runPlans } from '../suite/runner.ts';
+
+/** What the plan leaves out for a bare provider with static clients; every other module passes. */
+const skipped = new Set([
+  'oidcc-idtoken-signature',
+  'oidcc-idtoken-unsigned',
+  'oidcc-request-uri-unsigned-supported-correctly-or-rejected-as-unsupported',
+  // The bare provider takes no request objects.
+  'oidcc-unsigned-request-object-supported-correctly-or-rejected-as-unsupported',
+]);
+
+const names = plans.flatMap(({ modules }) => modules.map(({ name }) => name));
+const calibrated = (name: string): Outcome => (skipped.has(name) ? 'skipped-by-plan' : 'pass');
+
+/** They wait for the next second, once or twice. */
+const slow = new Set(['oidcc-prompt-login', 'oidcc-max-age-1', 'oidcc-refresh-token']);
+
+const random = new Random();
+
+describe('against a bare oidc-provider', () => {
+  it('every module passes, or is skipped by the plan', async () => {
+    const isWanted = (name: string) => isSoak || !slow.has(name);
+    const { outcomes, reasons } = await outcomesOf(undefined, isWanted);
+    const expected = Object.fromEntries(names.filter(isWanted).map((name) => [name, calibrated(name)]));
+    expect(outcomes, reasons).toEqual(expected);
+  });
+});
+
+describe('against mutants of it', () => {
+  it('there are enough, and each names modules that exist', () => {
+    expect(mutants.length).toBeGreaterThanOrEqual(25);
+    expect(new Set(mutants.map(({ name }) => name)).size).toBe(mutants.length);
+    for (const { caughtBy } of mutants) {
+      expect(names).toEqual(expect.arrayContaining(Object.keys(caughtBy)));
+      expect(Object.keys(caughtBy).length).toBeGreaterThan(0);
+    }
+  });
+
+  it('every module that can fail is failed by one', () => {
+    const caught = new Set(mutants.flatMap(({ caughtBy }) => Object.keys(caughtBy)));
+    const uncaught = names.filter((name) => !caught.has(name));
+    expect(uncaught).toEqual(names.filter((name) => skipped.has(name) && !caught.has(name)));
+  });
+
+  const chosen = isSoak ? mutants : sample(mutants, 6);
+  it.each(chosen.map((mutant) => [mutant.name, mutant] as const))('%s', async (_name, mutant) => {
+    const wanted = modulesFor(mutant);
+    const { outcomes, reasons } = await outcomesOf(mutant, (name) => wanted.has(name));
+    const expected = Object.fromEntries(
+      names
+        .filter((name) => wanted.has(name))
+        .map((name) => [name, mutant.caughtBy[name] ?? calibrated(name)]),
+    );
+    expect(outcomes, `${mutant.does} (seed ${random.seed})\n${reasons}`).toEqual(expected);
+  });
+});
+
+/** At full scale all; else some of those that have to find it, and some that must not be misled. */
+function modulesFor({ caughtBy }: Mutant): ReadonlySet<string> {
+  if (isSoak) return new Set(names);
+  const quick = names.filter((name) => !slow.has(name));
+  const finding = quick.filter((name) => caughtBy[name] !== undefined);
+  const others = quick.filter((name) => caughtBy[name] === undefined);
+  const isOnlySlow = finding.length === 0;
+  return new Set([...sample(isOnlySlow ? Object.keys(caughtBy) : finding, 3), ...sample(others, 3)]);
+}
+
+function sample<T>(items: readonly T[], count: number): T[] {
+  const left = [...items];
+  return Array.from({ length: Math.min(scaled(count, items.length), items.length) }, () =>
+    left.splice(random.int(left.length), 1),
+  ).flat();
+}
+
+async function outcomesOf(mutant: Mutant | undefined, isWanted: (name: string) => boolean) {
+  await using provider = await startBareProvider(mutant);
+  const verdicts = await runPlans(plans, provider.config, provider.driver, { isWanted });
+  return {
+    outcomes: Object.fromEntries(verdicts.map(({ module, outcome }) => [module, outcome])),
+    reasons: verdicts
+      .filter(({ reasons }) => reasons.length > 0)
+      .map(({ module, outcome, reasons }) => `${module} ${outcome}: ${reasons.slice(0, 3).join('; ')}`)
+      .join('\n'),
+  };
+}
