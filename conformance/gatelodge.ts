@@ -46,8 +46,8 @@ async function main(args: string[]): Promise<number> {
   }
   const management = await Management.connect(values.bootstrap ?? 'data/bootstrap.json', values.url);
   const name = `conformance ${randomBytes(4).toString('hex')}`;
-  const issuer = await management.post('/v1/issuers', { name, environment: 'sandbox' });
-  const path = `/v1/issuers/${issuer.id}`;
+  const { id } = await management.post('/v1/issuers', { name, environment: 'sandbox' });
+  const path = `/v1/issuers/${String(id)}`;
   try {
     const config = await prepare(management, path);
     const code = codeByMailbox({

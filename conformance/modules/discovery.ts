@@ -7,7 +7,13 @@ import { checkKeySet } from './key-set.ts';
 
 /** Response types of OpenID Connect and OAuth 2.0's multiple response types, words sorted. */
 const responseTypes = [
-  ...['code', 'id_token', 'none', 'token', 'code id_token', 'code token', 'id_token token'],
+  'code',
+  'id_token',
+  'none',
+  'token',
+  'code id_token',
+  'code token',
+  'id_token token',
   'code id_token token',
 ];
 
@@ -81,7 +87,7 @@ function checkEndpoints(trial: Trial, metadata: ProviderMetadata): void {
     metadata.members.userinfo_endpoint !== undefined,
     'userinfo_endpoint is missing, which is recommended (Discovery §3)',
   );
-  const issuer = URL.parse(metadata.issuer);
+  const issuer = URL.parse(trial.config.issuer);
   for (const [name, value] of Object.entries(metadata.members)) {
     if (!name.endsWith('_endpoint') && name !== 'jwks_uri') continue;
     const url = typeof value === 'string' ? URL.parse(value) : null;

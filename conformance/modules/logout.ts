@@ -18,8 +18,10 @@ export const logoutDiscovery: ConformanceModule = {
   shows: 'the metadata has an https end_session_endpoint',
   run: async (trial: Trial) => {
     const url = trial.metadata.url('end_session_endpoint');
-    const issuer = URL.parse(trial.metadata.issuer);
-    trial.check(isSecure(url, issuer), 'end_session_endpoint is no https URL (RP-Initiated Logout §2.1)');
+    trial.check(
+      isSecure(url, URL.parse(trial.config.issuer)),
+      'end_session_endpoint is no https URL (RP-Initiated Logout §2.1)',
+    );
   },
 };
 

@@ -32,8 +32,22 @@ const urls: ReadonlySet<string> = new Set(['profile', 'picture', 'website']);
 
 /** Claims that an ID token may have without anybody asking (Core §2, §3.3.2.11, RFC 7519, logout). */
 export const idTokenClaims: readonly string[] = [
-  ...['iss', 'sub', 'aud', 'exp', 'iat', 'nbf', 'jti', 'auth_time', 'nonce', 'acr', 'amr', 'azp'],
-  ...['at_hash', 'c_hash', 's_hash', 'sid'],
+  'iss',
+  'sub',
+  'aud',
+  'exp',
+  'iat',
+  'nbf',
+  'jti',
+  'auth_time',
+  'nonce',
+  'acr',
+  'amr',
+  'azp',
+  'at_hash',
+  'c_hash',
+  's_hash',
+  'sid',
 ];
 
 /** Checks the types of the standard claims that are there (Core §2, §5.1). */
@@ -46,11 +60,11 @@ export function checkClaimTypes(trial: Trial, claims: Claims, where: string): vo
     else if (name === 'updated_at') trial.check(typeof value === 'number', wrong(name, 'number'));
     else if (booleans.has(name)) trial.check(typeof value === 'boolean', wrong(name, 'boolean'));
     else trial.check(typeof value === 'string' && value !== '', wrong(name, 'string'));
-    if (urls.has(name)) trial.check(URL.canParse(String(value)), wrong(name, 'URL'));
+    if (urls.has(name)) trial.check(typeof value === 'string' && URL.canParse(value), wrong(name, 'URL'));
   }
   const { birthdate, acr, amr } = claims;
   trial.check(
-    birthdate === undefined || /^\d{4}(-\d{2}-\d{2})?$/.test(String(birthdate)),
+    birthdate === undefined || (typeof birthdate === 'string' && /^\d{4}(-\d{2}-\d{2})?$/.test(birthdate)),
     wrong('birthdate', 'date or year'),
   );
   trial.check(acr === undefined || typeof acr === 'string', wrong('acr', 'string'));

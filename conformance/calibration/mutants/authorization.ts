@@ -50,7 +50,7 @@ export const authorizationMutants: readonly Mutant[] = [
       'own-id-token-hint-other-user',
     ]),
     ...inReturn((url) => {
-      if (/_required$/.test(url.searchParams.get('error') ?? ''))
+      if (url.searchParams.get('error')?.endsWith('_required'))
         url.searchParams.set('code', 'given-all-the-same');
     }),
   },
@@ -134,7 +134,7 @@ export const authorizationMutants: readonly Mutant[] = [
       'own-id-token-hint-other-user',
     ]),
     ...inReturn((url) => {
-      if (/_required$/.test(url.searchParams.get('error') ?? ''))
+      if (url.searchParams.get('error')?.endsWith('_required'))
         url.searchParams.set('error', 'access_denied');
     }),
   },
@@ -191,7 +191,9 @@ export const authorizationMutants: readonly Mutant[] = [
     does: 'a request without a nonce is refused',
     caughtBy: { 'oidcc-ensure-request-without-nonce-succeeds-for-code-flow': 'fail' },
     ...atAuthorization((parameters) =>
-      parameters.has('nonce') ? undefined : refusal(parameters, 'invalid_request'),
+      parameters.has('nonce') || parameters.has('request')
+        ? undefined
+        : refusal(parameters, 'invalid_request'),
     ),
   },
   {

@@ -69,7 +69,9 @@ export const logoutMutants: readonly Mutant[] = [
     name: 'logout-never-returns',
     does: 'logging out ends at a page of the provider, whatever was asked',
     caughtBy: all('fail', [
-      ...['oidcc-rp-initiated-logout', 'oidcc-rp-initiated-logout-no-state', 'own-logout-ends-tokens'],
+      'oidcc-rp-initiated-logout',
+      'oidcc-rp-initiated-logout-no-state',
+      'own-logout-ends-tokens',
     ]),
     ...inAnswerOf(confirmation, (answer, _request, { issuer }) =>
       editLocation(answer, (url) => {

@@ -180,8 +180,14 @@ export const tokenEndpointMutants: readonly Mutant[] = [
     name: 'token-errors-untyped',
     does: 'refusals of the token endpoint are not said to be JSON',
     caughtBy: all('fail', [
-      ...['oidcc-codereuse', 'oidcc-codereuse-30seconds', 'oidcc-refresh-token', 'own-pkce-verifier'],
-      ...['own-code-binding', 'own-client-authentication', 'own-refresh-rotation', 'own-refresh-scope'],
+      'oidcc-codereuse',
+      'oidcc-codereuse-30seconds',
+      'oidcc-refresh-token',
+      'own-pkce-verifier',
+      'own-code-binding',
+      'own-client-authentication',
+      'own-refresh-rotation',
+      'own-refresh-scope',
     ]),
     ...inAnswerOf(paths.token, (answer) => {
       if (answer.status >= 400) answer.headers['content-type'] = 'text/html';
