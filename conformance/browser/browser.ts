@@ -52,9 +52,9 @@ export class Browser {
     return this.#follow({ url });
   }
 
-  /** Goes to a URL as a form of the relying party's page does. */
-  post(url: URL, form: URLSearchParams): Promise<Landing> {
-    this.#current = undefined;
+  /** Goes to a URL as a form on a page of the relying party does. */
+  post(url: URL, form: URLSearchParams, from: URL): Promise<Landing> {
+    this.#current = from;
     return this.#follow({ url, method: 'POST', form });
   }
 

@@ -35,10 +35,11 @@ export function codeByMailbox(mailbox: {
     while (Date.now() < until) {
       const answer = await send({ url, headers });
       if (answer.status !== 200) throw new Error(`the mailbox answers ${answer.status}`);
-      const mail = mailsOf(answer.body).find(({ id, to }) => to === address && !seen.has(id));
-      if (mail !== undefined) {
-        seen.add(mail.id);
-        return codeIn(mail.text, `a mail to ${address}`);
+      const mails = mailsOf(answer.body).filter(({ to }) => to === address);
+      const [newest] = mails;
+      if (newest !== undefined && !seen.has(newest.id)) {
+        for (const { id } of mails) seen.add(id);
+        return codeIn(newest.text, `a mail to ${address}`);
       }
       await sleep(pollMs);
     }

@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { formDriver, type LoginDriver } from '../browser/login-driver.ts';
+import { type CodeSource, formDriver, type LoginDriver } from '../browser/login-driver.ts';
 import type { SuiteConfig } from '../config.ts';
 import { serve } from './front.ts';
 import { interactionPath, LoginPages } from './login-pages.ts';
@@ -12,6 +12,8 @@ import { clients, configurationOf, makeSigningKey, type SigningKey } from './pro
 export interface BareProvider extends AsyncDisposable {
   readonly config: SuiteConfig;
   readonly driver: LoginDriver;
+  /** Reads the mails of those who sign in. */
+  readonly codeFor: CodeSource;
 }
 
 /** One for every provider of a process, since RSA keys take long to find. */
@@ -32,7 +34,6 @@ export async function startBareProvider(mutant?: Mutant): Promise<BareProvider> 
     issuer,
     clients,
     signingKey: key.privateKey,
-    publicKey: key.publicJwk,
     memory: new Map(),
   };
   mutant?.patch?.(spoiled);
@@ -58,6 +59,7 @@ export async function startBareProvider(mutant?: Mutant): Promise<BareProvider> 
       extraIdTokenClaims: [],
     },
     driver: formDriver(pages.codeFor),
+    codeFor: pages.codeFor,
     [Symbol.asyncDispose]: () => started.disposeAsync(),
   };
 }

@@ -1,4 +1,4 @@
-import type { CryptoKey, JWK } from 'jose';
+import type { CryptoKey } from 'jose';
 import type { ClientConfig } from '../config.ts';
 import type { OidcConfiguration, OidcProvider } from './oidc-provider.ts';
 import type { WireAnswer, WireRequest } from './wire.ts';
@@ -9,7 +9,6 @@ export interface Spoiled {
   readonly issuer: string;
   readonly clients: readonly ClientConfig[];
   readonly signingKey: CryptoKey;
-  readonly publicKey: JWK;
   /** Whatever a mutant wants to keep from one request to the next. */
   readonly memory: Map<string, string>;
 }

@@ -25,20 +25,18 @@ export const clients: readonly [ClientConfig, ClientConfig] = [
   },
 ];
 
-/** The key of the bare provider: to sign with, to show, and as its configuration takes it. */
+/** The key of the bare provider: to sign with, and as its configuration takes it. */
 export interface SigningKey {
   readonly privateKey: CryptoKey;
-  readonly publicJwk: JWK;
   readonly privateJwk: JWK;
 }
 
 /** Makes an RSA key, which takes a while. */
 export async function makeSigningKey(): Promise<SigningKey> {
-  const { privateKey, publicKey } = await generateKeyPair('RS256', { extractable: true });
+  const { privateKey } = await generateKeyPair('RS256', { extractable: true });
   const named = { kid: 'calibration', use: 'sig', alg: 'RS256' };
   return {
     privateKey,
-    publicJwk: { ...(await exportJWK(publicKey)), ...named },
     privateJwk: { ...(await exportJWK(privateKey)), ...named },
   };
 }

@@ -94,7 +94,8 @@ export class Trial {
 
   /** Takes a visitor's browser to a URL and past the pages that it meets. */
   async journey({ browser, address }: Visitor, url: URL, form?: URLSearchParams): Promise<Journey> {
-    const landing = form === undefined ? await browser.open(url) : await browser.post(url, form);
+    const from = new URL(this.config.client.redirectUri);
+    const landing = form === undefined ? await browser.open(url) : await browser.post(url, form, from);
     return this.suite.driver(browser, landing, address);
   }
 

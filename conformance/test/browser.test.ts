@@ -80,8 +80,13 @@ describe('a browser', () => {
       '/kept': redirect('/last'),
       '/last': html('done'),
     });
-    await browser.post(new URL('/start', origin), new URLSearchParams({ a: '1' }));
+    await browser.post(
+      new URL('/start', origin),
+      new URLSearchParams({ a: '1' }),
+      new URL('https://rp.example'),
+    );
     expect(seen.map(({ method }) => method)).toEqual(['POST', 'POST', 'GET']);
+    expect(seen[0]!.headers).toMatchObject({ origin: 'https://rp.example', 'sec-fetch-site': 'cross-site' });
   });
 
   it('gives up on redirects without end', async () => {
