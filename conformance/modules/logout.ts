@@ -47,11 +47,9 @@ export const logoutNoState: ConformanceModule = {
   },
 };
 
-const unregistered = 'post_logout_redirect_uri is not registered';
-
 export const badRedirectUri = stayingModule(
   'oidcc-rp-initiated-logout-bad-post-logout-redirect-uri',
-  unregistered,
+  'post_logout_redirect_uri is not registered',
   async (trial, { signedIn }) => ({
     post_logout_redirect_uri: new URL(`/${trial.random(8)}`, signedIn.client.postLogoutRedirectUri).href,
   }),
@@ -59,7 +57,7 @@ export const badRedirectUri = stayingModule(
 
 export const queryAddedToRedirectUri = stayingModule(
   'oidcc-rp-initiated-logout-query-added-to-post-logout-redirect-uri',
-  unregistered,
+  'a query was added to post_logout_redirect_uri',
   async (_trial, { signedIn }) => {
     const url = new URL(signedIn.client.postLogoutRedirectUri);
     url.searchParams.append('foo', 'bar');
@@ -117,7 +115,7 @@ function stayingModule(
 
 /** The original asks a person to look whether the page says so; here the next prompt=none tells. */
 function endingModule(name: string, changes: ParameterChanges): ConformanceModule {
-  const missing = Object.keys(changes).join(', ');
+  const missing = Object.keys(changes).join(' and ');
   return {
     name,
     shows: `logging out without ${missing} ends at a page of the provider, and nobody is signed in then`,

@@ -7,7 +7,7 @@ import type { Trial } from '../suite/trial.ts';
 export const redirectUriExact: ConformanceModule = {
   name: 'own-redirect-uri-exact',
   shows:
-    'twenty near misses of a registered redirect_uri are not followed (RFC 9700 §2.1: exact string matching)',
+    'two dozen near misses of a registered redirect_uri are not followed (RFC 9700 §2.1: exact string matching)',
   run: async (trial: Trial) => {
     for (const uri of nearMissesOf(trial.config.client.redirectUri)) {
       const request = authorizationRequest(trial, { redirect_uri: uri });

@@ -33,7 +33,7 @@ export const claimsEssential: ConformanceModule = {
 function scopeModule(name: string, scopes: readonly ClaimsScope[]): ConformanceModule {
   return {
     name,
-    shows: `scope ${scopes.join(' ')} makes UserInfo tell these claims, where they are supported`,
+    shows: `UserInfo tells the claims of scope ${scopes.join(' ')} that claims_supported promises (else a warning)`,
     run: async (trial: Trial) => {
       const supported = trial.metadata.list('scopes_supported');
       const unsupported = scopes.filter((scope) => supported !== undefined && !supported.includes(scope));

@@ -45,12 +45,19 @@ export async function runAndReport(
   return verdicts.some(({ outcome }) => outcome === 'fail') ? 1 : 0;
 }
 
-/** Plans and modules, each with what a pass shows. */
+/** Plans and modules, each with what a pass shows, as Markdown; the README holds it. */
 export function listPlans(): string {
   return plans
     .map(({ name, profile, modules }) => {
-      const lines = modules.map((module) => `  ${module.name}\n      ${module.shows}\n`);
-      return `${name} (${profile})\n${lines.join('')}`;
+      const rows = modules.map((module) => `| \`${module.name}\` | ${module.shows} |`);
+      return [
+        `### ${profile}: \`${name}\``,
+        '',
+        '| module | a pass shows |',
+        '| --- | --- |',
+        ...rows,
+        '',
+      ].join('\n');
     })
     .join('\n');
 }

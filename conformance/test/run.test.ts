@@ -112,9 +112,12 @@ describe('run.ts', () => {
     expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('oidcc-nonsense') });
   });
 
-  it('lists every plan and module', async () => {
+  it('lists every plan and module, as the README does', async () => {
     const { code, stdout } = await run('--list');
     expect(code).toBe(0);
-    expect(stdout.match(/^ {2}(oidcc|own)-/gm)?.length).toBeGreaterThanOrEqual(60);
+    expect(stdout.match(/^\| `(oidcc|own)-/gm)?.length).toBeGreaterThanOrEqual(60);
+    const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
+    const [, listed] = /<!-- npm run conformance -- --list -->\n([^]*)<!-- end -->/.exec(readme) ?? [];
+    expect(listed).toBe(stdout);
   });
 });
