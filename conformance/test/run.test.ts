@@ -117,7 +117,7 @@ describe('run.ts', () => {
     expect(code).toBe(0);
     expect(stdout.match(/^\| `(oidcc|own)-/gm)?.length).toBeGreaterThanOrEqual(60);
     const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
-    const [, listed] = /<!-- npm run conformance -- --list -->\n([^]*)<!-- end -->/.exec(readme) ?? [];
+    const [, listed] = /<!-- npm run conformance -- --list -->\n(.*)<!-- end -->/s.exec(readme) ?? [];
     expect(listed).toBe(stdout);
   });
 });
