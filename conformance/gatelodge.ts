@@ -1,10 +1,10 @@
 /** `node conformance/gatelodge.ts --help`: the suite against an issuer of a Gatelodge, made for the run. */
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { codeByMailbox } from './browser/code-sources.ts';
 import { formDriver } from './browser/login-driver.ts';
 import type { ClientConfig, SuiteConfig } from './config.ts';
+import { ManagementApi } from './management-api.ts';
 import { runAndReport } from './suite/run-and-report.ts';
 
 const usage = `Usage: node conformance/gatelodge.ts [--bootstrap FILE] [--url URL] [options]
@@ -15,7 +15,7 @@ issuer again. Needs a Gatelodge that runs.
   --bootstrap FILE               the file that its first start wrote (data/bootstrap.json)
   --url URL                      its address, where the file is not at hand; the key then comes from
                                  GATELODGE_KEY_ID and GATELODGE_KEY_SECRET
-  --keep                         leaves the issuer as it is
+  --keep                         leaves the issuer as it is; its mails can be read through the API
   --plan NAME, --module NAME, --json FILE
                                  as conformance/run.ts
 `;
@@ -34,9 +34,28 @@ const options = {
 const relyingParty = 'https://relying-party.example';
 
 /** What our ID tokens tell beyond the standard (docs: token claims). */
-const extraIdTokenClaims = ['organizations', 'org_id', 'environment'];
+const extraIdTokenClaims = ['organizations', 'organizations_omitted', 'org_id', 'environment'];
 
-process.exitCode = await main(process.argv.slice(2));
+/** Everything that a profile can tell by scope `profile`; what is left are a phone's claims, which this user has not. */
+const profile = {
+  first_name: 'Ada',
+  middle_name: 'Maria',
+  last_name: 'Example',
+  nickname: 'ada',
+  preferred_username: 'ada',
+  profile: 'https://people.example/ada',
+  picture: 'https://people.example/ada.png',
+  website: 'https://ada.example/',
+  gender: 'female',
+  birthdate: '1990-12-10',
+  zoneinfo: 'Europe/Vienna',
+  locale: 'en-GB',
+};
+
+process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  return 2;
+});
 
 async function main(args: string[]): Promise<number> {
   const { values } = parseArgs({ args, options });
@@ -44,7 +63,7 @@ async function main(args: string[]): Promise<number> {
     process.stdout.write(usage);
     return 0;
   }
-  const management = await Management.connect(values.bootstrap ?? 'data/bootstrap.json', values.url);
+  const management = await ManagementApi.connect(values.bootstrap ?? 'data/bootstrap.json', values.url);
   const name = `conformance ${randomBytes(4).toString('hex')}`;
   const { id } = await management.post('/v1/issuers', { name, environment: 'sandbox' });
   const path = `/v1/issuers/${String(id)}`;
@@ -62,13 +81,10 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
-async function prepare(management: Management, path: string): Promise<SuiteConfig> {
+async function prepare(management: ManagementApi, path: string): Promise<SuiteConfig> {
   const address = `conformance-{n}@${randomBytes(4).toString('hex')}.example.com`;
   // Whoever is signed in for the whole run has something to tell; the others come to be by signing in.
-  await management.post(`${path}/users`, {
-    username: address.replace('{n}', '0'),
-    profile: { first_name: 'Ada', last_name: 'Example', display_name: 'Ada Example', locale: 'en-GB' },
-  });
+  await management.post(`${path}/users`, { username: address.replace('{n}', '0'), profile });
   const { body } = await management.request(
     'GET',
     `${path.replace('/v1/issuers', '')}/.well-known/openid-configuration`,
@@ -84,7 +100,7 @@ async function prepare(management: Management, path: string): Promise<SuiteConfi
 }
 
 async function makeClient(
-  management: Management,
+  management: ManagementApi,
   path: string,
   type: 'first_party' | 'external',
   authMethod: ClientConfig['authMethod'],
@@ -116,51 +132,4 @@ async function makeClient(
     redirectUri,
     postLogoutRedirectUri,
   };
-}
-
-/** The management API, as far as this needs it. */
-class Management {
-  readonly baseUrl: string;
-  readonly authorization: string;
-
-  /** @throws Error when there is neither the file nor a URL and a key in the environment */
-  static async connect(bootstrapFile: string, url: string | undefined): Promise<Management> {
-    const { GATELODGE_KEY_ID: id, GATELODGE_KEY_SECRET: secret } = process.env;
-    if (url !== undefined && id !== undefined && secret !== undefined) return new Management(url, id, secret);
-    const bootstrap = JSON.parse(await readFile(bootstrapFile, 'utf8')) as {
-      base_url: string;
-      api_key: { id: string; secret: string };
-    };
-    return new Management(url ?? bootstrap.base_url, bootstrap.api_key.id, bootstrap.api_key.secret);
-  }
-
-  private constructor(url: string, id: string, secret: string) {
-    this.baseUrl = url.replace(/\/$/, '');
-    this.authorization = `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`;
-  }
-
-  /** Creates something and gives it. */
-  async post(path: string, members: object): Promise<Record<string, unknown>> {
-    const { body } = await this.request('POST', path, members);
-    return body.data as Record<string, unknown>;
-  }
-
-  /** @throws Error with what the API says when it refuses */
-  async request(
-    method: 'GET' | 'POST' | 'DELETE',
-    path: string,
-    members?: object,
-  ): Promise<{ body: Record<string, unknown> }> {
-    const response = await fetch(`${this.baseUrl}${path}`, {
-      method,
-      headers: {
-        authorization: this.authorization,
-        ...(members === undefined ? {} : { 'content-type': 'application/json' }),
-      },
-      ...(members === undefined ? {} : { body: JSON.stringify(members) }),
-    });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path} answers ${response.status}: ${text}`);
-    return { body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>) };
-  }
 }

@@ -8,6 +8,7 @@ import type { Trial } from '../suite/trial.ts';
 /** RFC 6749 §10.10: what is handed out must not be guessed. */
 const minCodeBits = 128;
 
+/** The original warns of each claim that it does not know; here those that the config names are known. */
 export const server: ConformanceModule = {
   name: 'oidcc-server',
   shows:

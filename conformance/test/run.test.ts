@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BareProvider, startBareProvider } from '../calibration/bare-provider.ts';
 import { mutants } from '../calibration/mutants/all.ts';
 
-const program = fileURLToPath(new URL('../run.ts', import.meta.url));
+const programs = fileURLToPath(new URL('..', import.meta.url));
 
 let directory: string;
 beforeAll(async () => {
@@ -17,12 +17,22 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
-function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+interface Ended {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+function run(...args: string[]): Promise<Ended> {
+  return runProgram('run.ts', args);
+}
+
+function runProgram(name: string, args: string[]): Promise<Ended> {
   return new Promise((resolve) => {
     const child = execFile(
       process.execPath,
-      [program, ...args],
-      { timeout: 30_000 },
+      [join(programs, name), ...args],
+      { timeout: 55_000 },
       (_error, stdout, stderr) => resolve({ code: child.exitCode ?? -1, stdout, stderr }),
     );
   });
@@ -119,5 +129,15 @@ describe('run.ts', () => {
     const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
     const [, listed] = /<!-- npm run conformance -- --list -->\n(.*)<!-- end -->/s.exec(readme) ?? [];
     expect(listed).toBe(stdout);
+  });
+});
+
+describe('gatelodge.ts', () => {
+  it('tells how it is used, and what is missing', async () => {
+    const help = await runProgram('gatelodge.ts', ['--help']);
+    expect(help).toMatchObject({ code: 0, stdout: expect.stringContaining('Usage') });
+    const missing = join(directory, 'nowhere.json');
+    const lost = await runProgram('gatelodge.ts', ['--bootstrap', missing]);
+    expect(lost).toMatchObject({ code: 2, stderr: expect.stringContaining(missing) });
   });
 });

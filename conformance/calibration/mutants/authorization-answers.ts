@@ -52,6 +52,21 @@ export const authorizationAnswerMutants: readonly Mutant[] = [
     }),
   },
   {
+    name: 'prompt-none-grants',
+    does: 'prompt=none gives a code, whoever is or is not signed in',
+    caughtBy: all('fail', [
+      ...everyLogoutProof,
+      'oidcc-prompt-none-not-logged-in',
+      'own-id-token-hint-other-user',
+    ]),
+    ...inReturn((url) => {
+      if (!url.searchParams.get('error')?.endsWith('_required')) return;
+      url.searchParams.delete('error');
+      url.searchParams.delete('error_description');
+      url.searchParams.set('code', 'given-to-anybody');
+    }),
+  },
+  {
     name: 'redirect-uri-prefix',
     does: 'redirect_uri may be anything that begins with a registered one',
     caughtBy: all('fail', [
