@@ -4,11 +4,11 @@ import { type CodeSource, formDriver, type LoginDriver } from '../browser/login-
 import type { SuiteConfig } from '../config.ts';
 import { serve } from './front.ts';
 import { interactionPath, LoginPages } from './login-pages.ts';
-import type { Mutant, Spoiled } from './mutant.ts';
+import type { Spoiled, Variation } from './mutant.ts';
 import { makeOidcProvider } from './oidc-provider.ts';
 import { clients, configurationOf, makeSigningKey, type SigningKey } from './provider-configuration.ts';
 
-/** An oidc-provider that runs, alone or spoiled by a mutant, and what a run of the suite needs to know of it. */
+/** An oidc-provider that runs, as it is or varied, and what a run of the suite needs to know of it. */
 export interface BareProvider extends AsyncDisposable {
   readonly config: SuiteConfig;
   readonly driver: LoginDriver;
@@ -19,15 +19,15 @@ export interface BareProvider extends AsyncDisposable {
 /** One for every provider of a process, since RSA keys take long to find. */
 let signingKey: Promise<SigningKey> | undefined;
 
-/** Starts the provider on free ports of loopback: itself, and before it what the world sees, with the mutant. */
-export async function startBareProvider(mutant?: Mutant): Promise<BareProvider> {
+/** Starts the provider on free ports of loopback: itself, and before it what the world sees, where it is varied. */
+export async function startBareProvider(variation?: Variation): Promise<BareProvider> {
   signingKey ??= makeSigningKey();
   const key = await signingKey;
   await using starting = new AsyncDisposableStack();
   const outer = createServer();
   const issuer = `http://127.0.0.1:${await listen(outer, starting)}`;
   const configuration = configurationOf(key);
-  mutant?.configure?.(configuration);
+  variation?.configure?.(configuration);
   const provider = await makeOidcProvider(issuer, configuration);
   const spoiled: Spoiled = {
     provider,
@@ -36,7 +36,7 @@ export async function startBareProvider(mutant?: Mutant): Promise<BareProvider> 
     signingKey: key.privateKey,
     memory: new Map(),
   };
-  mutant?.patch?.(spoiled);
+  variation?.patch?.(spoiled);
   const pages = new LoginPages(provider);
   const callback = provider.callback();
   const inner = createServer((request, response) => {
@@ -46,7 +46,7 @@ export async function startBareProvider(mutant?: Mutant): Promise<BareProvider> 
   const port = await listen(inner, starting);
   outer.on('request', (request, response) => {
     const failed = (error: unknown) => response.writeHead(500).end(String(error));
-    serve(request, response, { port, spoiled, mutant }).catch(failed);
+    serve(request, response, { port, spoiled, variation }).catch(failed);
   });
   const started = starting.move();
   return {

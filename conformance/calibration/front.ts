@@ -1,25 +1,25 @@
 import { type IncomingMessage, request as requestHttp, type ServerResponse } from 'node:http';
-import type { Mutant, Spoiled } from './mutant.ts';
+import type { Spoiled, Variation } from './mutant.ts';
 import { readForm, type WireAnswer, type WireRequest } from './wire.ts';
 
-/** What stands before a provider: the provider's own port, and what is wrong with it. */
+/** What stands before a provider: the provider's own port, and what is other about it. */
 export interface Front {
   readonly port: number;
   readonly spoiled: Spoiled;
-  readonly mutant: Mutant | undefined;
+  readonly variation: Variation | undefined;
 }
 
-/** Hands a request on to the provider and its answer back, each past the mutant. */
+/** Hands a request on to the provider and its answer back, each past what varies it. */
 export async function serve(
   incoming: IncomingMessage,
   response: ServerResponse,
   front: Front,
 ): Promise<void> {
-  const { mutant, spoiled } = front;
+  const { variation, spoiled } = front;
   const request = await readRequest(incoming, spoiled.issuer);
-  const instead = await mutant?.request?.(request, spoiled);
+  const instead = await variation?.request?.(request, spoiled);
   const answer = instead ?? (await forward(request, front.port));
-  await mutant?.answer?.(answer, request, spoiled);
+  await variation?.answer?.(answer, request, spoiled);
   const { 'content-length': _length, ...headers } = answer.headers;
   const cookies = answer.cookies.length > 0 ? { 'set-cookie': [...answer.cookies] } : {};
   response.writeHead(answer.status, { ...headers, ...cookies }).end(answer.body);

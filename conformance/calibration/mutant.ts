@@ -1,5 +1,6 @@
 import type { CryptoKey } from 'jose';
 import type { ClientConfig } from '../config.ts';
+import type { Outcome } from '../suite/outcome.ts';
 import type { OidcConfiguration, OidcProvider } from './oidc-provider.ts';
 import type { WireAnswer, WireRequest } from './wire.ts';
 
@@ -15,19 +16,29 @@ export interface Spoiled {
 
 type MaybeAnswer = WireAnswer | undefined;
 
-/** A fault of a provider, and the modules that have to find it. */
-export interface Mutant {
+/** A way in which a provider is another than the bare one. */
+export interface Variation {
   readonly name: string;
-  /** One sentence: what the provider does wrong. */
+  /** One sentence: what the provider does. */
   readonly does: string;
-  /** Every module whose outcome changes, and to what; all others come out as without the fault. */
-  readonly caughtBy: Readonly<Record<string, 'fail' | 'warning'>>;
   readonly configure?: (configuration: OidcConfiguration) => void;
   readonly patch?: (spoiled: Spoiled) => void;
   /** Changes a request before the provider sees it, or answers in its place. */
   readonly request?: (request: WireRequest, spoiled: Spoiled) => MaybeAnswer | Promise<MaybeAnswer>;
   /** Changes an answer before the browser or the client sees it. */
   readonly answer?: (answer: WireAnswer, request: WireRequest, spoiled: Spoiled) => void | Promise<void>;
+}
+
+/** A fault of a provider, and the modules that have to find it. */
+export interface Mutant extends Variation {
+  /** Every module whose outcome changes, and to what; all others come out as without the fault. */
+  readonly caughtBy: Readonly<Record<string, 'fail' | 'warning'>>;
+}
+
+/** Another way to be right, at which no module may fail. */
+export interface Variant extends Variation {
+  /** Every module whose outcome changes, and to what. */
+  readonly outcomes: Readonly<Record<string, Exclude<Outcome, 'fail'>>>;
 }
 
 /** Where the bare provider has its endpoints. */
@@ -41,10 +52,7 @@ export const paths = {
 } as const;
 
 /** The same outcome for several modules. */
-export function all<Outcome extends 'fail' | 'warning'>(
-  outcome: Outcome,
-  modules: readonly string[],
-): Record<string, Outcome> {
+export function all<Each extends Outcome>(outcome: Each, modules: readonly string[]): Record<string, Each> {
   return Object.fromEntries(modules.map((name) => [name, outcome]));
 }
 

@@ -2,8 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { Random } from '../../server/test/harness/random.ts';
 import { isSoak } from '../../server/test/harness/scale.ts';
 import { startBareProvider } from '../calibration/bare-provider.ts';
-import type { Mutant } from '../calibration/mutant.ts';
+import type { Mutant, Variation } from '../calibration/mutant.ts';
 import { mutants } from '../calibration/mutants/all.ts';
+import { variants } from '../calibration/variants.ts';
 import type { Outcome } from '../suite/outcome.ts';
 import { plans } from '../suite/plans.ts';
 import { runPlans } from '../suite/runner.ts';
@@ -32,6 +33,24 @@ describe('against a bare oidc-provider', () => {
     const expected = Object.fromEntries(names.filter(isWanted).map((name) => [name, calibrated(name)]));
     expect(outcomes, reasons).toEqual(expected);
   });
+});
+
+describe('against providers that are right in another way', () => {
+  it.concurrent.each(variants.map((variant) => [variant.name, variant] as const))(
+    '%s',
+    async (_name, variant) => {
+      const { outcomes: changed, does } = variant;
+      const quick = names.filter((name) => !slow.has(name));
+      const sampled = new Set([
+        ...Object.keys(changed),
+        ...Array.from({ length: 3 }, () => random.pick(quick)),
+      ]);
+      const isWanted = (name: string) => isSoak || (sampled.has(name) && !slow.has(name));
+      const { outcomes, reasons } = await outcomesOf(variant, isWanted);
+      const expected = names.filter(isWanted).map((name) => [name, changed[name] ?? calibrated(name)]);
+      expect(outcomes, `${does} (seed ${random.seed})\n${reasons}`).toEqual(Object.fromEntries(expected));
+    },
+  );
 });
 
 describe('against mutants of it', () => {
@@ -75,8 +94,8 @@ function modulesFor({ caughtBy }: Mutant): ReadonlySet<string> {
   return new Set([random.pick(finding), random.pick(others)]);
 }
 
-async function outcomesOf(mutant: Mutant | undefined, isWanted: (name: string) => boolean) {
-  await using provider = await startBareProvider(mutant);
+async function outcomesOf(variation: Variation | undefined, isWanted: (name: string) => boolean) {
+  await using provider = await startBareProvider(variation);
   const verdicts = await runPlans(plans, provider.config, provider.driver, { isWanted });
   return {
     outcomes: Object.fromEntries(verdicts.map(({ module, outcome }) => [module, outcome])),
