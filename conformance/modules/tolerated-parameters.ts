@@ -23,7 +23,8 @@ export const acrValues: ConformanceModule = {
   name: 'oidcc-ensure-request-with-acr-values-succeeds',
   shows: 'acr_values does no harm; a warning where the ID token names none of them',
   run: async (trial: Trial) => {
-    const wanted = trial.metadata.list('acr_values_supported') ?? ['1', '2'];
+    const supported = trial.metadata.list('acr_values_supported') ?? [];
+    const wanted = supported.length > 0 ? supported : ['1', '2'];
     const { claims } = await signIn(trial, { parameters: { acr_values: wanted.join(' ') } });
     trial.advise(
       typeof claims.acr === 'string' && wanted.includes(claims.acr),
