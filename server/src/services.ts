@@ -244,7 +244,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       docsBaseUrl: settings.publicUrl,
     };
     const now = () => clock.now();
-    const mail = await openMailing({ settings, database: background, secrets, log, now });
+    const mail = openMailing({ settings, database: background, secrets, log, now });
     const jobs = [
       createAccountDeletion(database, log),
       createIssuerDeletion(database, log),
