@@ -26,6 +26,7 @@ import type { DevMailbox } from './mail/dev-mailbox.ts';
 import type { MailOutbox } from './mail/mail-outbox.ts';
 import { openMailing } from './mail/mailing.ts';
 import { OtpCallers } from './otp/otp-callers.ts';
+import { OtpPathRefusal } from './otp/otp-dialect.ts';
 import { OtpDigests } from './otp/otp-digests.ts';
 import { OtpEndpoint } from './otp/otp-endpoint.ts';
 import { createOtpSweep } from './otp/otp-sweep.ts';
@@ -353,6 +354,8 @@ export async function createServices(settings: Settings, options: ServiceOptions
           authMe: new AuthMeEndpoint(ofUsers),
           jwks: new JwksEndpoint(signingKeys),
           discovery: new DiscoveryEndpoint({ settings, keys }),
+          refusingApplication: (error) =>
+            new OtpPathRefusal({ keys, docsBaseUrl: settings.publicUrl }, error),
           refusingUser: (error) => new UserRefusal(error, settings.publicUrl),
         }),
       },
