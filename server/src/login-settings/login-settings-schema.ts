@@ -108,7 +108,7 @@ const members = {
     .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 printable ASCII characters without spaces')
     .nullable()
     .default(null)
-    .describe('`aud` of access tokens; null for the issuer’s URL.'),
+    .describe('`aud` of access tokens, up to 255 characters without spaces; null for the issuer’s URL.'),
   mail: mailField.prefault({}).describe('The mail that carries a code.'),
 };
 
