@@ -41,7 +41,7 @@ export async function redeemCode(email, otp, device) {
     }
     case 'rate_limited':
       return {
-        problem: `Too many tries: this code is worth nothing any more. Send a new code, or wait for ${inWords(answer.waitSeconds)}.`,
+        problem: `Too many tries. Send a new code; if that can’t be tried either, wait for ${inWords(answer.waitSeconds)}.`,
       };
     case 'invalid_request':
       return { problem: 'A code has 6 to 8 digits.' };

@@ -51,7 +51,7 @@ export async function redeemCode(email, otp) {
     }
     case 'rate_limited':
       throw new Problem(
-        `Too many tries: this code is worth nothing any more. Send a new code, or wait for ${inWords(waitSeconds)}.`,
+        `Too many tries. Send a new code; if that can’t be tried either, wait for ${inWords(waitSeconds)}.`,
       );
     case 'invalid_request':
       throw new Problem('A code has 6 to 8 digits.');

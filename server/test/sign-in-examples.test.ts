@@ -1,16 +1,13 @@
+import { readFile } from 'node:fs/promises';
 import type { Server } from 'node:http';
+import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import {
-  OtpBackend,
-  portOf,
-  SignInPage,
-  serveBrowserExample,
-  sessionsOf,
-} from './fixtures/sign-in-examples.ts';
+import { describeSignIn } from './fixtures/sign-in-cases.ts';
+import { OtpBackend, portOf, SignInPage, serveBrowserExample } from './fixtures/sign-in-examples.ts';
 import { launchChromium } from './harness/chromium.ts';
-import { newAddress, wrongCodes } from './harness/otp-client.ts';
-import { freePort } from './harness/process.ts';
+import { newAddress } from './harness/otp-client.ts';
+import { freePort, repositoryRoot } from './harness/process.ts';
 import { send } from './harness/raw-http.ts';
 import { startTestServer, TestClock, type TestServer } from './harness/server.ts';
 import { TestIssuer, type TestKey } from './harness/test-issuer.ts';
@@ -34,84 +31,6 @@ afterAll(async () => {
   await server?.close();
 });
 
-/** What both examples do, on a page of theirs. */
-function describeSignIn(open: () => Promise<SignInPage>): void {
-  test('signs a user in with the mailed code, and out again with nothing left of her', async () => {
-    const app = await open();
-    const email = newAddress('example');
-    await app.signIn(email);
-    expect(await app.page.title()).toBe('Signed in – Example');
-    await app.press('Sign out');
-    await app.is('Sign in');
-    expect(await app.page.getByLabel('E-mail address').inputValue()).toBe('');
-    expect(await sessionsOf(issuer, email)).toEqual(['ended']);
-  });
-
-  // Attack: whoever has got hold of the refresh token goes on with it after the user has left.
-  test('ends the session at Gatelodge also where its access token has expired', async () => {
-    const app = await open();
-    const email = newAddress('example');
-    await app.signIn(email);
-    clock.advance(700);
-    await app.press('Sign out');
-    await app.is('Sign in');
-    expect(await sessionsOf(issuer, email)).toEqual(['ended']);
-  });
-
-  test('says what is wrong with a code, lets it be typed over, and asks for a new one when it is dead', async () => {
-    const app = await open();
-    const email = newAddress('example');
-    await app.enterAddress(email);
-    await app.is('Enter your code');
-    const code = await app.codeOf(email);
-    const [first, ...others] = wrongCodes(code, 6);
-    await app.enterCode(first!);
-    await app.alert(/not right\. 4 attempts left/);
-    expect(await app.isFocusedAndSelected()).toBe(true);
-    for (const [index, wrong] of others.entries()) {
-      await app.enterCode(wrong);
-      await app.alert(
-        [/3 attempts/, /2 attempts/, /1 attempt left/, /last try. Send a new code/, /Too many tries/][index]!,
-      );
-    }
-    const resend = app.page.getByRole('button', { name: /^Send a new code/ });
-    expect(await resend.isDisabled()).toBe(true);
-    expect(await resend.textContent()).toMatch(/^Send a new code in \d\d s$/);
-    clock.advance(60);
-    await app.page.clock.fastForward(61_000);
-    await resend.click();
-    // The hour has two guesses left for whoever has never signed in.
-    const next = await app.codeOf(email, 1);
-    await app.page.getByRole('alert').waitFor({ state: 'hidden' });
-    await app.enterCode(next);
-    await app.is('Signed in');
-    clock.advance(3_600);
-  });
-
-  test('lets a code be entered that was sent before, also where no other can be sent yet', async () => {
-    const email = newAddress('example');
-    const before = await open();
-    await before.enterAddress(email);
-    await before.is('Enter your code');
-    const code = await before.codeOf(email);
-
-    const again = await open();
-    await again.enterAddress(email);
-    await again.is('Enter your code');
-    await again.alert(/No other code can be sent for 60 seconds/);
-    expect(await again.page.getByRole('button', { name: /^Send a new code in \d+ s$/ }).isDisabled()).toBe(
-      true,
-    );
-    await again.page.getByText('Use another address').click();
-    await again.is('Sign in');
-    await again.enterAddress(email, 'I already have a code');
-    await again.is('Enter your code');
-    expect(await again.page.getByRole('button', { name: 'Send a new code' }).isEnabled()).toBe(true);
-    await again.enterCode(code);
-    await again.is('Signed in');
-  });
-}
-
 describe('examples/otp-backend', () => {
   let backend: OtpBackend;
   let env: Record<string, string>;
@@ -122,7 +41,7 @@ describe('examples/otp-backend', () => {
   });
   afterAll(() => backend?.stop());
 
-  describeSignIn(() => SignInPage.open(browser, server, backend.url));
+  describeSignIn(() => ({ issuer, clock, open: () => SignInPage.open(browser, server, backend.url) }));
 
   test('keeps everything in cookies that no script reads, by whichever name of this machine it was found', async () => {
     const app = await SignInPage.open(browser, server, `http://localhost:${backend.port}`);
@@ -222,7 +141,7 @@ describe('examples/otp-browser', () => {
     pages?.close();
   });
 
-  describeSignIn(() => SignInPage.open(browser, server, listed));
+  describeSignIn(() => ({ issuer, clock, open: () => SignInPage.open(browser, server, listed) }));
 
   test('goes on when the access token has expired, as its own clock or Gatelodge’s says', async () => {
     const app = await SignInPage.open(browser, server, listed);
@@ -284,4 +203,13 @@ describe('examples/otp-browser', () => {
       isConfigured = true;
     }
   });
+});
+
+test('the examples look alike', async () => {
+  const [backend, browserOnly] = await Promise.all(
+    ['otp-backend/public', 'otp-browser'].map((directory) =>
+      readFile(join(repositoryRoot, 'examples', directory, 'style.css'), 'utf8'),
+    ),
+  );
+  expect(backend).toBe(browserOnly);
 });
