@@ -3,86 +3,114 @@
  * HttpOnly cookie, which scripts can't read. See README.md.
  */
 import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { createRemoteJWKSet, jwtVerify } from 'jose';
-
-const gatelodge = required('GATELODGE_URL');
-const issuer = `${gatelodge}/${required('ISSUER_ID')}`;
-const apiKey = required('API_KEY');
-const port = Number(process.env.PORT ?? 8080);
-/** Where the browser finds this server; its cookies are Secure where that is HTTPS. */
-const ownOrigin = process.env.ORIGIN ?? `http://127.0.0.1:${port}`;
-
-const discovery = await (await fetch(`${issuer}/.well-known/openid-configuration`)).json();
-const signingKeys = createRemoteJWKSet(new URL(discovery.jwks_uri));
+import { endSession, redeemCode, refresh, requestCode, userOf } from './gatelodge.mjs';
+import { accountPage, addressPage, codePage, problemPage } from './pages.mjs';
+import { port, publicOrigin, stop } from './settings.mjs';
 
 /** Who is signed in: the name in the cookie, and the tokens, which never leave this server. A real one uses its database. */
 const sessions = new Map();
 const sessionSeconds = 30 * 24 * 3600;
 const deviceSeconds = 365 * 24 * 3600;
+const unavailable = 'Sign-in does not work at the moment. Try again shortly.';
+
+const files = new Map(
+  await Promise.all(
+    [
+      ['/style.css', 'text/css'],
+      ['/page.js', 'text/javascript'],
+    ].map(async ([path, type]) => [
+      path,
+      { type, content: await readFile(new URL(`./public${path}`, import.meta.url)) },
+    ]),
+  ),
+);
 
 const server = createServer((request, response) => {
   answer(request, response).catch((error) => {
     console.error(error);
-    if (!response.headersSent)
-      page(response, 502, '<p role="alert">Something went wrong. Try again shortly.</p>');
+    if (!response.headersSent) show(response, 502, problemPage('Something went wrong', unavailable));
   });
 });
-server.listen(port, '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}`));
+server.on('error', (error) => {
+  if (error.code !== 'EADDRINUSE') throw error;
+  stop(`Port ${port} is taken. Set PORT to another one.`);
+});
+server.listen(port, '127.0.0.1', () => {
+  console.log(`Open ${publicOrigin ?? `http://localhost:${server.address().port}`}`);
+});
 
 async function answer(request, response) {
-  const { pathname } = new URL(request.url, ownOrigin);
+  const origin = originOf(request);
+  if (origin === null)
+    return show(
+      response,
+      421,
+      problemPage('Wrong address', `Set ORIGIN to where browsers find this server.`),
+    );
+  const { pathname } = new URL(request.url, origin);
+  const file = request.method === 'GET' ? files.get(pathname) : undefined;
+  if (file !== undefined) return response.writeHead(200, { 'Content-Type': file.type }).end(file.content);
   // A form on somebody else's page must not sign anybody in or out here.
-  if (request.method === 'POST' && request.headers.origin !== ownOrigin)
-    return page(response, 403, '<p role="alert">This form belongs to another site.</p>');
+  if (request.method === 'POST' && request.headers.origin !== origin) {
+    const problem = `This form comes from another site. This one is ${origin}.`;
+    return show(response, 403, problemPage('Not from here', problem));
+  }
   switch (`${request.method} ${pathname}`) {
     case 'GET /':
       return home(request, response);
     case 'POST /sign-in':
       return sendCode(request, response);
+    case 'POST /have-code':
+      return haveCode(request, response);
     case 'POST /code':
       return takeCode(request, response);
     case 'POST /sign-out':
       return signOut(request, response);
     case 'GET /api/profile':
       return profile(request, response);
+    case 'GET /sign-in':
+    case 'GET /have-code':
+    case 'GET /code':
+    case 'GET /sign-out':
+      return redirect(response, '/');
     default:
-      return page(response, 404, '<p>There is no such page.</p>');
+      return show(response, 404, problemPage('Not found', 'There is no such page.'));
   }
 }
 
 async function home(request, response) {
   const user = await signedIn(request);
-  if (user === null) return page(response, 200, addressForm());
-  page(
-    response,
-    200,
-    `<p>Signed in as <strong>${escaped(user.email)}</strong>.</p>
-    <form method="post" action="/sign-out"><button>Sign out</button></form>`,
-  );
+  show(response, 200, user === null ? addressPage() : accountPage(user));
 }
 
 async function sendCode(request, response) {
   const { email = '' } = await readForm(request);
-  const { status, body } = await ask('/auth/request-otp', { email, device_token: deviceOf(request) });
-  if (status !== 200) return page(response, status, alert(body.error) + addressForm(email));
-  page(response, 200, codeForm(email));
+  const asked = await requestCode(email, deviceOf(request)).catch(asProblem);
+  const { isAsked, problem, resendSeconds, status = 422 } = asked;
+  if (!isAsked) return show(response, status, addressPage({ email, problem }));
+  show(response, 200, codePage({ email, problem, resendAt: Date.now() + resendSeconds * 1000 }));
+}
+
+async function haveCode(request, response) {
+  const { email = '' } = await readForm(request);
+  show(response, 200, codePage({ email }));
 }
 
 async function takeCode(request, response) {
-  const { email = '', otp = '' } = await readForm(request);
-  const { status, body } = await ask('/auth/verify-otp', {
-    email,
-    otp: otp.trim(),
-    device_token: deviceOf(request),
-  });
-  if (status !== 200) return page(response, status, alert(body.error) + codeForm(email));
+  const { email = '', otp = '', resend_at: resendAt } = await readForm(request);
+  const redeemed = await redeemCode(email, otp, deviceOf(request)).catch(asProblem);
+  const { problem, tokens, device, status = 422 } = redeemed;
+  if (problem !== null)
+    return show(response, status, codePage({ email, otp, problem, resendAt: Number(resendAt) || 0 }));
+  const userId = await userOf(tokens.token);
   const id = randomBytes(32).toString('base64url');
-  sessions.set(id, tokensOf(body));
+  sessions.set(id, { ...tokens, userId });
   response.setHeader('Set-Cookie', [
     cookie('session', id, sessionSeconds),
     // Shown with the next sign-in, it keeps strangers from locking this user out with wrong guesses.
-    cookie('device', body.device_token, deviceSeconds),
+    cookie('device', device, deviceSeconds),
   ]);
   redirect(response, '/');
 }
@@ -90,12 +118,18 @@ async function takeCode(request, response) {
 async function signOut(request, response) {
   const id = cookiesOf(request).session;
   const session = sessions.get(id);
-  sessions.delete(id);
-  if (session !== undefined)
-    await fetch(`${gatelodge}/auth/logout`, {
-      method: 'POST',
-      headers: { Authorization: `Bearer ${session.token}` },
-    });
+  if (session !== undefined) {
+    try {
+      // A renewal that is under way would leave another token, and the session with it.
+      await session.renewal;
+      await endSession(session.refreshToken);
+    } catch (error) {
+      console.error(error);
+      const problem = 'You are still signed in: signing out does not work at the moment. Try again shortly.';
+      return show(response, 502, accountPage({ email: session.email, problem }));
+    }
+    sessions.delete(id);
+  }
   response.setHeader('Set-Cookie', cookie('session', '', 0));
   redirect(response, '/');
 }
@@ -109,104 +143,46 @@ async function profile(request, response) {
   response.end(JSON.stringify(user === null ? { error: 'Sign in first' } : user));
 }
 
-/** Who the cookie stands for; null for nobody. The token is verified here, without asking Gatelodge. */
+/** Who the cookie stands for; null for nobody. */
 async function signedIn(request) {
   const id = cookiesOf(request).session;
   const session = sessions.get(id);
   if (session === undefined) return null;
   if (session.expiresAt < Date.now() + 5_000 && !(await renew(id, session))) return null;
-  const { payload } = await jwtVerify(session.token, signingKeys, {
-    issuer,
-    audience: issuer,
-    typ: 'at+jwt',
-  });
-  return { id: payload.sub, email: session.user.email };
+  return { id: await userOf(session.token), email: session.email };
 }
 
 /** A refresh token is good for one use: requests that come meanwhile wait for the same renewal. */
-async function renew(id, session) {
-  session.renewal ??= ask('/auth/refresh', { refresh_token: session.refreshToken }, null).then(
-    ({ status, body }) => {
+function renew(id, session) {
+  session.renewal ??= refresh(session.refreshToken)
+    .then((tokens) => {
+      if (tokens === null) sessions.delete(id);
+      else Object.assign(session, tokens);
+      return tokens !== null;
+    })
+    .finally(() => {
       session.renewal = undefined;
-      if (status === 200) Object.assign(session, tokensOf(body));
-      else if (status === 401) sessions.delete(id);
-      else throw new Error(`refresh: ${status}`);
-      return status === 200;
-    },
-  );
+    });
   return session.renewal;
 }
 
-function tokensOf({ token, refresh_token: refreshToken, expires_in: seconds, user }) {
-  return { token, refreshToken, user, expiresAt: Date.now() + seconds * 1000 };
+/** What is wrong goes to the log; the user may try again. */
+function asProblem(error) {
+  console.error(error);
+  return { isAsked: false, problem: unavailable, status: 502 };
 }
 
-async function ask(path, body, key = apiKey) {
-  const response = await fetch(gatelodge + path, {
-    method: 'POST',
-    headers: {
-      'Content-Type': 'application/json',
-      ...(key !== null && { Authorization: `Bearer ${key}` }),
-    },
-    body: JSON.stringify(body),
-  });
-  const answered = await response.json();
-  // The dialect of the issuer's profile: flat, nested or problem+json.
-  const error = answered.error?.message ?? answered.error ?? answered.detail;
-  return { status: response.status, body: { ...answered, error } };
-}
-
-function page(response, status, content) {
+function show(response, status, html) {
   response.writeHead(status, {
     'Content-Type': 'text/html; charset=utf-8',
     'Cache-Control': 'no-store',
     'Content-Security-Policy':
-      "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+      "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     // Not `no-referrer`: browsers then send `Origin: null` with our own forms, too.
     'Referrer-Policy': 'same-origin',
     'X-Content-Type-Options': 'nosniff',
   });
-  response.end(`<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Sign in</title>
-<style>
-  :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
-  body { margin: 10vh auto; max-width: 22rem; padding: 0 1rem; }
-  form { display: grid; gap: .75rem; }
-  label { display: grid; gap: .25rem; }
-  input, button { font: inherit; padding: .6rem .75rem; border-radius: .5rem; border: 1px solid GrayText; }
-  button { border: 0; background: #1d4ed8; color: #fff; cursor: pointer; }
-  [role=alert] { border-left: .25rem solid #b91c1c; padding-left: .75rem; }
-</style>
-<main>
-<h1>Example</h1>
-${content}
-</main>
-</html>
-`);
-}
-
-function addressForm(email = '') {
-  return `<form method="post" action="/sign-in">
-<label>E-mail address <input name="email" type="email" autocomplete="email" required autofocus value="${escaped(email)}"></label>
-<button>Send me a code</button>
-</form>`;
-}
-
-function codeForm(email) {
-  return `<form method="post" action="/code">
-<input type="hidden" name="email" value="${escaped(email)}">
-<label>Code, sent to ${escaped(email)}
-<input name="otp" inputmode="numeric" autocomplete="one-time-code" pattern="\\s*[0-9]{6,8}\\s*" required autofocus></label>
-<button>Sign in</button>
-</form>
-<p><a href="/">Use another address</a></p>`;
-}
-
-function alert(message) {
-  return `<p role="alert">${escaped(String(message))}</p>`;
+  response.end(html);
 }
 
 function redirect(response, location) {
@@ -214,8 +190,16 @@ function redirect(response, location) {
   response.end();
 }
 
+/** Where the browser has found this server: ORIGIN, or by whichever name this machine has for itself; else null. */
+function originOf({ headers }) {
+  if (publicOrigin !== null) return publicOrigin;
+  const isHere = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/.test(headers.host ?? '');
+  return isHere ? `http://${headers.host}` : null;
+}
+
+/** Secure where browsers come by HTTPS. */
 function cookie(name, value, seconds) {
-  const secure = ownOrigin.startsWith('https:') ? '; Secure' : '';
+  const secure = publicOrigin?.startsWith('https:') ? '; Secure' : '';
   return `${name}=${value}; HttpOnly; SameSite=Lax; Path=/; Max-Age=${seconds}${secure}`;
 }
 
@@ -236,15 +220,4 @@ async function readForm(request) {
     if (text.length > 10_000) throw new Error('too long a form');
   }
   return Object.fromEntries(new URLSearchParams(text));
-}
-
-function escaped(text) {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
-}
-
-function required(name) {
-  const value = process.env[name];
-  if (value) return value;
-  console.error(`Set ${name}; see README.md.`);
-  process.exit(1);
 }

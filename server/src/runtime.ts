@@ -10,6 +10,8 @@ interface RuntimeEndpoints {
   authMe: EdgeEndpoint;
   jwks: EdgeEndpoint;
   discovery: EdgeEndpoint;
+  /** Who answers an application what is no request to sign in. */
+  refusingApplication: (error: () => AppError) => EdgeEndpoint;
   /** Who answers a user what no endpoint of its own does. */
   refusingUser: (error: () => AppError) => EdgeEndpoint;
 }
@@ -23,11 +25,22 @@ export function createRuntimeRoutes({
   authMe,
   jwks,
   discovery,
+  refusingApplication,
   refusingUser: refusing,
 }: RuntimeEndpoints): RuntimeRoutes {
   return new RuntimeRoutes([
-    { path: '/auth/request-otp', issuer: 'optional', methods: { POST: requestOtp } },
-    { path: '/auth/verify-otp', issuer: 'optional', methods: { POST: verifyOtp } },
+    {
+      path: '/auth/request-otp',
+      issuer: 'optional',
+      methods: { POST: requestOtp },
+      refusing: refusingApplication,
+    },
+    {
+      path: '/auth/verify-otp',
+      issuer: 'optional',
+      methods: { POST: verifyOtp },
+      refusing: refusingApplication,
+    },
     { path: '/auth/refresh', issuer: 'optional', methods: { POST: refresh }, refusing },
     { path: '/auth/logout', issuer: 'optional', methods: { POST: logout }, refusing },
     { path: '/auth/me', issuer: 'optional', methods: { GET: authMe }, refusing },

@@ -29,6 +29,7 @@ import type { MailOutbox } from './mail/mail-outbox.ts';
 import { openMailing } from './mail/mailing.ts';
 import { createMemberSweep } from './members/member-sweep.ts';
 import { OtpCallers } from './otp/otp-callers.ts';
+import { OtpPathRefusal } from './otp/otp-dialect.ts';
 import { OtpDigests } from './otp/otp-digests.ts';
 import { OtpEndpoint } from './otp/otp-endpoint.ts';
 import { createOtpSweep } from './otp/otp-sweep.ts';
@@ -257,7 +258,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
     };
     const now = () => clock.now();
     const outbound = new OutboundClient({ allow: settings.outboundAllow, ...options.outbound });
-    const mail = await openMailing({ settings, database: background, secrets, log, now });
+    const mail = openMailing({ settings, database: background, secrets, log, now });
     const jobs = [
       createAccountDeletion(database, log),
       createIssuerDeletion(database, log),
@@ -373,6 +374,8 @@ export async function createServices(settings: Settings, options: ServiceOptions
           authMe: new AuthMeEndpoint(ofUsers),
           jwks: new JwksEndpoint(signingKeys),
           discovery: new DiscoveryEndpoint({ settings, keys }),
+          refusingApplication: (error) =>
+            new OtpPathRefusal({ keys, docsBaseUrl: settings.publicUrl }, error),
           refusingUser: (error) => new UserRefusal(error, settings.publicUrl),
         }),
       },

@@ -1,6 +1,9 @@
-import { resolve } from 'node:path';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { testCertificate } from '../test/harness/certificate.ts';
 import { loadSettings, SettingsError, settingsTable } from './settings.ts';
 
 const masterKey = 'Qh0_3nE0n5mWb1XkQ7oD2bq1wJ4m8m3pI9b0eX6cZ7U';
@@ -164,8 +167,15 @@ describe('settings that need each other', () => {
     [{ GATELODGE_TLS_KEY: 'k.pem' }, 'GATELODGE_TLS_CERT'],
     [{ DATABASE_OWNER_URL: 'postgres://o@db/g' }, 'DATABASE_URL'],
     [{ SMTP_URL: 'smtp://localhost:2525' }, 'MAIL_FROM'],
-    [{ SMTP_CA_FILE: 'ca.pem' }, 'SMTP_URL'],
   ])('%o is refused alone', (env, variable) => expect(refusal(env).variables).toEqual([variable]));
+});
+
+test('a file of authorities is refused without a mail server', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'gatelodge-settings-'));
+  const file = join(directory, 'ca.pem');
+  await writeFile(file, testCertificate.cert);
+  expect(refusal({ SMTP_CA_FILE: file }).variables).toEqual(['SMTP_URL']);
+  await rm(directory, { recursive: true });
 });
 
 describe('single values', () => {
@@ -185,6 +195,8 @@ describe('single values', () => {
     ['MAIL_FROM', 'Example <no-reply@example.com>\r\nBcc: x@example.com'],
     ['SMTP_URL', 'smtp://mail.example.com?tls=optional'],
     ['SMTP_URL', 'smtp://mail.example.com?tls.rejectUnauthorized=false'],
+    ['SMTP_CA_FILE', '/nowhere/ca.pem'],
+    ['SMTP_CA_FILE', '/etc/hostname'],
     ['GATELODGE_METRICS_TOKEN', 'short'],
     ['GATELODGE_CACHE_KEYS', '0'],
     ['GATELODGE_DATABASE_POOL', '1'],

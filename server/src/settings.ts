@@ -124,9 +124,9 @@ export const settingsTable = [
     property: 'smtpUrl',
     default: undefined,
     defaultNote:
-      'in development mails are kept for `/dev/mailbox`; in production none can be sent, and sign-in by e-mail answers 503',
+      'none: in development mails are shown at `/dev/mailbox`; in production there are none, and whoever asks for a code is answered 503',
     description:
-      'Mail server for outgoing mail: `smtps://user:password@mail.example.com` is TLS from the start (port 465), `smtp://…` STARTTLS (port 587), without which nothing is sent. `?tls=none` sends in the clear, as is usual for a server on this machine; `?tls=required` asks STARTTLS of that one too.',
+      'Mail server that takes outgoing mail. `smtps://user:password@mail.example.com` speaks TLS from the start (port 465). `smtp://user:password@mail.example.com` changes to TLS by STARTTLS (port 587) and sends nothing to a server that does not offer it. A server on this machine (`smtp://localhost`) is spoken to in the clear; `?tls=required` demands STARTTLS of it as well. `?tls=none` speaks to any server in the clear, in production to one elsewhere only without a password.',
     parser: parsers.smtpServer,
     isSecret: true,
   },
@@ -137,7 +137,7 @@ export const settingsTable = [
     defaultNote: 'the usual authorities',
     description:
       'Path of a PEM file with the certificates of the authorities that the mail server’s certificate is checked against, instead of the usual ones.',
-    parser: parsers.path,
+    parser: parsers.authoritiesFile,
   },
   {
     variable: 'MAIL_FROM',

@@ -1,24 +1,29 @@
-import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { extname, join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
+import type { Server } from 'node:http';
+import { join } from 'node:path';
+import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describeSignIn } from './fixtures/sign-in-cases.ts';
+import { OtpBackend, portOf, SignInPage, serveBrowserExample } from './fixtures/sign-in-examples.ts';
 import { launchChromium } from './harness/chromium.ts';
-import { newAddress, SignIn } from './harness/otp-client.ts';
-import { freePort, repositoryRoot, waitFor } from './harness/process.ts';
-import { startTestServer, type TestServer } from './harness/server.ts';
-import { TestIssuer } from './harness/test-issuer.ts';
+import { newAddress } from './harness/otp-client.ts';
+import { freePort, repositoryRoot } from './harness/process.ts';
+import { send } from './harness/raw-http.ts';
+import { startTestServer, TestClock, type TestServer } from './harness/server.ts';
+import { TestIssuer, type TestKey } from './harness/test-issuer.ts';
 
+const clock = new TestClock(new Date().toISOString());
 let server: TestServer;
 let browser: Browser;
 let issuer: TestIssuer;
 beforeAll(async () => {
   const port = await freePort();
   const publicUrl = `http://127.0.0.1:${port}`;
-  server = await startTestServer({ env: { GATELODGE_PORT: String(port), GATELODGE_PUBLIC_URL: publicUrl } });
-  issuer = await TestIssuer.create(server);
+  server = await startTestServer({
+    clock,
+    env: { GATELODGE_PORT: String(port), GATELODGE_PUBLIC_URL: publicUrl },
+  });
+  issuer = await TestIssuer.create(server, { preset: 'otp' });
   browser = await launchChromium();
 });
 afterAll(async () => {
@@ -26,127 +31,109 @@ afterAll(async () => {
   await server?.close();
 });
 
-/** The code of the newest mail to this address, from the mailbox of development. */
-async function codeFor(email: string): Promise<string> {
-  return SignIn.withKey(server, server.operator.key).nextCode(email, 0);
-}
-
-async function openPage(url: string): Promise<Page> {
-  const page = await (await browser.newContext()).newPage();
-  await page.goto(url);
-  return page;
-}
-
-async function enterAddress(page: Page, email: string): Promise<void> {
-  await page.getByLabel('E-mail address').fill(email);
-  await page.getByRole('button', { name: 'Send me a code' }).click();
-}
-
-async function enterCode(page: Page, code: string): Promise<void> {
-  await page.getByLabel(/^Code, sent to/).fill(code);
-  await page.getByRole('button', { name: 'Sign in' }).click();
-}
-
 describe('examples/otp-backend', () => {
-  let url: string;
-  let stop: () => void;
+  let backend: OtpBackend;
+  let env: Record<string, string>;
   beforeAll(async () => {
     const { secret } = await issuer.createKey();
-    const port = await freePort();
-    url = `http://127.0.0.1:${port}`;
-    const child = spawn(process.execPath, [join(repositoryRoot, 'examples/otp-backend/server.mjs')], {
-      env: {
-        GATELODGE_URL: server.url,
-        ISSUER_ID: issuer.id,
-        API_KEY: secret,
-        PORT: String(port),
-      },
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
-    stop = () => void child.kill();
-    await waitFor(async () => (await fetch(url).catch(() => null)) && true);
+    env = { GATELODGE_URL: server.url, ISSUER_ID: issuer.id, API_KEY: secret };
+    backend = await (await OtpBackend.start(env)).isUp();
   });
-  afterAll(() => stop?.());
+  afterAll(() => backend?.stop());
 
-  test('signs a user in with the mailed code, knows her again, and signs her out', async () => {
-    const page = await openPage(url);
-    const email = newAddress('backend');
-    await enterAddress(page, email);
-    await page.getByLabel(/^Code, sent to/).waitFor();
-    await enterCode(page, await codeFor(email));
-    await page.getByText(`Signed in as ${email}.`).waitFor();
+  describeSignIn(() => ({ issuer, clock, open: () => SignInPage.open(browser, server, backend.url) }));
 
-    const cookies = await page.context().cookies();
-    expect(
-      cookies.map(({ name, httpOnly, sameSite }) => ({ name, httpOnly, sameSite })).sort(byName),
-    ).toEqual([
-      { name: 'device', httpOnly: true, sameSite: 'Lax' },
-      { name: 'session', httpOnly: true, sameSite: 'Lax' },
-    ]);
-    const profile = async () => (await page.request.get(`${url}/api/profile`)).status();
+  test('keeps everything in cookies that no script reads, by whichever name of this machine it was found', async () => {
+    const app = await SignInPage.open(browser, server, `http://localhost:${backend.port}`);
+    await app.signIn(newAddress('backend'));
+    const cookies = await app.page.context().cookies();
+    expect(cookies.map(({ name }) => name).sort()).toEqual(['device', 'session']);
+    for (const cookie of cookies) expect(cookie).toMatchObject({ httpOnly: true, sameSite: 'Lax' });
+    expect(await app.page.evaluate('document.cookie')).toBe('');
+    const profile = async () =>
+      (await app.page.request.get(`http://localhost:${backend.port}/api/profile`)).status();
     expect(await profile()).toBe(200);
-    expect(await page.evaluate('document.cookie')).toBe('');
-
-    await page.getByRole('button', { name: 'Sign out' }).click();
-    await page.getByLabel('E-mail address').waitFor();
+    await app.press('Sign out');
+    await app.is('Sign in');
     expect(await profile()).toBe(401);
   });
 
-  test('says on the page what is wrong with a code', async () => {
-    const page = await openPage(url);
-    const email = newAddress('backend');
-    await enterAddress(page, email);
-    await page.getByLabel(/^Code, sent to/).waitFor();
-    const code = await codeFor(email);
-    await enterCode(page, code === '111111' ? '222222' : '111111');
-    expect(await page.getByRole('alert').textContent()).toMatch(/4 attempts left/);
-    await enterCode(page, code);
-    await page.getByText(`Signed in as ${email}.`).waitFor();
+  // Attack: a page of another site posts the form, so that its visitor is signed in as somebody else; or has its name
+  // point at this machine.
+  test('takes no form from another site, and answers to no other name', async () => {
+    for (const origin of [
+      'https://evil.example',
+      'null',
+      'http://localhost:1',
+      `http://localhost:${backend.port}`,
+    ]) {
+      const answer = await fetch(`${backend.url}/sign-in`, {
+        method: 'POST',
+        headers: { Origin: origin },
+        body: new URLSearchParams({ email: newAddress() }),
+      });
+      expect([origin, answer.status]).toEqual([origin, 403]);
+      expect(await answer.text()).toContain(`This one is ${backend.url}.`);
+    }
+    const rebound = await send(backend.url, { headers: { Host: 'evil.example' } });
+    expect([rebound.status, rebound.text.includes('Set ORIGIN')]).toEqual([421, true]);
   });
 
-  // Attack: a page of another site posts the form, so that its visitor is signed in as somebody else.
-  test('takes no form from another site', async () => {
-    const answer = await fetch(`${url}/sign-in`, {
-      method: 'POST',
-      headers: { Origin: 'https://evil.example' },
-      body: new URLSearchParams({ email: newAddress() }),
-    });
-    expect(answer.status).toBe(403);
+  test('says at the start what is wrong with its settings', async () => {
+    const localhost = server.url.replace('127.0.0.1', 'localhost');
+    const wrong: [Record<string, string>, RegExp][] = [
+      [{ API_KEY: '' }, /^Set API_KEY; /],
+      [
+        { ISSUER_ID: 'i_0123456789abcdefghijklmno' },
+        /has no issuer i_0123456789abcdefghijklmno\. Correct ISSUER_ID/,
+      ],
+      [
+        { GATELODGE_URL: `http://127.0.0.1:${await freePort()}` },
+        /^No Gatelodge answers at .* \(ECONNREFUSED\)/,
+      ],
+      [{ GATELODGE_URL: backend.url }, /no issuer|no discovery document/],
+      [{ GATELODGE_URL: localhost }, new RegExp(`Set GATELODGE_URL to ${server.url}\\.`)],
+      [{ PORT: String(backend.port) }, new RegExp(`^Port ${backend.port} is taken\\. Set PORT`)],
+    ];
+    await Promise.all(
+      wrong.map(async ([changed, says]) => {
+        const { code, log } = await (await OtpBackend.start({ ...env, ...changed })).ends();
+        expect(log).toMatch(says);
+        expect(code).toBe(1);
+      }),
+    );
+  });
+
+  test('tells a key that does not work to whoever runs it, and nothing of it to users', async () => {
+    const other = await (await OtpBackend.start({ ...env, API_KEY: 'otp_live_sk_wrong' })).isUp();
+    try {
+      const app = await SignInPage.open(browser, server, other.url);
+      await app.enterAddress(newAddress());
+      await app.alert(/^Sign-in does not work at the moment\. Try again shortly\.$/);
+      await app.is('Sign in');
+      expect(other.log).toContain('request-otp answered 401: Invalid API key');
+      expect(other.log).toContain('API_KEY');
+      expect(other.log).not.toContain('otp_live_sk_wrong');
+    } finally {
+      other.stop();
+    }
   });
 });
 
 describe('examples/otp-browser', () => {
   let pages: Server;
+  let key: TestKey;
+  let isConfigured = true;
   /** The same files on an origin that the key lists, and on one that it does not. */
   let listed: string;
   let unlisted: string;
-  let key: { secret: string };
 
   beforeAll(async () => {
-    pages = createServer(async (request, response) => {
-      const name = request.url === '/' ? 'index.html' : request.url!.slice(1);
-      if (name === 'config.js') {
-        response.setHeader('Content-Type', 'text/javascript');
-        response.end(
-          `export const gatelodgeUrl = ${JSON.stringify(server.url)};
-           export const issuerId = ${JSON.stringify(issuer.id)};
-           export const publishableKey = ${JSON.stringify(key.secret)};`,
-        );
-        return;
-      }
-      const types: Record<string, string> = {
-        '.html': 'text/html',
-        '.js': 'text/javascript',
-        '.css': 'text/css',
-      };
-      const file = await readFile(join(repositoryRoot, 'examples/otp-browser', name)).catch(() => null);
-      response.writeHead(file === null ? 404 : 200, { 'Content-Type': types[extname(name)] ?? 'text/plain' });
-      response.end(file ?? '');
-    });
-    await new Promise<void>((resolve) => pages.listen(0, '127.0.0.1', resolve));
-    const { port } = pages.address() as AddressInfo;
-    listed = `http://127.0.0.1:${port}`;
-    unlisted = `http://localhost:${port}`;
+    pages = await serveBrowserExample(() =>
+      isConfigured ? { gatelodgeUrl: server.url, issuerId: issuer.id, publishableKey: key.secret } : null,
+    );
+    listed = `http://127.0.0.1:${portOf(pages)}`;
+    unlisted = `http://localhost:${portOf(pages)}`;
     key = await issuer.createKey({ kind: 'publishable', restrictions: { origins: [listed] } });
   });
   afterAll(() => {
@@ -154,25 +141,75 @@ describe('examples/otp-browser', () => {
     pages?.close();
   });
 
-  test('signs a user in from an origin that the key lists, and out again', async () => {
-    const page = await openPage(listed);
+  describeSignIn(() => ({ issuer, clock, open: () => SignInPage.open(browser, server, listed) }));
+
+  test('goes on when the access token has expired, as its own clock or Gatelodge’s says', async () => {
+    const app = await SignInPage.open(browser, server, listed);
     const email = newAddress('browser');
-    await enterAddress(page, email);
-    await page.getByLabel(/^Code, sent to/).waitFor();
-    await enterCode(page, await codeFor(email));
-    await page.getByText(`Signed in as ${email}.`).waitFor();
-    await page.getByRole('button', { name: 'Sign out' }).click();
-    await page.getByLabel('E-mail address').waitFor();
+    const called: string[] = [];
+    await app.signIn(email);
+    app.page.on('response', (response) => {
+      if (response.request().method() !== 'OPTIONS')
+        called.push(`${new URL(response.url()).pathname.split('/').at(-1)} ${response.status()}`);
+    });
+    const showProfile = async () => {
+      await app.press('Show my profile');
+      await app.page.locator('#profile').filter({ hasText: email }).waitFor();
+      await app.page.locator('#profile').evaluate((shown) => shown.replaceChildren());
+      return called.splice(0);
+    };
+    expect(await showProfile()).toEqual(['me 200']);
+    await app.page.clock.fastForward(700_000);
+    expect(await showProfile()).toEqual(['refresh 200', 'me 200']);
+    clock.advance(700);
+    expect(await showProfile()).toEqual(['me 401', 'refresh 200', 'me 200']);
+  });
+
+  test('says that a session has ended, and that signing out has not worked', async () => {
+    const app = await SignInPage.open(browser, server, listed);
+    const email = newAddress('browser');
+    await app.signIn(email);
+    await app.page.route('**/auth/logout', (route) => route.abort());
+    await app.press('Sign out');
+    await app.alert(/You are still signed in/);
+    await app.is('Signed in');
+    await app.page.unroute('**/auth/logout');
+
+    const { body } = await issuer.api.get(`${issuer.path}/users?username=${encodeURIComponent(email)}`);
+    await issuer.api.post(`${issuer.path}/users/${body.data[0].id}/sessions/revoke`, {});
+    await app.press('Show my profile');
+    await app.alert(/Your session has ended/);
+    await app.is('Sign in');
   });
 
   test('is refused on any other origin, and no mail is sent', async () => {
-    const page = await openPage(unlisted);
+    const app = await SignInPage.open(browser, server, unlisted);
     const email = newAddress('browser');
-    await enterAddress(page, email);
-    expect(await page.getByRole('alert').textContent()).toMatch(/not available on this page/);
+    const told: string[] = [];
+    app.page.on('console', (message) => told.push(message.text()));
+    await app.enterAddress(email);
+    await app.alert(/not available on this page/);
+    expect(told.join()).toContain(`Does the key list ${unlisted}?`);
     const { body } = await server.operator.api.get(`/dev/mailbox.json?to=${encodeURIComponent(email)}`);
     expect(body.data).toEqual([]);
   });
+
+  test('says that it has not been set up', async () => {
+    isConfigured = false;
+    try {
+      const app = await SignInPage.open(browser, server, listed);
+      await app.alert(/copy config\.example\.js to config\.js/);
+    } finally {
+      isConfigured = true;
+    }
+  });
 });
 
-const byName = (a: { name: string }, b: { name: string }) => a.name.localeCompare(b.name);
+test('the examples look alike', async () => {
+  const [backend, browserOnly] = await Promise.all(
+    ['otp-backend/public', 'otp-browser'].map((directory) =>
+      readFile(join(repositoryRoot, 'examples', directory, 'style.css'), 'utf8'),
+    ),
+  );
+  expect(backend).toBe(browserOnly);
+});

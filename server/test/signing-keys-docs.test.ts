@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import jose from 'jose/package.json' with { type: 'json' };
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { issuerUrl } from '../src/issuers/issuer-url.ts';
 import { freePort } from './harness/process.ts';
@@ -9,7 +10,9 @@ import { TestIssuer } from './harness/test-issuer.ts';
 
 const run = promisify(execFile);
 const text = await readFile(new URL('../../docs/signing-keys.md', import.meta.url), 'utf8');
-const snippets = [...text.matchAll(/```sh\n(.*?)```/gs)].map(([, snippet]) => String(snippet));
+const [installation, ...snippets] = [...text.matchAll(/```sh\n(.*?)```/gs)]
+  .map(([, snippet]) => String(snippet))
+  .sort((a, b) => Number(b.startsWith('npm install')) - Number(a.startsWith('npm install')));
 const program = String(/```js\n(.*?)```/s.exec(text)?.[1]);
 
 let server: TestServer;
@@ -28,7 +31,6 @@ beforeAll(async () => {
     ...process.env,
     GATELODGE_URL: url,
     ISSUER: issuer.id,
-    ISSUER_URL: iss,
     OPERATOR: `${id}:${secret}`,
   };
 });
@@ -40,6 +42,7 @@ async function answerOf(index: number) {
 }
 
 test('every snippet of docs/signing-keys.md does what the text beside it says', async () => {
+  expect(installation).toBe(`npm install jose@${jose.version}\n`);
   expect(snippets).toHaveLength(4);
   const shown = JSON.parse(/```json\n(.*?)```/s.exec(text)?.[1] ?? 'null') as Record<string, unknown>;
   const discovery = await answerOf(0);

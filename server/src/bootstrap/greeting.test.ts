@@ -57,6 +57,19 @@ describe('the greeting', () => {
     }
   });
 
+  test('says where mails are shown and what opens it, unless a mail server takes them', async () => {
+    const settings = settingsFor(server.dataDir);
+    const text = greet(settings, bootstrap, { demo: false });
+    const [, mailbox] = /shown at (\S+), which/.exec(text) ?? [];
+    const { id, secret } = bootstrap.api_key;
+    const authorization = `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`;
+    expect(text).toContain('api_key.id and api_key.secret');
+    expect((await fetch(mailbox!)).status).toBe(401);
+    expect((await fetch(mailbox!, { headers: { authorization } })).status).toBe(200);
+    const smtpUrl = { host: 'localhost', port: 25, tls: 'none', credentials: null } as const;
+    expect(greet({ ...settings, smtpUrl }, bootstrap, { demo: false })).not.toContain('/dev/mailbox');
+  });
+
   test('prints a working call in the style of each preset', async () => {
     const text = greet(settingsFor(server.dataDir), bootstrap, { demo: true });
     const [, ...calls] = callsIn(text);

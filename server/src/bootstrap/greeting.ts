@@ -12,6 +12,12 @@ export function greet(settings: Settings, bootstrap: Bootstrap | null, { demo }:
   const file = bootstrapPath(settings.dataDir);
   lines.push(
     `Its first account and keys are in ${file}`,
+    ...(settings.smtpUrl === undefined
+      ? [
+          `Its mails are shown at ${settings.publicUrl}/dev/mailbox, which asks for a user name and a password:`,
+          'api_key.id and api_key.secret of that file',
+        ]
+      : []),
     '',
     'Try it:',
     verifyLine(settings.publicUrl, file),

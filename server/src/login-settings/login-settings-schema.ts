@@ -21,6 +21,11 @@ function usesKnownPlaceholders(value: string): boolean {
   return [...value.matchAll(/\{\{(.*?)\}\}/gs)].every(([, name]) => placeholders.includes(name!));
 }
 
+/** What other template languages write: nothing fills it in, and users would read it. */
+const hasSingleBraces = (value: string) => /(?<!\{)\{\s*(?:code|minutes)\s*\}(?!\})/i.test(value);
+
+const singleBraces = 'must have two braces around a placeholder: {{code}}, {{minutes}}';
+
 const unknownPlaceholder = `may hold the placeholders ${placeholders.map((name) => `{{${name}}}`).join(' and ')} alone`;
 
 /** A template as programs may come to see it: a mail's minutes are digits too, 60 of them at the most. */
@@ -35,6 +40,7 @@ const codeApart = 'must not have a digit or another placeholder next to {{code}}
 
 const mailTextField = text(1, 5_000)
   .refine(usesKnownPlaceholders, unknownPlaceholder)
+  .refine((value) => !hasSingleBraces(value), singleBraces)
   .refine((value) => value.includes('{{code}}'), 'must hold {{code}} where the code is to stand')
   .refine(
     (value) => !digitsLikeACode.test(withMinutes(value).split('{{code}}')[0]!),
@@ -51,10 +57,11 @@ const mailMembers = {
     .describe('The name that mails come from; the address is the operator’s.'),
   subject: lineField(200)
     .refine((value) => value === null || usesKnownPlaceholders(value), unknownPlaceholder)
+    .refine((value) => value === null || !hasSingleBraces(value), singleBraces)
     .refine((value) => value === null || isCodeApart(value), codeApart)
     .describe('May hold {{code}} and {{minutes}}; null for ours in `language`.'),
   text: mailTextField,
-  language: z.enum(['en', 'de']).default('en'),
+  language: z.enum(['en', 'de']).default('en').describe('Of our own subject and text.'),
   brand_name: lineField(100)
     .refine((value) => value === null || !digitsLikeACode.test(value), 'must not hold six digits in a row')
     .describe('What mails call your application; null for the issuer’s name.'),
@@ -72,7 +79,12 @@ const members = {
     .literal([6, 7, 8])
     .default(6)
     .describe('Digits of a code. Under attack an issuer’s codes have 8 whatever is set.'),
-  code_lifetime_seconds: z.int().min(60).max(3_600).default(600),
+  code_lifetime_seconds: z
+    .int()
+    .min(60)
+    .max(3_600)
+    .default(600)
+    .describe('How long a code is good; a whole number of minutes is what mails can tell.'),
   sign_up: z.boolean().default(true).describe('Whether an unknown address becomes a user when it signs in.'),
   allowed_domains: z
     .array(domainField)
@@ -96,7 +108,7 @@ const members = {
     .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 printable ASCII characters without spaces')
     .nullable()
     .default(null)
-    .describe('`aud` of access tokens; null for the issuer’s URL.'),
+    .describe('`aud` of access tokens, up to 255 characters without spaces; null for the issuer’s URL.'),
   mail: mailField.prefault({}).describe('The mail that carries a code.'),
 };
 

@@ -173,6 +173,9 @@ describe('422', () => {
     [{ mail: { text: '{{code}} {{user.id}}' } }, 'mail.text'],
     // Attack: a text in which something else is taken for the code.
     [{ mail: { text: 'Reference 123456. Your code: {{code}}' } }, 'mail.text'],
+    [{ mail: { text: 'Your code: {code}. Or {{code}}' } }, 'mail.text'],
+    [{ mail: { text: '{{code}}, good for { Minutes } minutes' } }, 'mail.text'],
+    [{ mail: { subject: 'Code {code}' } }, 'mail.subject'],
     [{ mail: { text: '1{{code}}' } }, 'mail.text'],
     [{ mail: { text: '{{code}}{{code}}' } }, 'mail.text'],
     [{ mail: { text: '{{minutes}}{{code}}' } }, 'mail.text'],

@@ -6,7 +6,7 @@ import type { Log } from '../logs/log.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 import { displayName, isMailAddress, type OutgoingMail, oneLine } from './mail.ts';
-import { sealMail } from './mail-seal.ts';
+import { recipientDigest, sealMail } from './mail-seal.ts';
 import { insertMail } from './mail-store.ts';
 
 /** A mail to be sent, and what it belongs to. */
@@ -71,6 +71,7 @@ export class MailOutbox {
       subject_id: subject.id,
       sealed,
       secret_generation: generation,
+      recipient: environment === 'sandbox' ? recipientDigest(this.#deps.secrets, issuerId, mail.to) : null,
       is_withheld: isWithheld,
       due_at: isOnlyKept ? null : now,
       not_after: new Date(place.notAfterMs),

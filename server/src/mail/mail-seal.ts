@@ -1,5 +1,7 @@
+import { createHmac } from 'node:crypto';
 import { deriveSubkey, openEnvelope, sealEnvelope } from '../secrets/envelope.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
+import { normalizeAddress } from '../users/username.ts';
 import type { OutgoingMail } from './mail.ts';
 
 /** Where a sealed mail stands; moved to another row, issuer or account it does not open. */
@@ -40,6 +42,28 @@ export function openMail(
   } catch (cause) {
     throw new MailUnreadableError('it does not open', { cause });
   }
+}
+
+/** What mails to an address of an issuer are found by, under the generation that seals at present. */
+export function recipientDigest(secrets: InstallationSecrets, issuerId: string, address: string): Buffer {
+  return digestOfRecipient(secrets.current('mail').key, issuerId, address);
+}
+
+/** The same under every generation that there are mails of. */
+export function recipientDigests(
+  secrets: InstallationSecrets,
+  issuerId: string,
+  address: string,
+): readonly Buffer[] {
+  return secrets.generations('mail').map(({ key }) => digestOfRecipient(key, issuerId, address));
+}
+
+/** One for all spellings of an address; what is none has one of its own, which no mail has. */
+function digestOfRecipient(key: Buffer, issuerId: string, address: string): Buffer {
+  const parsed = normalizeAddress(address);
+  return createHmac('sha256', deriveSubkey(key, 'mail recipients'))
+    .update(`${issuerId}\0${parsed.ok ? parsed.key : address}`)
+    .digest();
 }
 
 /** A stored mail does not open, and never will. */

@@ -86,15 +86,22 @@ export type MailRow = Pick<
   'id' | 'account_id' | 'issuer_id' | 'sealed' | 'secret_generation' | 'created_at'
 >;
 
-/** The mails of a sandbox issuer that have come since then, newest first, one row more than the page holds. */
+/** Which mails of a sandbox issuer are looked for. */
+interface MailSearch {
+  keptSince: Date;
+  /** Digests of an address, if only mails to it are. */
+  recipients: readonly Buffer[] | null;
+}
+
+/** The mails of a sandbox issuer that are looked for, newest first, one row more than the page holds. */
 export function listMails(
   tx: Transaction,
   { accountId, issuerId }: { accountId: string; issuerId: string },
-  keptSince: Date,
+  { keptSince, recipients }: MailSearch,
   page: PageRequest,
   cursors: CursorCodec,
 ): Promise<MailRow[]> {
-  const query = tx
+  const all = tx
     .selectFrom('mails')
     .select(['id', 'account_id', 'issuer_id', 'sealed', 'secret_generation', 'created_at'])
     .where('account_id', '=', accountId)
@@ -102,6 +109,7 @@ export function listMails(
     .where('environment', '=', 'sandbox')
     .where('is_withheld', '=', false)
     .where('created_at', '>', keptSince);
+  const query = recipients === null ? all : all.where('recipient', 'in', recipients);
   return paged(query, 'mails', page, cursors).execute();
 }
 

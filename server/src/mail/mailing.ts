@@ -32,10 +32,10 @@ interface Dependencies {
  * Opens what the settings describe; nothing of it has started. In production without a mail server it says so, and the server
  * starts all the same: whoever has no users to sign in needs none.
  *
- * @throws StartError where SMTP_CA_FILE can’t be used
+ * @throws StartError where SMTP_CA_FILE is no longer the file that the settings were checked with
  */
-export async function openMailing({ settings, database, secrets, log, now }: Dependencies): Promise<Mailing> {
-  const smtp = await openSmtpSender(settings);
+export function openMailing({ settings, database, secrets, log, now }: Dependencies): Mailing {
+  const smtp = openSmtpSender(settings);
   const devMailbox = smtp === null && settings.mode === 'development' ? new DevMailbox() : null;
   const delivery = new MailDelivery({
     database,

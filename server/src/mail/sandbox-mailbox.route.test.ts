@@ -3,6 +3,7 @@ import { createCustomer, withScopes } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer, TestClock } from '../../test/harness/server.ts';
 import { createKey } from '../../test/harness/test-issuer.ts';
+import { rotateInstallationSecret } from '../secrets/secret-rotation.ts';
 
 const clock = new TestClock();
 const server = await startTestServer({ clock });
@@ -85,6 +86,55 @@ describe('200', () => {
     const own = await withScopes(api, ['gatelodge.mails:read'], `/v1/issuers/${twin.id}/api-keys`);
     for (const caller of [api.as(sandbox), own])
       expect(addressesIn(await caller.get(path))).toContain('readable@example.com');
+  });
+});
+
+describe('with an address', () => {
+  test('shows the mails to it alone, in whichever spelling, in pages', async () => {
+    const to = 'Searched@Example.com';
+    for (let count = 0; count < 3; count++) {
+      await queue(to);
+      await queue('other@example.com');
+    }
+    const query = `to=${encodeURIComponent('searched@example.com')}&limit=2`;
+    const first = await api.get(`${path}?${query}`);
+    expect(addressesIn(first)).toEqual([to, to]);
+    const rest = await api.get(`${path}?${query}&cursor=${first.body.next_cursor}`);
+    expect([addressesIn(rest), rest.body.has_more]).toEqual([[to], false]);
+    // A cursor goes on where it came from.
+    expect((await api.get(`${path}?limit=2&cursor=${first.body.next_cursor}`)).status).toBe(422);
+  });
+
+  test('shows nothing for one without mails, and everything for an empty one', async () => {
+    await queue('somebody@example.com');
+    for (const to of ['nobody@example.com', 'no%20address', 'some%25'])
+      expect(addressesIn(await api.get(`${path}?to=${to}`))).toEqual([]);
+    expect(addressesIn(await api.get(`${path}?to=`))).toContain('somebody@example.com');
+  });
+
+  test('finds what was queued before the secret of mails was rotated', async () => {
+    const { pool, secrets } = server.running.services;
+    await queue('rotated@example.com');
+    await rotateInstallationSecret(pool, secrets.masterKey, 'mail');
+    await rows.query(`update installation_secrets set created_at = created_at - interval '1 hour'`);
+    await secrets.reload();
+    expect(secrets.current('mail').generation).toBe(2);
+    await queue('rotated@example.com');
+    expect(addressesIn(await api.get(`${path}?to=rotated@example.com`))).toHaveLength(2);
+  });
+
+  // Attack: whoever has a copy of the database tries addresses until their digests are found in it.
+  test('leaves nothing in the database by which an address could be told without the secret', async () => {
+    const other = await api.create('/v1/issuers', { name: 'Other', environment: 'sandbox' });
+    await queue('digest@example.com');
+    await queue('digest@example.com', { issuerId: other.id });
+    await queue('digest@example.com', { issuerId: live.id, environment: 'live' });
+    const found = await rows.query<{ recipient: Buffer | null }>(
+      'select recipient from mails order by id desc limit 3',
+    );
+    const [ofLive, ofOther, own] = found.map(({ recipient }) => recipient?.toString('hex') ?? null);
+    expect(ofLive).toBeNull();
+    expect(ofOther).not.toBe(own);
   });
 });
 

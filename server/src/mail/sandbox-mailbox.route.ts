@@ -6,8 +6,9 @@ import { defineRoute } from '../http/route.ts';
 import { issuerParams } from '../issuers/issuer-schema.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
+import { maxUsernameLength } from '../users/username.ts';
 import type { ShownMail } from './dev-mailbox.ts';
-import { MailUnreadableError, openMail } from './mail-seal.ts';
+import { MailUnreadableError, openMail, recipientDigests } from './mail-seal.ts';
 import { listMails, type MailRow } from './mail-store.ts';
 import { keptHours, keptSince } from './mail-sweep.ts';
 
@@ -30,7 +31,14 @@ export const listSandboxMails = defineRoute({
   description: `Mails of a sandbox issuer are not sent. They can be read here, by programs too, for ${keptHours} hours.`,
   permission: 'gatelodge.mails:read',
   params: issuerParams,
-  query: z.strictObject(pageQuery),
+  query: z.strictObject({
+    ...pageQuery,
+    to: z
+      .string()
+      .max(maxUsernameLength)
+      .optional()
+      .describe('Only mails to this address, in whichever spelling.'),
+  }),
   responses: { 200: { description: 'A page of mails.', schema: pageOf(sandboxMail) } },
   errors: ['conflict'],
   async handler({ services, tx, principal, params, query, cursors, now }) {
@@ -41,7 +49,9 @@ export const listSandboxMails = defineRoute({
       });
     }
     const place = { accountId: principal.accountId, issuerId: issuer.id };
-    const rows = await listMails(tx, place, keptSince(now), query, cursors);
+    const to = query.to?.trim() || null;
+    const recipients = to === null ? null : recipientDigests(services.secrets, issuer.id, to);
+    const rows = await listMails(tx, place, { keptSince: keptSince(now), recipients }, query, cursors);
     const shown = (row: MailRow) => toShownMail(services.secrets, row);
     return { body: toPage(rows, query.limit, cursors, ({ id }) => [id], shown) };
   },

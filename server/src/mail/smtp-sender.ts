@@ -1,10 +1,9 @@
-import { X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { createTransport } from 'nodemailer';
 import type { Settings } from '../settings.ts';
 import { StartError } from '../supervisor/start-error.ts';
 import type { MailSender, SendOutcome } from './mail-delivery.ts';
 import type { SenderAddress } from './sender-address.ts';
+import { readAuthorities } from './smtp-authorities.ts';
 import { smtpFailureOf } from './smtp-failure.ts';
 import type { SmtpServer } from './smtp-url.ts';
 
@@ -79,38 +78,25 @@ export function createSmtpSender({ server, from, ca, ownName }: SmtpOptions): Ma
 /**
  * The sender that the settings describe; null where they name no mail server.
  *
- * @throws StartError where SMTP_CA_FILE can't be read or is no certificate
+ * @throws StartError where SMTP_CA_FILE is no longer the file that the settings were checked with
  */
-export async function openSmtpSender(
+export function openSmtpSender(
   settings: Pick<Settings, 'smtpUrl' | 'mailFrom' | 'smtpCaFile' | 'publicUrl'>,
-): Promise<MailSender | null> {
+): MailSender | null {
   const { smtpUrl, mailFrom, smtpCaFile, publicUrl } = settings;
   if (smtpUrl === undefined || mailFrom === undefined) return null;
   return createSmtpSender({
     server: smtpUrl,
     from: mailFrom,
-    ca: smtpCaFile === undefined ? undefined : await readAuthorities(smtpCaFile),
+    ca: smtpCaFile === undefined ? undefined : requireAuthorities(smtpCaFile),
     ownName: new URL(publicUrl).hostname,
   });
 }
 
-const certificate = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
-
-async function readAuthorities(path: string): Promise<Buffer> {
-  try {
-    const pem = await readFile(path);
-    const certificates = pem.toString('latin1').match(certificate) ?? [];
-    if (certificates.length === 0) throw new Error(`there is no PEM certificate in ${path}`);
-    // TLS itself would pass over a damaged one, and trust nobody.
-    for (const one of certificates) new X509Certificate(one);
-    return pem;
-  } catch (cause) {
-    throw new StartError(
-      `SMTP_CA_FILE can’t be used: ${cause instanceof Error ? cause.message : String(cause)}`,
-      {
-        hint: 'Set SMTP_CA_FILE to a PEM file of certificates that the user running Gatelodge may read.',
-        cause,
-      },
-    );
-  }
+function requireAuthorities(path: string): Buffer {
+  const read = readAuthorities(path);
+  if (read.ok) return read.pem;
+  throw new StartError(`SMTP_CA_FILE ${read.problem}.`, {
+    hint: 'Set SMTP_CA_FILE to a PEM file of certificates that the user running Gatelodge may read.',
+  });
 }

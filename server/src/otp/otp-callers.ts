@@ -18,11 +18,9 @@ import type { KeyDirectory } from '../verification/key-directory.ts';
 import { queryPresentsKey } from '../verification/key-in-query.ts';
 import { chargeAndRecord, type Meter } from '../verification/meter.ts';
 import type { IssuerRecord, KeyRecord, OrganizationRecord } from '../verification/records.ts';
+import { presetPlaces, profileOfKey } from './otp-dialect.ts';
 import { OtpRefusal } from './otp-refusal.ts';
 import type { SandboxTwins } from './sandbox-twins.ts';
-
-/** Where a key is looked for on a path that names no issuer. */
-const presetPlaces: CredentialPlaces = { keyHeaders: allPresetKeyHeaders, takesBasic: true };
 
 /** Who may have users sign in, and at which issuer. */
 export interface OtpCaller {
@@ -75,7 +73,7 @@ export class OtpCallers {
     told: Told,
   ): Promise<OtpCaller> {
     const { origin } = request.headers;
-    const named = issuerId === null ? null : await this.#named(issuerId, origin, headers);
+    const named = issuerId === null ? null : await this.#named(issuerId, request, headers, told);
     const secret = presentedSecret(request, named, headers);
     const key = await this.#find(secret, named);
     if (key === null) {
@@ -165,10 +163,11 @@ export class OtpCallers {
     return { known, issuer, decision: withIssuers(decision, home, issuer) };
   }
 
-  async #named(issuerId: string, origin: string | undefined, headers: string[]): Promise<IssuerRecord> {
+  async #named(issuerId: string, request: EdgeRequest, headers: string[], told: Told): Promise<IssuerRecord> {
     const issuer = isId(idPrefixes.issuer, issuerId) ? await this.#deps.keys.findIssuer(issuerId) : null;
     if (issuer !== null) return issuer;
-    headers.push(...corsHeaders(origin, true));
+    told.profile = await profileOfKey(request, this.#deps.keys);
+    headers.push(...corsHeaders(request.headers.origin, true));
     throw new AppError('not_found');
   }
 

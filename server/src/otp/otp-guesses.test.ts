@@ -137,6 +137,34 @@ describe('a code', () => {
 });
 
 describe('guesses at an address', () => {
+  // Attack: a stranger guesses once at an address, and learns by how many guesses are left that its owner has just signed
+  // in. What guesses are left of an hour stays as it was.
+  test('are told alike where a code has just been used and where nobody has ever asked for one', async () => {
+    const told = async (hasSignedIn: boolean) => {
+      const address = someone();
+      if (hasSignedIn) {
+        const id = await giveCode(address, 0);
+        expect(await guess(address, 1_000)).toMatchObject({ isCounted: true, code: { id } });
+        expect(await use(address, id, 1_000)).toBe(true);
+      }
+      const guesses: Guess[] = [];
+      for (let count = 0; count < 6; count++) guesses.push(await guess(address, 2_000));
+      return guesses;
+    };
+    const ofNobody = await told(false);
+    expect(ofNobody.at(-1)).toEqual({ isCounted: false, waitSeconds: 600 });
+    expect(await told(true)).toEqual(ofNobody);
+  });
+
+  test('that have been made stay made when a code is used', async () => {
+    const address = someone();
+    const id = await giveCode(address, 0);
+    for (let count = 0; count < 5; count++) await guess(address, 1_000);
+    expect(await use(address, id, 1_000)).toBe(true);
+    const next = [1, 2, 3, 4].map(() => guess(address, 2_000));
+    expect(counted(await Promise.all(next))).toHaveLength(2);
+  });
+
   test('are seven an hour for strangers, over all codes, and answered alike without a code', async () => {
     const answers = async (address: Buffer, hasCodes: boolean) => {
       const told: unknown[] = [];

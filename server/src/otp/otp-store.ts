@@ -227,7 +227,8 @@ export interface Redeemed {
 }
 
 /**
- * Uses a code up, for whoever comes first: everybody else finds it used. What comes next needs the user and the settings, so
+ * Uses a code up, for whoever comes first: everybody else finds it used. Whoever guesses next is told what is left as if no
+ * code had been asked for, for the count would tell who has just signed in. What comes next needs the user and the settings, so
  * they are read along; and the device is remembered, if there is a user, for another while or from now on.
  *
  * @param device what is to be stored of it
@@ -243,7 +244,8 @@ export async function redeemCode(
 ): Promise<Redeemed | null> {
   const { rows } = await sql<RedeemedRow>`
     with used as (
-      update otp_addresses set code_used_at = ${now}
+      -- Guesses are told from the start again, as where nobody has ever asked. The budgets stay as they are.
+      update otp_addresses set code_used_at = ${now}, window_guesses = 0, window_ends_at = null
       where account_id = ${accountId} and issuer_id = ${issuerId} and address = ${address} and code_id = ${codeId}
         and code_used_at is null and code_expires_at > ${now}
       returning account_id, issuer_id

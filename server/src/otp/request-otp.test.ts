@@ -279,6 +279,36 @@ test('405 with what is taken', async () => {
   for (const path of ['/auth/request-otp', `/${issuer.id}/auth/request-otp`]) {
     const answer = await send(server.url + path, { method: 'GET' });
     expect([answer.status, answer.headers.allow]).toEqual([405, 'POST, OPTIONS']);
+    expect(answer.body.code).toBe('METHOD_NOT_ALLOWED');
+  }
+});
+
+test('a wrong path or method is answered in the dialect of the key, where it is known', async () => {
+  const nested = await (await TestIssuer.create(server, { preset: 'tenant-header' })).createKey();
+  const problem = await (await TestIssuer.create(server, { preset: 'standard' })).createKey();
+  const requests: [string, string, number, string][] = [
+    ['GET', '/auth/request-otp', 405, 'method_not_allowed'],
+    ['GET', '/auth/verify-otp', 405, 'method_not_allowed'],
+    ['POST', '/i_0123456789abcdefghijklmno/auth/verify-otp', 404, 'not_found'],
+    ['POST', '/i_1/auth/verify-otp', 404, 'not_found'],
+  ];
+  for (const [method, path, status, code] of requests) {
+    const answerTo = async ({ secret }: { secret: string }) => {
+      const headers = { Authorization: `Bearer ${secret}`, Origin: 'https://app.example' };
+      const answer = await send(server.url + path, { method, headers });
+      expect([answer.status, answer.headers['access-control-allow-origin']]).toEqual([
+        status,
+        'https://app.example',
+      ]);
+      return answer.body;
+    };
+    const flat = { error: expect.any(String), code: code.toUpperCase() };
+    expect(await answerTo(key)).toEqual(flat);
+    expect(await answerTo({ secret: 'gl_live_sk_unknown' })).toEqual(flat);
+    expect(await answerTo(nested)).toEqual({
+      error: { code, message: expect.any(String), type: 'invalid_request_error' },
+    });
+    expect(await answerTo(problem)).toMatchObject({ type: expect.any(String), status, code });
   }
 });
 

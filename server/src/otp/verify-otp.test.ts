@@ -145,7 +145,7 @@ describe('401', () => {
     const second = await app.code(email);
     expect((await app.verify(email, first)).status).toBe(first === second ? 200 : 401);
     expect((await app.verify(email, second)).status).toBe(200);
-    expect((await app.verify(email, second)).body).toEqual(invalid(2));
+    expect((await app.verify(email, second)).body).toEqual(invalid(4));
     clock.advance(60);
     const third = await app.code(email);
     clock.advance(600);

@@ -363,6 +363,7 @@ export interface MailsTable {
   subject_id: string;
   sealed: Buffer;
   secret_generation: number;
+  recipient: ColumnType<Buffer | null, Buffer | null, never>;
   is_withheld: boolean;
   due_at: ColumnType<Date | null, Date | null, Date | null>;
   attempts: Generated<number>;

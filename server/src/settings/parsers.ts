@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import { parseSenderAddress } from '../mail/sender-address.ts';
+import { readAuthorities } from '../mail/smtp-authorities.ts';
 import { parseSmtpUrl } from '../mail/smtp-url.ts';
 import { parseKeyText } from '../secrets/key-text.ts';
 
@@ -62,6 +63,12 @@ export const path = z.string().transform((text, context) => {
   if (text.includes('-----BEGIN')) return fail(context, 'must be the path of a PEM file, not its content');
   if (text.includes('\0') || text.includes('\n')) return fail(context, 'must be a path');
   return resolve(text);
+});
+
+/** The path of a PEM file with certificates of authorities, which is read to see that it is one. */
+export const authoritiesFile = path.transform((file, context) => {
+  const read = readAuthorities(file);
+  return read.ok ? file : fail(context, read.problem);
 });
 
 /** A URL with one of `schemes`; `example` is shown when it is not. */

@@ -118,9 +118,10 @@ function isAnsweredElsewhere({ method }: FuzzRequest, { status, headers, text }:
   };
   if (method === 'HEAD') return status in expected && text === '';
   if (headers['content-type'] === 'application/json') {
-    // The flat dialect, which users are answered in.
-    const { code } = JSON.parse(text) as { code?: string };
-    return status === 405 && code === 'METHOD_NOT_ALLOWED' && headers.allow !== undefined;
+    // What signs users in speaks the dialects of keys.
+    const { code, error } = JSON.parse(text) as { code?: string; error?: { code?: string } };
+    const isKnown = expected[status]?.includes(String(error?.code ?? code).toLowerCase()) === true;
+    return isKnown && (status === 404 || (status === 405 && headers.allow !== undefined));
   }
   if (headers['content-type'] !== 'application/problem+json') return false;
   const problem = JSON.parse(text) as { code: string; status: number; request_id: string };

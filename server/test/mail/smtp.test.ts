@@ -208,15 +208,30 @@ test('tls=none sends in the clear what a server on this machine takes', async ()
 });
 
 test.each([
-  ['there is not', 'nothing.pem', null],
-  ['holds no certificate', 'key.pem', 'no certificate'],
-  ['holds a damaged one', 'damaged.pem', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'],
-])('a file of authorities that %s is said at the start', async (_name, file, content) => {
+  ['there is not', 'nothing.pem', null, '(ENOENT)'],
+  ['holds no certificate', 'key.pem', 'no certificate', 'it has none'],
+  [
+    'holds a damaged one',
+    'damaged.pem',
+    '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n',
+    'damaged',
+  ],
+])('a file of authorities that %s is told with all that is wrong', async (_name, file, content, says) => {
   const directory = await mkdtemp(join(tmpdir(), 'gatelodge-ca-'));
   const path = join(directory, file);
   if (content !== null) await writeFile(path, content);
-  const settings = loadSettings({ ...server.env, SMTP_CA_FILE: path });
-  await expect(openSmtpSender(settings)).rejects.toThrow(/^SMTP_CA_FILE can’t be used: /);
+  const wrong = { ...server.env, SMTP_CA_FILE: path, GATELODGE_PORT: 'http' };
+  expect(() => loadSettings(wrong)).toThrow(
+    expect.objectContaining({
+      problems: [
+        expect.objectContaining({ variable: 'GATELODGE_PORT' }),
+        expect.objectContaining({ variable: 'SMTP_CA_FILE', problem: expect.stringContaining(says) }),
+      ],
+    }),
+  );
+  // It may have changed since the settings were read.
+  const settings = { ...loadSettings(server.env), smtpCaFile: path };
+  expect(() => openSmtpSender(settings)).toThrow(/^SMTP_CA_FILE must be /);
   await rm(directory, { recursive: true });
 });
 
