@@ -28,6 +28,7 @@ type DeletedTable =
   | 'otp_devices'
   | 'otp_addresses'
   | 'otp_failures'
+  | 'otp_failed_events'
   | 'login_budgets';
 
 /**
