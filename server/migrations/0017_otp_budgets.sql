@@ -352,7 +352,8 @@ create index mails_in_turn on mails (account_id, due_at, id) where due_at is not
 
 -- As claim_mails, however many wait: goes from account to account, those after `after_account` first, and takes of each
 -- its oldest, one before a second of any. An account gets no more than `most_each`, with those of it that are under way
--- already (`under_way`, one entry each): what one of them waits for keeps no other waiting.
+-- already (`under_way`, one entry each): what one of them waits for keeps no other waiting. Mails of what is suspended
+-- wait, until they have expired; those of what is being deleted are left to its deletion.
 --
 -- `last_account` is where to go on next time, at once unless `is_round`: not all accounts have been looked at. It is told
 -- as well where nothing was claimed, in a row without an id.
@@ -363,17 +364,22 @@ create function claim_mails_v2(
     secret_generation integer, is_withheld boolean, attempts integer, not_after timestamptz, created_at timestamptz,
     last_account text, is_round boolean)
   language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+  -- By mails_in_turn, whatever is known of the tables: any other way goes through all that wait.
   set plan_cache_mode = force_generic_plan
+  set enable_sort = off
+  set enable_incremental_sort = off
 as $$
 #variable_conflict use_column
 declare
   most_looks constant integer := 1000;
+  most_mails constant integer := 500;
   here text collate "C" := after_account;
   next_account text collate "C";
   next_due timestamptz;
   looks integer := 0;
   has_wrapped boolean := false;
   is_over boolean := false;
+  has_stepped_back boolean := false;
   room integer;
   account_status text;
   inactive text[];
@@ -405,21 +411,25 @@ begin
     select coalesce(array_agg(i.id), '{}'), coalesce(array_agg(i.id) filter (where i.deleting), '{}')
       into inactive, deleting
       from gatelodge.issuers i where i.account_id = here and (i.status <> 'active' or i.deleting);
-    if account_status = 'active' then
-      found_ids := array(
-        select m.id from gatelodge.mails m
-        where m.account_id = here and m.due_at <= moment
-          and (m.issuer_id <> all (inactive) or m.not_after <= moment and m.issuer_id <> all (deleting))
-        order by m.due_at, m.id limit room);
-    else
-      -- Nothing of it is sent. What has expired goes, the oldest first; there is no hurry.
-      found_ids := array(
-        select o.id from (
-          select m.id, m.issuer_id, m.not_after from gatelodge.mails m
-          where m.account_id = here and m.due_at <= moment order by m.due_at, m.id limit 200) o
-        where o.not_after <= moment and o.issuer_id <> all (deleting) limit room);
+    found_ids := array(
+      select o.id from (
+        select m.id, m.issuer_id, m.not_after, m.due_at from gatelodge.mails m
+        where m.account_id = here and m.due_at <= moment order by m.due_at, m.id limit most_mails) o
+      where o.issuer_id <> all (deleting)
+        and (account_status = 'active' and o.issuer_id <> all (inactive) or o.not_after <= moment)
+      order by o.due_at, o.id limit room);
+    if cardinality(found_ids) = 0 then
+      -- What waits here is suspended or goes. Should there be so much of it that it hides the rest, it steps back.
+      with hiding as (
+        select m.id, row_number() over () as place from gatelodge.mails m
+        where m.account_id = here and m.due_at <= moment order by m.due_at, m.id limit most_mails
+      )
+      update gatelodge.mails m set due_at = least(moment + interval '5 minutes', m.not_after)
+        from hiding h where m.id = h.id and m.due_at <= moment
+          and exists (select from hiding where place = most_mails);
+      has_stepped_back := has_stepped_back or found;
+      continue;
     end if;
-    continue when cardinality(found_ids) = 0;
     accounts_found := accounts_found + 1;
     candidates := candidates || found_ids;
     turns := turns || array(
@@ -436,10 +446,10 @@ begin
   update gatelodge.mails m set due_at = lease_end, attempts = m.attempts + 1
   from claimed c where m.id = c.id
   returning m.id, m.account_id, m.issuer_id, m.environment, m.subject_type, m.subject_id, m.sealed, m.secret_generation,
-    m.is_withheld, m.attempts, m.not_after, m.created_at, here::text, is_over;
+    m.is_withheld, m.attempts, m.not_after, m.created_at, here::text, is_over and not has_stepped_back;
   if not found then
     last_account := here;
-    is_round := is_over;
+    is_round := is_over and not has_stepped_back;
     return next;
   end if;
 end $$;

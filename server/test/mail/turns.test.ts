@@ -163,6 +163,22 @@ describe('a claim', () => {
   });
 });
 
+// Attack: a suspended issuer has left so many mails that the rest of its account waits behind them.
+test('mails of a suspended issuer hide none of another issuer of the account', async () => {
+  const { id } = await loud.customer.api.create('/v1/issuers', { name: 'Suspended' });
+  succeeded(await loud.customer.api.post(`/v1/issuers/${id}/suspend`));
+  await fill({ ...loud, issuerId: id }, 1_001, 3_600_000);
+  await fill(loud, 1);
+  const claims = [await claim(8), await claim(8), await claim(8)];
+  expect(claims.map(({ mails, isRound }) => [mails.length, isRound])).toEqual([
+    [0, false],
+    [0, false],
+    [1, true],
+  ]);
+  const [left] = await rows.query('select count(*)::int as count from mails where attempts = 0');
+  expect(left).toEqual({ count: 1_001 });
+});
+
 test('a server that is slow with the mails of one account takes half of the lanes, and no more', async () => {
   const { database, mails } = node.running.services;
   const queue = ({ customer, issuerId }: Sender, to: string) =>
