@@ -26,6 +26,7 @@ const tablesOfNobody = [
 /** Everything that may see across accounts: SECURITY DEFINER functions, by name and arguments. */
 const lookups = [
   'claim_mails(moment timestamp with time zone, lease_end timestamp with time zone, most integer)',
+  'claim_mails_v2(moment timestamp with time zone, lease_end timestamp with time zone, most integer, most_each integer, under_way text[], after_account text)',
   'expire_idempotency_records(most integer)',
   'fold_ledger(wanted_segment text, of_data_directory text, made_at timestamp with time zone, is_new boolean, expected bigint, reached bigint, finished boolean, lost bigint, moment timestamp with time zone, u_hour bigint, u_account text, u_level text, u_subject text, u_environment text, u_issuer text, u_organization text, u_code text, u_management text, u_count text, u_cost text, k_account text, k_key text, k_used text, e_id text, e_account text, e_key text, e_issuer text, e_environment text, e_code text, e_first text, e_last text, e_count text, w_account text, w_kind text, w_subject text, w_environment text, w_name text, w_period text, w_start text, w_used text)',
   'forget_events(deleting_account text, most integer)',
@@ -65,14 +66,17 @@ const lookups = [
   'lookup_user_organizations(wanted_account text, wanted_issuer text, wanted_user text, wanted_organization text, most_bytes integer)',
   'lookup_waiting_mails(moment timestamp with time zone)',
   'report_outcomes(keys text[], issuers text[], organizations text[], environments text[], hours timestamp with time zone[], reported bigint[], errors bigint[], timed bigint[], latencies_ms bigint[])',
+  'settle_login_budgets(of_account text, of_issuer text, of_address bytea, of_key bytea, of_ip bytea, moment timestamp with time zone)',
   'sweep_hour_buckets(before timestamp with time zone, after_account text, accounts integer, most integer)',
   'sweep_limit_windows(now_seconds bigint, first_block bigint, blocks bigint)',
   'sweep_mails(kept_since timestamp with time zone, most integer)',
   'sweep_metered_events(before timestamp with time zone, most integer)',
   'sweep_otp(moment timestamp with time zone, most integer)',
   'take_login_budgets(of_account text, of_issuer text, of_address bytea, of_key bytea, of_ip bytea, devices bytea[], moment timestamp with time zone, spacing interval, address_limit integer, public_limit integer, key_limit integer, ip_limit integer)',
+  'take_login_budgets_v2(of_account text, of_issuer text, of_address bytea, of_key bytea, of_ip bytea, devices bytea[], moment timestamp with time zone, spacing interval, address_limit integer, public_limit integer, key_limit integer, public_key_limit integer, ip_limit integer)',
   'take_mail_cap(of_issuer text, of_address bytea, of_all bytea, is_wanted boolean, moment timestamp with time zone, cap_limit integer)',
   'take_otp_guess(of_account text, of_issuer text, of_address bytea, devices bytea[], moment timestamp with time zone, code_limit integer, usual_lifetime interval, hour_limit integer, day_limit integer, public_hour_limit integer, public_day_limit integer)',
+  'take_otp_guess_v2(of_account text, of_issuer text, of_address bytea, of_ip bytea, devices bytea[], moment timestamp with time zone, code_limit integer, usual_lifetime interval, longest_lifetime interval, hour_limit integer, day_limit integer, public_hour_limit integer, public_day_limit integer, ip_limit integer, public_ip_limit integer)',
 ];
 
 let server: TestServer;
@@ -149,6 +153,11 @@ async function meter({ accountId, issuer }: Tenant): Promise<void> {
     `insert into metered_events (id, account_id, type, created_at, last_at, issuer_id, environment, key_id, code, minute, count)
       values ($1, $2, 'api-key.verified', now(), now(), $3, 'live', $4, 'VALID', date_trunc('minute', now()), 1)`,
     [`evt_of_${accountId}`, accountId, issuer.id, key],
+  );
+  await rows.query(
+    `insert into otp_failed_events (id, account_id, issuer_id, environment, key_id, actor, minute, created_at, last_at, count)
+      values ($1, $2, $3, 'live', $4, '{}', now(), now(), now(), 1)`,
+    [`evt_failed_of_${accountId}`, accountId, issuer.id, key],
   );
   await rows.query(
     `insert into mails (id, account_id, issuer_id, environment, subject_type, subject_id, sealed, secret_generation,
@@ -306,6 +315,9 @@ describe('what may see across accounts', () => {
           ...(/^lookup_(?:api_key_v3|client|user_organizations)\(/.test(signature)
             ? ['plan_cache_mode=force_generic_plan']
             : []),
+          ...(signature.startsWith('claim_mails_v2(')
+            ? ['plan_cache_mode=force_generic_plan', 'enable_sort=off', 'enable_incremental_sort=off']
+            : []),
         ],
         is_public: false,
         is_the_services: true,
@@ -349,6 +361,7 @@ describe('what may see across accounts', () => {
       // Guesses and mails are counted by functions too, before anything else of a request is done.
       ...writtenByFunctions('otp_addresses'),
       { table: 'otp_devices', privilege: 'DELETE' },
+      { table: 'otp_failed_events', privilege: 'DELETE' },
       { table: 'otp_failures', privilege: 'DELETE' },
       ...writtenByFunctions('otp_mail_caps'),
       // To hold a plan that an account is put on; the policy lets nothing be written.

@@ -10,6 +10,7 @@ const tables = [
   'otp_devices',
   'otp_addresses',
   'otp_failures',
+  'otp_failed_events',
   'login_budgets',
   'group_memberships',
   'memberships',

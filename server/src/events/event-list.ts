@@ -3,7 +3,7 @@ import type { Principal } from '../authentication/principal.ts';
 import type { CursorCodec } from '../http/pagination.ts';
 import { idPrefixes, leastIdAt } from '../ids/ids.ts';
 import type { Transaction } from '../postgres/database.ts';
-import type { EventsTable, MeteredEventsTable, Schema } from '../postgres/schema.ts';
+import type { EventsTable, MeteredEventsTable, OtpFailedEventsTable, Schema } from '../postgres/schema.ts';
 
 export interface EventFilter {
   limit: number;
@@ -19,18 +19,20 @@ export interface EventFilter {
 
 type EventRow = Selectable<EventsTable>;
 type MeteredRow = Selectable<MeteredEventsTable>;
-export type ListedEvent = EventRow | MeteredRow;
+type FailedRow = Selectable<OtpFailedEventsTable>;
+export type ListedEvent = EventRow | MeteredRow | FailedRow;
 
 const meteredTypes: ReadonlySet<string> = new Set<MeteredRow['type']>([
   'api-key.verified',
   'api-key.rejected',
 ]);
+const failedType = 'otp.failed';
 
 /**
  * Newest first, one row more than the page holds; only what lies at or below the caller's own level.
  *
- * What was written down and what was metered are two tables whose ids sort by time alike; the newest of both make the
- * page.
+ * What was written down, what was metered and guesses that failed are three tables whose ids sort by time alike; the newest
+ * of all make the page.
  */
 export async function listEvents(
   tx: Transaction,
@@ -42,9 +44,11 @@ export async function listEvents(
   const position = filter.cursor === undefined ? null : (cursors.decode(filter.cursor)[0] ?? '');
   const wantsWritten = type === undefined || !meteredTypes.has(type);
   const wantsMetered = type === undefined || meteredTypes.has(type);
+  const wantsFailed = type === undefined || type === failedType;
   const written = wantsWritten ? await writtenEvents(tx, principal, filter, position) : [];
   const metered = wantsMetered ? await meteredEvents(tx, principal, filter, position) : [];
-  return [...written, ...metered].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, limit + 1);
+  const failed = wantsFailed ? await failedEvents(tx, principal, filter, position) : [];
+  return [...written, ...metered, ...failed].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, limit + 1);
 }
 
 function writtenEvents(
@@ -78,11 +82,31 @@ function meteredEvents(
   return query.execute();
 }
 
+/** A guess that failed was made by a key, at an issuer. */
+function failedEvents(
+  tx: Transaction,
+  principal: Principal,
+  filter: EventFilter,
+  position: string | null,
+): Promise<FailedRow[]> {
+  const { actor, subject, ...rest } = filter;
+  let query = visible(
+    tx.selectFrom('otp_failed_events').selectAll('otp_failed_events'),
+    'otp_failed_events',
+    principal,
+    { ...rest, type: undefined },
+    position,
+  );
+  if (actor !== undefined) query = query.where('key_id', '=', actor);
+  if (subject !== undefined) query = query.where('issuer_id', '=', subject);
+  return query.execute();
+}
+
 /** How far the clock that an event's id was made by may be from the one that its time was taken by. */
 const clockSlackMs = 3_600_000;
 
-/** What both kinds have in common: whose they are, where and when they were, and their order. */
-function visible<Table extends 'events' | 'metered_events', Row>(
+/** What all kinds have in common: whose they are, where and when they were, and their order. */
+function visible<Table extends 'events' | 'metered_events' | 'otp_failed_events', Row>(
   query: SelectQueryBuilder<Schema, Table, Row>,
   table: Table,
   principal: Principal,
@@ -122,13 +146,23 @@ function visible<Table extends 'events' | 'metered_events', Row>(
 export function toEventResource(row: ListedEvent) {
   const shared = {
     id: row.id,
-    type: row.type,
+    type: 'type' in row ? row.type : failedType,
     created_at: row.created_at.toISOString(),
     account_id: row.account_id,
     issuer_id: row.issuer_id,
     organization_id: row.organization_id,
     environment: row.environment,
   };
+  if (!('type' in row))
+    return {
+      ...shared,
+      actor: row.actor,
+      subject: { type: 'issuer', id: row.issuer_id },
+      request_id: row.request_id,
+      data: {},
+      count: row.count,
+      last_at: row.last_at.toISOString(),
+    };
   if ('count' in row) {
     const { key_id: id, code, count, last_at } = row;
     return {

@@ -1,7 +1,7 @@
 import type { Environment } from '../key-profiles/key-profile.ts';
 import type { JsonObject } from '../postgres/schema.ts';
 
-/** Every event that something writes today, dotted and in the past tense. */
+/** Every event that something writes today, dotted and in the past tense; but for those that count (event-list.ts). */
 export type EventType =
   | 'account.created'
   | 'account.updated'
@@ -64,8 +64,7 @@ export type EventType =
   | 'mail.failed'
   | 'mail.expired'
   | 'otp.requested'
-  | 'otp.verified'
-  | 'otp.failed';
+  | 'otp.verified';
 
 /** Who did it: a key, a user by its own token, or the installation itself (`system`: first start, jobs). */
 export interface Actor {

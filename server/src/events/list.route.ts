@@ -9,7 +9,7 @@ export const eventResource = z
   .object({
     id: z.string(),
     type: z.string().describe('Dotted, in the past tense, such as `api-key.created`.'),
-    created_at: timestampField.describe('Of what was metered: when the first of them was.'),
+    created_at: timestampField.describe('Of what is counted: when the first of them was.'),
     account_id: z.string(),
     issuer_id: z.string().nullable(),
     organization_id: z.string().nullable(),
@@ -29,7 +29,7 @@ export const eventResource = z
       .int()
       .nullable()
       .describe(
-        'How often it happened in its minute; for `api-key.verified` and `api-key.rejected`, which are one event for each key, code and minute, growing until the minute is over. null for any other, which happened once.',
+        'How often it happened in its minute; for `api-key.verified` and `api-key.rejected`, which are one event for each key, code and minute, and `otp.failed`, one for each issuer, key and minute, growing until the minute is over. null for any other, which happened once.',
       ),
     last_at: timestampField.nullable().describe('When the last of them was; null where `count` is.'),
   })
@@ -44,7 +44,7 @@ export const listEventsRoute = defineRoute({
   operationId: 'events.list',
   summary: 'List events, newest first',
   description:
-    'What was done by way of this API, and the traffic of keys: `api-key.verified` and `api-key.rejected`, one for each key, code and minute. A key of an issuer or an organization sees what happened there; a sandbox key what happened in sandbox.',
+    'What was done by way of this API, and the traffic of keys: `api-key.verified` and `api-key.rejected`, one for each key, code and minute. `otp.failed` is one for each issuer, key and minute, and tells where the first guess came from. A key of an issuer or an organization sees what happened there; a sandbox key what happened in sandbox.',
   permission: 'gatelodge.events:read',
   level: 'any',
   readsMetering: true,

@@ -41,6 +41,8 @@ interface Dependencies {
 
 /** Mails that a node hands over at the same time. */
 const lanes = 8;
+/** Of one account: a mail server that is slow with its mails leaves the others theirs. */
+const lanesOfAccount = 4;
 const everyMs = 1_000;
 /** After this a hand-over is broken off, well before somebody else may claim the mail. */
 const sendMs = 60_000;
@@ -62,7 +64,11 @@ const actor = { type: 'system', id: 'mail', ip: null, user_agent: null } as cons
 export class MailDelivery {
   readonly #deps: Dependencies;
   readonly #job: Periodic;
-  readonly #underWay = new Set<Promise<void>>();
+  /** With the account of each. */
+  readonly #underWay = new Map<Promise<void>, string>();
+  #claimedUpTo = '';
+  /** Lanes kept the last claim from taking more. */
+  #mayBeMore = false;
   /** Handed over and not marked yet, since Postgres did not answer: never to be sent again by this node. */
   readonly #handedOver = new Set<string>();
   readonly #end = new AbortController();
@@ -88,34 +94,47 @@ export class MailDelivery {
   async close(): Promise<void> {
     await this.#job.close();
     const timer = setTimeout(() => this.#end.abort(), lastWordsMs);
-    await Promise.allSettled(this.#underWay);
+    await Promise.allSettled(this.#underWay.keys());
     clearTimeout(timer);
   }
 
-  /** Takes as many mails as there are free lanes; whichever lane is free again looks for more. */
+  /** Takes as many mails as there are free lanes, account by account; whichever lane is free again looks for more. */
   async #claim(): Promise<boolean> {
     const free = lanes - this.#underWay.size;
     if (free <= 0) return false;
     const now = this.#deps.now();
     const leaseEnd = new Date(now.getTime() + leaseMs);
-    const claimed = await claimMails(this.#deps.database.lookups, now, leaseEnd, free);
-    const mayBeMore = claimed.length === free;
-    for (const mail of claimed) {
-      const delivery = this.#deliver(mail)
-        // The lease ends, and somebody tries again.
-        .catch((error: unknown) => {
-          this.#deps.log.warn(
-            { err: error, component: 'mail' },
-            'What became of a mail could not be written down',
-          );
-        })
-        .finally(() => {
-          this.#underWay.delete(delivery);
-          if (mayBeMore) this.#job.wake();
-        });
-      this.#underWay.add(delivery);
-    }
-    return false;
+    const { mails, after, isRound } = await claimMails(this.#deps.database.lookups, now, leaseEnd, free, {
+      underWay: [...this.#underWay.values()],
+      mostEach: lanesOfAccount,
+      after: this.#claimedUpTo,
+    });
+    this.#claimedUpTo = after;
+    for (const mail of mails) this.#start(mail);
+    this.#mayBeMore = mails.length === free || this.#mostOfAnAccount() >= lanesOfAccount;
+    return !isRound && mails.length < free;
+  }
+
+  #start(mail: ClaimedMail): void {
+    const delivery = this.#deliver(mail)
+      // The lease ends, and somebody tries again.
+      .catch((error: unknown) => {
+        this.#deps.log.warn(
+          { err: error, component: 'mail' },
+          'What became of a mail could not be written down',
+        );
+      })
+      .finally(() => {
+        this.#underWay.delete(delivery);
+        if (this.#mayBeMore) this.#job.wake();
+      });
+    this.#underWay.set(delivery, mail.account_id);
+  }
+
+  #mostOfAnAccount(): number {
+    const counts = new Map<string, number>();
+    for (const account of this.#underWay.values()) counts.set(account, (counts.get(account) ?? 0) + 1);
+    return Math.max(0, ...counts.values());
   }
 
   async #deliver(claimed: ClaimedMail): Promise<void> {

@@ -47,17 +47,45 @@ export async function deleteWaiting(
     .execute();
 }
 
-/** Takes mails that are due for the length of a lease; of callers at the same time each gets others. */
+/** Whose turn it is. */
+export interface Turns {
+  /** Accounts with as many entries as they have mails under way on this node. */
+  readonly underWay: readonly string[];
+  /** Of one account, with those under way. */
+  readonly mostEach: number;
+  /** Where the last claim ended; empty at first. */
+  readonly after: string;
+}
+
+/** What a claim has got. */
+export interface Claimed {
+  readonly mails: readonly ClaimedMail[];
+  /** For the next claim. */
+  readonly after: string;
+  /** All accounts have had their turn; else the next claim is due at once. */
+  readonly isRound: boolean;
+}
+
+/**
+ * Takes mails that are due for the length of a lease; of callers at the same time each gets others. Accounts take turns,
+ * however many mails of each wait.
+ */
 export async function claimMails(
   db: Kysely<Schema>,
   now: Date,
   leaseEnd: Date,
   most: number,
-): Promise<ClaimedMail[]> {
-  const { rows } = await sql<ClaimedMail>`
-    select * from claim_mails(${now}, ${leaseEnd}, ${most}::int)`.execute(db);
-  return rows;
+  { underWay, mostEach, after }: Turns,
+): Promise<Claimed> {
+  const { rows } = await sql<ClaimRow>`
+    select * from claim_mails_v2(
+      ${now}, ${leaseEnd}, ${most}::int, ${mostEach}::int, ${underWay}::text[], ${after})`.execute(db);
+  const { last_account, is_round } = rows[0]!;
+  const mails = rows.filter((row): row is ClaimRow & ClaimedMail => row.id !== null);
+  return { mails, after: last_account, isRound: is_round };
 }
+
+type ClaimRow = (ClaimedMail | { id: null }) & { last_account: string; is_round: boolean };
 
 /** The mail is done with, and nothing of it stays. Answers false where it was no longer this claim's. */
 export async function deleteClaimed(tx: Transaction, claim: Claim): Promise<boolean> {

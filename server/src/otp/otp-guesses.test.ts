@@ -4,16 +4,9 @@ import { scaled } from '../../test/harness/scale.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
 import { OtpWorld, someone } from './fixtures/otp-world.ts';
 import { SlidingModel } from './fixtures/sliding-model.ts';
+import { addFailure, countFailures, type Failure } from './otp-failure-store.ts';
 import { otpLimits } from './otp-limits.ts';
-import {
-  addFailure,
-  countFailures,
-  type Guess,
-  keepCode,
-  putCode,
-  redeemCode,
-  takeGuess,
-} from './otp-store.ts';
+import { type Guess, type PutCode, putCode, redeemCode } from './otp-store.ts';
 
 /*
  * Attack: codes have six digits, so whoever may guess often enough gets in. Guesses come in parallel, over new codes, from
@@ -30,16 +23,18 @@ const startMs = Date.parse('2026-11-21T12:00:00.000Z');
 const at = (ms: number) => new Date(startMs + ms);
 
 function guess(address: Buffer, ms: number, devices: readonly Buffer[] = [], scope = issuer): Promise<Guess> {
-  return takeGuess(world.pool, scope, { address, devices }, at(ms));
+  return world.guess(scope, { address, devices }, at(ms));
+}
+
+function codeOf(id: string, ms: number, isCapped = false): PutCode {
+  return { id, mac: someone(), generation: 1, expiresAt: at(ms + 600_000), isCapped };
 }
 
 /** A code that is good from `ms` on for ten minutes. */
 async function giveCode(address: Buffer, ms: number, scope = issuer): Promise<string> {
   await world.send(scope, { address }, at(ms));
   const id = newId(idPrefixes.otpCode);
-  await world.database.withAccount(scope.accountId, (tx) =>
-    putCode(tx, scope, address, { id, mac: someone(), generation: 1, expiresAt: at(ms + 600_000) }),
-  );
+  await world.database.withAccount(scope.accountId, (tx) => putCode(tx, scope, address, codeOf(id, ms)));
   return id;
 }
 
@@ -104,7 +99,7 @@ describe('a code', () => {
     const id = await giveCode(address, 0);
     const ask = (ms: number) =>
       world.database.withAccount(issuer.accountId, (tx) =>
-        keepCode(tx, issuer, address, { expiresAt: at(ms + 600_000) }),
+        putCode(tx, issuer, address, codeOf(newId(idPrefixes.otpCode), ms, true)),
       );
     for (let count = 0; count < 4; count++)
       expect(await guess(address, 1_000)).toMatchObject({ code: { id } });
@@ -291,6 +286,64 @@ describe('guesses at an address', () => {
   });
 });
 
+/*
+ * Attack: somebody makes addresses up and guesses at each, so that no budget of an address ends it, and every guess leaves
+ * rows.
+ */
+describe('guesses from a network', () => {
+  const { ipGuessesAnHour, ipGuessesKeptAnHour } = otpLimits;
+  const most = ipGuessesAnHour - ipGuessesKeptAnHour;
+  const ask = (ip: Buffer, ms = 0, scope = issuer, address = someone(), devices: readonly Buffer[] = []) =>
+    world.guess(scope, { address, ip, devices }, at(ms));
+  const useUp = async (ip: Buffer) => {
+    const guesses: Guess[] = [];
+    while (guesses.length < most + 20)
+      guesses.push(...(await Promise.all(Array.from({ length: 50 }, () => ask(ip)))));
+    return guesses;
+  };
+
+  test('are 240 an hour over all addresses of an account, counted exactly of 50 at once', async () => {
+    const ip = someone();
+    expect(counted(await useUp(ip))).toHaveLength(most);
+    expect(await ask(ip, 1_000)).toEqual({ isCounted: false, waitSeconds: 3_599 });
+    expect(await ask(ip, 1_000, sibling)).toMatchObject({ isCounted: false });
+    expect(await ask(ip, 1_000, stranger)).toMatchObject({ isCounted: true });
+    expect(await ask(someone(), 1_000)).toMatchObject({ isCounted: true });
+    expect(await ask(ip, hourMs)).toMatchObject({ isCounted: true });
+  });
+
+  test('leave no row any more once there are too many', async () => {
+    const ip = someone();
+    await useUp(ip);
+    const rowsNow = () => world.rows.query('select count(*)::int as count from otp_addresses');
+    const before = await rowsNow();
+    await Promise.all(Array.from({ length: 50 }, () => ask(ip, 1_000)));
+    expect(await rowsNow()).toEqual(before);
+  });
+
+  test('leave a part to devices that have signed in', async () => {
+    const ip = someone();
+    await useUp(ip);
+    const owners = await Promise.all(
+      Array.from({ length: ipGuessesKeptAnHour + 1 }, async () => {
+        const address = someone();
+        return { address, device: await world.addDevice(issuer, address, at(dayMs)) };
+      }),
+    );
+    const own = await Promise.all(owners.map(({ address, device }) => ask(ip, 0, issuer, address, [device])));
+    expect(counted(own)).toHaveLength(ipGuessesKeptAnHour);
+  });
+
+  // Attack: whoever may guess no more looks whether a refusal is another one at the address of a user.
+  test('that are too many are refused alike, whatever the address has had', async () => {
+    const ip = someone();
+    const known = someone();
+    await giveCode(known, 0);
+    await useUp(ip);
+    expect(await ask(ip, 1_000, issuer, known)).toEqual(await ask(ip, 1_000));
+  });
+});
+
 test('a guess at an issuer that is gone is one at nothing', async () => {
   const gone = { ...issuer, issuerId: newId(idPrefixes.issuer) };
   await expect(guess(someone(), 0, [], gone)).rejects.toMatchObject({ code: 'not_found' });
@@ -299,20 +352,22 @@ test('a guess at an issuer that is gone is one at nothing', async () => {
 test('a code for an address without a budget is never put', async () => {
   await expect(
     world.database.withAccount(issuer.accountId, (tx) =>
-      putCode(tx, issuer, someone(), {
-        id: newId(idPrefixes.otpCode),
-        mac: someone(),
-        generation: 1,
-        expiresAt: at(600_000),
-      }),
+      putCode(tx, issuer, someone(), codeOf(newId(idPrefixes.otpCode), 0)),
     ),
   ).rejects.toThrow('has no row');
 });
 
 describe('failures of an issuer', () => {
+  const failure: Failure = {
+    environment: 'live',
+    organizationId: null,
+    keyId: 'key_1',
+    actor: { type: 'api_key', id: 'key_1', ip: '192.0.2.1', user_agent: null },
+    requestId: 'req_1',
+  };
   test('are counted of it alone, by any number at once, for an hour', async () => {
     const fail = (scope = issuer, ms = 10 * dayMs) =>
-      world.database.withAccount(scope.accountId, (tx) => addFailure(tx, scope, at(ms)));
+      world.database.withAccount(scope.accountId, (tx) => addFailure(tx, scope, failure, at(ms)));
     const count = (scope = issuer, ms = 10 * dayMs) =>
       world.database.withAccount(scope.accountId, (tx) => countFailures(tx, scope, at(ms)));
     await Promise.all(Array.from({ length: 100 }, () => fail()));

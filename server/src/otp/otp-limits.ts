@@ -19,8 +19,14 @@ export const otpLimits = {
   sendsKeptAnHour: 2,
   /** Mails of a key, all the keys of its line of rotations together. */
   keyMailsAnHour: 600,
+  /** As many of those are left for devices that have signed in before: whoever has a public key locks no application out. */
+  keyMailsKeptAnHour: 120,
   /** Mails of an IP address (IPv6: of its /64) within an account. */
   ipMailsAnHour: 60,
+  /** Guesses of an IP address (IPv6: of its /64) within an account, whatever they are at. */
+  ipGuessesAnHour: 300,
+  /** As many of those are left for devices that have signed in before. */
+  ipGuessesKeptAnHour: 60,
   /** Mails to an address over all issuers but those where it has signed in. */
   addressMailsAnHour: 10,
   /** Wrong guesses at an issuer within an hour, from which on its new codes have 8 digits. */

@@ -5,7 +5,7 @@ import { scaled } from '../../test/harness/scale.ts';
 import { OtpWorld, someone } from './fixtures/otp-world.ts';
 import { SlidingModel } from './fixtures/sliding-model.ts';
 import { otpLimits } from './otp-limits.ts';
-import { type SendTaken, takeGuess, takeSend } from './otp-store.ts';
+import { type SendTaken, takeSend } from './otp-store.ts';
 
 /*
  * Attack: somebody has mails sent without end, to one address or to thousands, by one key or from one network; or burns
@@ -100,7 +100,7 @@ describe('to an address', () => {
 });
 
 test.each([
-  ['key', otpLimits.keyMailsAnHour],
+  ['key', otpLimits.keyMailsAnHour - otpLimits.keyMailsKeptAnHour],
   ['ip', otpLimits.ipMailsAnHour],
 ] as const)(
   'by one %s %i an hour, however many come at once, and then again one by one',
@@ -116,6 +116,28 @@ test.each([
     expect(waitOf(await ask(hourMs + 60_000))).toBe(0);
   },
 );
+
+// Attack: ten networks with a public key have mails sent until nobody of the whole application gets a code.
+test('a part of the mails of a key is left for devices that have signed in', async () => {
+  const { keyMailsAnHour, keyMailsKeptAnHour } = otpLimits;
+  const key = someone();
+  const ask = (address: Buffer, devices: readonly Buffer[] = []) =>
+    world.send(issuer, { address, key, devices }, at(0));
+  await ask(someone());
+  await world.rows.query(
+    `update login_budgets set takes = array_fill($1::timestamptz, array[$2::int]),
+       public_takes = array_fill($1::timestamptz, array[$2::int]) where subject = $3`,
+    [at(0), keyMailsAnHour - keyMailsKeptAnHour, key],
+  );
+  expect(waitOf(await ask(someone()))).toBe(3_600);
+  const own = await Promise.all(
+    Array.from({ length: keyMailsKeptAnHour + 10 }, async () => {
+      const address = someone();
+      return ask(address, [await world.addDevice(issuer, address, at(hourMs))]);
+    }),
+  );
+  expect(own.filter(({ isTaken }) => isTaken)).toHaveLength(keyMailsKeptAnHour);
+});
 
 test('an IP address of one account takes nothing from another account', async () => {
   const ip = someone();
@@ -202,7 +224,7 @@ test('sweeps at the same time neither open a budget nor make a request fail', as
   const ask = async () => {
     while (left-- > 0) {
       await world.send(issuer, { address: left % 2 ? address : someone() }, at(0));
-      await takeGuess(world.pool, issuer, { address, devices: [] }, at(0));
+      await world.guess(issuer, { address }, at(0));
     }
   };
   // As many as wait for one of the pool's connections no longer than it lets them.
@@ -242,7 +264,7 @@ test('the sweep forgets what says nothing any more, and nothing else', async () 
   await world.send(issuer, { address: recent }, at(2 * dayMs));
   await world.cap(issuer, { address: old, everywhere: old }, at(0));
   await world.cap(issuer, { address: recent, everywhere: recent }, at(2 * dayMs));
-  await takeGuess(world.pool, issuer, { address: recent, devices: [] }, at(2 * dayMs));
+  await world.guess(issuer, { address: recent }, at(2 * dayMs));
   const device = await world.addDevice(issuer, recent, at(3 * dayMs + 1));
   const sweep = async (ms: number) => {
     const { rows } = await world.pool.query('select sweep_otp($1, 1) as has_more', [at(ms)]);
@@ -252,7 +274,7 @@ test('the sweep forgets what says nothing any more, and nothing else', async () 
   const left = (table: string, column: string) =>
     world.rows.query<Record<string, Buffer>>(`select ${column} from ${table}`);
   expect(await left('otp_addresses', 'address')).toEqual([{ address: recent }]);
-  expect(await left('login_budgets', 'subject')).toHaveLength(2);
+  expect(await left('login_budgets', 'subject')).toHaveLength(3);
   expect(await left('otp_mail_caps', 'address')).toHaveLength(1);
   expect(await left('otp_devices', 'digest')).toEqual([{ digest: device }]);
 });

@@ -1,4 +1,4 @@
-import { type RawBuilder, sql, type UpdateObject } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type pg from 'pg';
 import { carryOutStatement } from '../http/carry-out.ts';
 import type { Transaction } from '../postgres/database.ts';
@@ -24,7 +24,12 @@ export interface SendSubjects {
 /** That it is taken, or seconds to wait. */
 export type SendTaken =
   | { readonly isTaken: true }
-  | { readonly isTaken: false; readonly waitSeconds: number };
+  | {
+      readonly isTaken: false;
+      readonly waitSeconds: number;
+      /** What refuses it was taken by a clock that was ahead: `settleSends` is due. */
+      readonly isAhead: boolean;
+    };
 
 /**
  * Takes a mail from every budget of the account that it belongs to, or from none. In the transaction that queues the mail,
@@ -36,14 +41,29 @@ export async function takeSend(
   subjects: SendSubjects,
   now: Date,
 ): Promise<SendTaken> {
-  const { rows } = await sql<{ wait_seconds: number }>`
-    select take_login_budgets(
+  const { rows } = await sql<{ wait_seconds: number; is_ahead: boolean }>`
+    select wait_seconds, is_ahead from take_login_budgets_v2(
       ${accountId}, ${issuerId}, ${subjects.address}, ${subjects.key}, ${subjects.ip},
       ${byteas(subjects.devices)}, ${now}, make_interval(secs => ${otpLimits.resendSeconds}),
       ${otpLimits.sendsAnHour}, ${otpLimits.sendsAnHour - otpLimits.sendsKeptAnHour},
-      ${otpLimits.keyMailsAnHour}, ${otpLimits.ipMailsAnHour}) as wait_seconds`.execute(tx);
-  const { wait_seconds: waitSeconds } = rows[0]!;
-  return waitSeconds > 0 ? { isTaken: false, waitSeconds } : { isTaken: true };
+      ${otpLimits.keyMailsAnHour}, ${otpLimits.keyMailsAnHour - otpLimits.keyMailsKeptAnHour},
+      ${otpLimits.ipMailsAnHour})`.execute(tx);
+  const { wait_seconds: waitSeconds, is_ahead: isAhead } = rows[0]!;
+  return waitSeconds > 0 ? { isTaken: false, waitSeconds, isAhead } : { isTaken: true };
+}
+
+/**
+ * Lets what a clock that was ahead has taken from these budgets count as taken now, so that they are free again an hour
+ * later. After the transaction that they have refused, whose changes are gone.
+ */
+export async function settleSends(
+  db: Kysely<Schema>,
+  { accountId, issuerId }: IssuerScope,
+  { address, key, ip }: Omit<SendSubjects, 'devices'>,
+  now: Date,
+): Promise<void> {
+  await sql`
+    select settle_login_budgets(${accountId}, ${issuerId}, ${address}, ${key}, ${ip}, ${now})`.execute(db);
 }
 
 /** A mail to an address, as the cap over all issuers knows it. */
@@ -81,65 +101,46 @@ export interface StoredCode {
   readonly expiresAt: Date;
 }
 
+/** What becomes of the address's last code: the new one takes its place, or it is kept. */
+export interface PutCode extends StoredCode {
+  /**
+   * There is no mail, and whoever guesses is told as if there were a new code: who can't mail somebody any more can't take
+   * the code of the last mail either.
+   */
+  readonly isCapped: boolean;
+}
+
 /**
- * Puts a code in the place of the address's last one, which is then worth nothing. `takeSend` has made the row.
+ * Puts a code in the place of the address's last one, which is then worth nothing; a capped one leaves the last one, with
+ * the guesses that it has had. One statement for both, so that its time tells neither. `takeSend` has made the row.
  *
- * @returns the id of the last one; null where there was none
+ * @returns the id of the code that is worth nothing now; null where there is none
  */
 export async function putCode(
   tx: Transaction,
-  scope: IssuerScope,
-  address: Buffer,
-  code: StoredCode,
-): Promise<string | null> {
-  const last = await tx
-    .selectFrom('otp_addresses')
-    .select('code_id')
-    .where('account_id', '=', scope.accountId)
-    .where('issuer_id', '=', scope.issuerId)
-    .where('address', '=', address)
-    .executeTakeFirst();
-  await updateAddress(tx, scope, address, {
-    code_id: code.id,
-    mac: code.mac,
-    mac_generation: code.generation,
-    code_expires_at: code.expiresAt,
-    code_used_at: null,
-    code_guesses: 0,
-    window_ends_at: code.expiresAt,
-    window_guesses: 0,
-  });
-  return last?.code_id ?? null;
-}
-
-/**
- * Leaves the address its last code, with the guesses that it has had, and tells whoever guesses as if there were a new
- * one: who can't mail somebody any more can't take the code of the last mail either.
- */
-export async function keepCode(
-  tx: Transaction,
-  scope: IssuerScope,
-  address: Buffer,
-  { expiresAt }: Pick<StoredCode, 'expiresAt'>,
-): Promise<void> {
-  await updateAddress(tx, scope, address, { window_ends_at: expiresAt, window_guesses: 0 });
-}
-
-async function updateAddress(
-  tx: Transaction,
   { accountId, issuerId }: IssuerScope,
   address: Buffer,
-  set: UpdateObject<Schema, 'otp_addresses'>,
-): Promise<void> {
-  const { numUpdatedRows } = await tx
-    .updateTable('otp_addresses')
-    .set(set)
-    .where('account_id', '=', accountId)
-    .where('issuer_id', '=', issuerId)
-    .where('address', '=', address)
-    .executeTakeFirst();
-  if (numUpdatedRows !== 1n)
-    throw new Error('the address of a code has no row, so its guesses have no budget');
+  { id, mac, generation, expiresAt, isCapped }: PutCode,
+): Promise<string | null> {
+  const { rows } = await sql<{ last: string | null }>`
+    with last as materialized (
+      select code_id from otp_addresses
+      where account_id = ${accountId} and issuer_id = ${issuerId} and address = ${address}
+    )
+    update otp_addresses set
+      code_id = case when ${isCapped} then code_id else ${id} end,
+      mac = case when ${isCapped} then mac else ${mac} end,
+      mac_generation = case when ${isCapped} then mac_generation else ${generation} end,
+      code_expires_at = case when ${isCapped} then code_expires_at else ${expiresAt} end,
+      code_used_at = case when ${isCapped} then code_used_at end,
+      code_guesses = case when ${isCapped} then code_guesses else 0 end,
+      window_ends_at = ${expiresAt},
+      window_guesses = 0
+    where account_id = ${accountId} and issuer_id = ${issuerId} and address = ${address}
+    returning case when ${isCapped} then ${id} else (select code_id from last) end as last`.execute(tx);
+  const row = rows[0];
+  if (row === undefined) throw new Error('the address of a code has no row, so its guesses have no budget');
+  return row.last;
 }
 
 /** A guess that is counted, and what it has to be compared with; or how long there can be none. */
@@ -172,25 +173,30 @@ type GuessRow = {
 export async function takeGuess(
   pool: pg.Pool,
   { accountId, issuerId }: IssuerScope,
-  { address, devices }: Pick<SendSubjects, 'address' | 'devices'>,
+  { address, ip, devices }: Pick<SendSubjects, 'address' | 'ip' | 'devices'>,
   now: Date,
 ): Promise<Guess> {
   const guess = {
-    name: 'take_otp_guess',
+    name: 'take_otp_guess_v2',
     text: `select wait_seconds, attempts_left, device, code_id, mac, mac_generation
-      from take_otp_guess($1, $2, $3, $4, $5, $6, make_interval(secs => $7), $8, $9, $10, $11)`,
+      from take_otp_guess_v2($1, $2, $3, $4, $5, $6, $7, make_interval(secs => $8), make_interval(secs => $9),
+        $10, $11, $12, $13, $14, $15)`,
     values: [
       accountId,
       issuerId,
       address,
+      ip,
       devices,
       now,
       otpLimits.guessesOfCode,
       usualLifetimeSeconds,
+      longestCodeSeconds,
       otpLimits.guessesAnHour,
       otpLimits.guessesADay,
       otpLimits.guessesAnHour - otpLimits.keptAnHour,
       otpLimits.guessesADay - otpLimits.keptADay,
+      otpLimits.ipGuessesAnHour,
+      otpLimits.ipGuessesAnHour - otpLimits.ipGuessesKeptAnHour,
     ],
   };
   const { rows } = await carryOutStatement(() => pool.query<GuessRow>(guess));
@@ -207,6 +213,9 @@ export async function takeGuess(
 
 /** How long guesses are counted together that are made where there is no code. */
 const usualLifetimeSeconds = 600;
+
+/** The most that an issuer may set. */
+const longestCodeSeconds = 3_600;
 
 /** A code, and the address that it was mailed to. */
 export interface MailedCode {
@@ -276,36 +285,6 @@ export async function redeemCode(
 }
 
 type RedeemedRow = { stored_settings: JsonObject | null; is_device_kept: boolean } & (UserRow | { id: null });
-
-const failureParts = 4;
-const slotSeconds = 300;
-
-/** Counts a wrong guess at an issuer's codes. */
-export async function addFailure(
-  tx: Transaction,
-  { accountId, issuerId }: IssuerScope,
-  now: Date,
-): Promise<void> {
-  const slot = new Date(Math.floor(now.getTime() / (slotSeconds * 1000)) * slotSeconds * 1000);
-  const part = Math.floor(Math.random() * failureParts);
-  await sql`
-    insert into otp_failures as f (account_id, issuer_id, slot, part, count)
-    values (${accountId}, ${issuerId}, ${slot}, ${part}, 1)
-    on conflict (issuer_id, slot, part) do update set count = f.count + 1`.execute(tx);
-}
-
-/** Wrong guesses at an issuer's codes within the last hour, up to five minutes more. */
-export async function countFailures(
-  tx: Transaction,
-  { accountId, issuerId }: IssuerScope,
-  now: Date,
-): Promise<number> {
-  const from = new Date(now.getTime() - (3600 + slotSeconds) * 1000);
-  const { rows } = await sql<{ count: number }>`
-    select coalesce(sum(count), 0)::float8 as count from otp_failures
-    where account_id = ${accountId} and issuer_id = ${issuerId} and slot > ${from}`.execute(tx);
-  return rows[0]!.count;
-}
 
 /** A device as it is stored. */
 export interface StoredDevice {

@@ -4,6 +4,7 @@ import { codeIn, newAddress, SignIn } from '../../test/harness/otp-client.ts';
 import { send } from '../../test/harness/raw-http.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer, TestClock } from '../../test/harness/server.ts';
+import { SqlLog } from '../../test/harness/sql-log.ts';
 import { createKey, succeeded, TestIssuer, type TestKey } from '../../test/harness/test-issuer.ts';
 import { presetNames } from '../key-profiles/key-profile.ts';
 import { presets } from '../key-profiles/presets.ts';
@@ -424,6 +425,50 @@ describe('mails to one address from many issuers', () => {
     expect((await app.verify(email, code)).status).toBe(200);
     expect(await app.mailsTo(email)).toHaveLength(10);
   });
+});
+
+/*
+ * Attack: whoever measures how long an answer takes, after an address has had its mails of this hour, learns who has signed
+ * in there, or who is a user: one of the two runs a statement more.
+ */
+test('a capped address runs the same statements, whoever it belongs to and whether or not it has had a code', async () => {
+  const own = await TestIssuer.create(server, { preset: 'otp' });
+  const asking = SignIn.withKey(server, await own.createKey());
+  const emails = {
+    signedIn: newAddress(),
+    member: newAddress(),
+    suspended: newAddress(),
+    nobody: newAddress(),
+    new: newAddress(),
+  };
+  await asking.signIn(emails.signedIn);
+  await api.create(`${own.path}/users`, { username: emails.member });
+  const { id } = await api.create(`${own.path}/users`, { username: emails.suspended });
+  succeeded(await api.post(`${own.path}/users/${id}/suspend`));
+  clock.advance(60);
+  const other = SignIn.withKey(
+    server,
+    await (await TestIssuer.create(server, { preset: 'otp' })).createKey(),
+  );
+  for (const [who, email] of Object.entries(emails)) await (who === 'new' ? other : asking).request(email);
+  clock.advance(60);
+  await rows.query('update otp_mail_caps set takes = array_fill($1::timestamptz, array[10])', [clock.now()]);
+  const sql = new SqlLog(server);
+  const told: Record<string, unknown> = {};
+  for (const signUp of [true, false]) {
+    succeeded(await api.patch(`${own.path}/login-settings`, { sign_up: signUp }));
+    for (const [who, email] of Object.entries(emails)) {
+      sql.clear();
+      expect((await asking.request(email)).status).toBe(200);
+      // Mails are handed over and written off meanwhile.
+      told[`${who}, ${signUp}`] = sql.statements.filter((text) => !/returnClaimed|"attempts" =/.test(text));
+    }
+    clock.advance(60);
+  }
+  sql.close();
+  const [first, ...others] = Object.values(told);
+  expect((first as string[]).length).toBeGreaterThan(8);
+  for (const one of others) expect(one).toEqual(first);
 });
 
 // Attack: the Host of a request, or what a proxy is said to have seen, finds its way into the mail as a link.

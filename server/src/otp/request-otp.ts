@@ -14,10 +14,18 @@ import { mayJoin } from './may-join.ts';
 import { codeDigits, macOfCode, macOfNoCode, newCode } from './otp-code.ts';
 import type { OtpDigests } from './otp-digests.ts';
 import type { OtpOperation, OtpOrder } from './otp-endpoint.ts';
+import { countFailures } from './otp-failure-store.ts';
 import { otpLimits } from './otp-limits.ts';
 import { OtpRefusal } from './otp-refusal.ts';
 import { type OtpAsked, parseRequestOtp } from './otp-schema.ts';
-import { countFailures, type IssuerScope, keepCode, putCode, takeMailCap, takeSend } from './otp-store.ts';
+import {
+  type IssuerScope,
+  putCode,
+  type SendSubjects,
+  settleSends,
+  takeMailCap,
+  takeSend,
+} from './otp-store.ts';
 import type { SandboxTwins } from './sandbox-twins.ts';
 
 interface Dependencies {
@@ -50,7 +58,13 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
     const { database, accountSlots, mails, twins } = this.#deps;
     const { account, id: homeId } = order.home;
     const { lifetimeSeconds, issuerId } = await accountSlots.run(account.id, () =>
-      carryOut(database, account.id, (tx) => this.#request(tx, order), { isPreparing: true }),
+      carryOut(database, account.id, (tx) => this.#request(tx, order), { isPreparing: true }).catch(
+        async (error: unknown) => {
+          if (error instanceof RefusedAhead)
+            await settleSends(database.lookups, error.scope, error.subjects, error.now);
+          throw error;
+        },
+      ),
     );
     if (order.issuer === null) twins.remember(homeId, issuerId);
     mails.wake();
@@ -69,18 +83,18 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
     const scope: IssuerScope = { accountId: issuer.account.id, issuerId: issuer.id };
     const address = digests.address(issuer.id, email.key);
     const now = clock();
-    const taken = await takeSend(
-      tx,
-      scope,
-      {
-        address,
-        key: digests.key(key.lineageId),
-        ip: digests.ip(info.ip, issuer.environment),
-        devices: digests.devices(deviceToken),
-      },
-      now,
-    );
-    if (!taken.isTaken) throw new OtpRefusal('rate_limited', { retryAfterSeconds: taken.waitSeconds });
+    const subjects: SendSubjects = {
+      address,
+      key: digests.key(key.lineageId),
+      ip: digests.ip(info.ip, issuer.environment),
+      devices: digests.devices(deviceToken),
+    };
+    const taken = await takeSend(tx, scope, subjects, now);
+    if (!taken.isTaken) {
+      const { waitSeconds } = taken;
+      if (taken.isAhead) throw new RefusedAhead(waitSeconds, scope, subjects, now);
+      throw new OtpRefusal('rate_limited', { retryAfterSeconds: waitSeconds });
+    }
     const settings = await findLoginSettings(tx, issuer);
     const issuerName = await findIssuerName(tx, scope);
     const user = await findUserByAddress(tx, scope.accountId, scope.issuerId, email.key);
@@ -101,12 +115,10 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
     const { generation, key: secret } = this.#deps.secrets.current('otp');
     const mac = macOfCode(secret, code, { issuerId: issuer.id, addressDigest: address, codeId });
     const stored = { id: codeId, mac: maySignIn ? mac : macOfNoCode(), generation, expiresAt };
-    if (isCapped) await keepCode(tx, scope, address, stored);
-    else {
-      const last = await putCode(tx, scope, address, stored);
-      // Where mails wait for a server, the owner is not to get one code after another of which one is good.
-      if (last !== null) await deleteWaiting(tx, scope, last);
-    }
+    const last = await putCode(tx, scope, address, { ...stored, isCapped });
+    // Where mails wait for a server, the owner is not to get one code after another of which one is good. Asked for in any
+    // case, so that nobody can tell by the time whether there was one, nor whether it is kept.
+    await deleteWaiting(tx, scope, last ?? codeId);
     await this.#deps.mails.queue(tx, {
       accountId: scope.accountId,
       issuerId: scope.issuerId,
@@ -140,6 +152,20 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
       },
     );
     return { issuerId: issuer.id, lifetimeSeconds: settings.code_lifetime_seconds };
+  }
+}
+
+/** Refused by budgets that a clock that was ahead has taken from; what it left has to be settled. */
+class RefusedAhead extends OtpRefusal {
+  readonly scope: IssuerScope;
+  readonly subjects: SendSubjects;
+  readonly now: Date;
+
+  constructor(waitSeconds: number, scope: IssuerScope, subjects: SendSubjects, now: Date) {
+    super('rate_limited', { retryAfterSeconds: waitSeconds });
+    this.scope = scope;
+    this.subjects = subjects;
+    this.now = now;
   }
 }
 

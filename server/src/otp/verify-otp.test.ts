@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { createCustomer } from '../../test/harness/customer.ts';
 import { Needles } from '../../test/harness/needles.ts';
 import { newAddress, SignIn, wrongCodes } from '../../test/harness/otp-client.ts';
 import type { RawAnswer } from '../../test/harness/raw-http.ts';
@@ -368,6 +369,94 @@ describe('a device that has signed in', () => {
     });
     expect(next.id).not.toBe(user.id);
     expect(fresh).not.toBe(device);
+  });
+});
+
+/*
+ * Attack: addresses are made up and guessed at, so that each guess leaves an event and rows of its own.
+ */
+describe('a flood of guesses', () => {
+  test('is one event an issuer, key and minute, which counts', async () => {
+    const own = await TestIssuer.create(server, { preset: 'otp' });
+    const [one, other] = [await own.createKey(), await own.createKey()];
+    const guess = (by: TestKey) =>
+      SignIn.withKey(server, by).verify(newAddress(), '00000000', { headers: { 'User-Agent': 'spray/1' } });
+    const { events } = await rows.eventsOf(async () => {
+      await Promise.all(Array.from({ length: 50 }, () => guess(one)));
+      await guess(other);
+      clock.advance(60);
+      await guess(one);
+    });
+    expect(events).toEqual([]);
+    const told = async (filter: string) =>
+      succeeded(await api.get(`/v1/events?type=otp.failed&issuer_id=${own.id}${filter}`)).body.data;
+    const all = await told('');
+    expect(
+      all.map(({ actor, count }: { actor: { id: string }; count: number }) => [actor.id, count]),
+    ).toEqual([
+      [one.id, 1],
+      [other.id, 1],
+      [one.id, 50],
+    ]);
+    expect(all[0]).toMatchObject({
+      environment: 'live',
+      actor: { type: 'api_key', ip: '127.0.0.1', user_agent: 'spray/1' },
+      subject: { type: 'issuer', id: own.id },
+      request_id: expect.any(String),
+      data: {},
+      last_at: expect.any(String),
+    });
+    expect(JSON.stringify(all)).not.toContain('example.com');
+    expect(await told(`&actor=${other.id}`)).toEqual([all[1]]);
+    expect(await told(`&subject=${own.id}`)).toEqual(all);
+    expect(await told(`&subject=${one.id}`)).toEqual([]);
+    const page = succeeded(await api.get(`/v1/events?type=otp.failed&issuer_id=${own.id}&limit=2`)).body;
+    expect(page.data).toEqual(all.slice(0, 2));
+    expect(await told(`&cursor=${page.next_cursor}`)).toEqual(all.slice(2));
+    // Whoever sees the issuer's events sees them among the others, and nobody else does.
+    const reader = api.as(await own.createKey({ restrictions: { scopes: ['gatelodge.events:read'] } }));
+    const seen = succeeded(await reader.get('/v1/events?limit=100')).body.data;
+    expect(seen.filter(({ type }: { type: string }) => type === 'otp.failed')).toEqual(all);
+    const stranger = await createCustomer(server);
+    const theirs = await stranger.api.get(`/v1/events?type=otp.failed&issuer_id=${own.id}`);
+    expect(succeeded(theirs).body.data).toEqual([]);
+  });
+
+  test('from one network is refused as any other, at known and unknown addresses alike, and writes nothing', async () => {
+    const customer = await createCustomer(server);
+    const own = await TestIssuer.create(server, { preset: 'otp' }, {}, customer.api);
+    const flood = SignIn.withKey(server, await own.createKey());
+    const known = newAddress();
+    const { device_token: device } = await flood.signIn(known);
+    const most = otpLimits.ipGuessesAnHour - otpLimits.ipGuessesKeptAnHour;
+    await rows.query(
+      `update login_budgets set takes = array_fill($1::timestamptz, array[$2::int]),
+         public_takes = array_fill($1::timestamptz, array[$2::int]) where account_id = $3 and kind = 'guess'`,
+      [clock.now(), most - 1, customer.id],
+    );
+    expect((await flood.verify(newAddress(), '00000000')).body).toEqual(invalid(0));
+    const tables = ['otp_addresses', 'otp_failures', 'otp_failed_events', 'login_budgets'];
+    const written = () =>
+      Promise.all(
+        tables.map((table) =>
+          rows.query(`select t::text from ${table} t where account_id = $1`, [customer.id]),
+        ),
+      );
+    const before = await written();
+    for (const email of [known, newAddress()]) {
+      const { status, text, headers } = await flood.verify(email, '00000000');
+      expect([status, text, headers['retry-after']]).toEqual([
+        429,
+        '{"error":"Rate limit exceeded. Try again in 3600 seconds.","code":"RATE_LIMITED"}',
+        '3600',
+      ]);
+    }
+    expect(await written()).toEqual(before);
+    clock.advance(60);
+    const asking = { members: { device_token: device } };
+    expect((await flood.verify(known, await flood.code(known, asking), asking)).status).toBe(200);
+    // Another account's budget is another one.
+    expect((await app.verify(newAddress(), '00000000')).status).toBe(401);
   });
 });
 

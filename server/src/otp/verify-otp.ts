@@ -15,17 +15,11 @@ import { mayJoin } from './may-join.ts';
 import { isSameMac, macOfCode, macOfNoCode } from './otp-code.ts';
 import type { OtpDigests } from './otp-digests.ts';
 import type { OtpOperation, OtpOrder } from './otp-endpoint.ts';
+import { addFailure } from './otp-failure-store.ts';
 import { otpLimits } from './otp-limits.ts';
 import { OtpRefusal } from './otp-refusal.ts';
 import { type OtpAsked, parseVerifyOtp } from './otp-schema.ts';
-import {
-  addFailure,
-  type Guess,
-  type IssuerScope,
-  insertDevice,
-  redeemCode,
-  takeGuess,
-} from './otp-store.ts';
+import { type Guess, type IssuerScope, insertDevice, redeemCode, takeGuess } from './otp-store.ts';
 
 interface Dependencies {
   pool: pg.Pool;
@@ -49,6 +43,7 @@ interface Attempt {
   readonly issuer: IssuerRecord;
   readonly scope: IssuerScope;
   readonly address: Buffer;
+  readonly ip: Buffer;
   readonly devices: readonly Buffer[];
   readonly now: Date;
 }
@@ -77,6 +72,7 @@ export class VerifyOtp implements OtpOperation<VerifyAsked> {
       issuer,
       scope: { accountId: issuer.account.id, issuerId: issuer.id },
       address: digests.address(issuer.id, asked.email.key),
+      ip: digests.ip(order.info.ip, issuer.environment),
       devices: digests.devices(asked.deviceToken),
       now: now(),
     };
@@ -97,7 +93,7 @@ export class VerifyOtp implements OtpOperation<VerifyAsked> {
       ).catch(asNoAnswer);
       if (answer !== null) return answer;
     }
-    await carryOut(database, scope.accountId, (tx) => this.#fail(tx, guess, attempt), prepared);
+    await carryOut(database, scope.accountId, (tx) => fail(tx, attempt), prepared);
     throw new OtpRefusal('invalid_otp', { attemptsLeft: guess.attemptsLeft });
   }
 
@@ -164,25 +160,13 @@ export class VerifyOtp implements OtpOperation<VerifyAsked> {
     await insertDevice(tx, scope, { digest, userId, address }, now);
     return token;
   }
+}
 
-  async #fail(
-    tx: Transaction,
-    { attemptsLeft }: Counted,
-    { order, issuer, scope, now }: Attempt,
-  ): Promise<void> {
-    const { key, author } = order;
-    await addFailure(tx, scope, now);
-    await insertEvents(tx, { accountId: scope.accountId, ...author }, [
-      {
-        type: 'otp.failed',
-        subject: { type: 'issuer', id: issuer.id },
-        environment: issuer.environment,
-        issuerId: issuer.id,
-        organizationId: key.organization?.id ?? null,
-        data: { attempts_left: attemptsLeft },
-      },
-    ]);
-  }
+function fail(tx: Transaction, { order, issuer, scope, now }: Attempt): Promise<void> {
+  const { key, author } = order;
+  const { environment } = issuer;
+  const organizationId = key.organization?.id ?? null;
+  return addFailure(tx, scope, { environment, organizationId, keyId: key.id, ...author }, now);
 }
 
 /** Whose session it is to be: of the user, of one who is made now, or of nobody. */

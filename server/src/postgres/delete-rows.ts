@@ -34,6 +34,7 @@ type DeletedTable =
   | 'otp_devices'
   | 'otp_addresses'
   | 'otp_failures'
+  | 'otp_failed_events'
   | 'login_budgets';
 
 /**

@@ -43,6 +43,7 @@ export interface Schema {
   login_budgets: LoginBudgetsTable;
   otp_devices: OtpDevicesTable;
   otp_failures: OtpFailuresTable;
+  otp_failed_events: OtpFailedEventsTable;
   signing_keys: SigningKeysTable;
 }
 
@@ -485,9 +486,10 @@ interface OtpAddressesTable {
 
 interface LoginBudgetsTable {
   account_id: string;
-  kind: 'key' | 'ip';
+  kind: 'key' | 'ip' | 'guess';
   subject: Buffer;
   takes: Generated<Date[]>;
+  public_takes: Generated<Date[]>;
   kept_until: Date;
 }
 
@@ -506,5 +508,20 @@ interface OtpFailuresTable {
   issuer_id: string;
   slot: Date;
   part: number;
+  count: number;
+}
+
+export interface OtpFailedEventsTable {
+  id: string;
+  account_id: string;
+  issuer_id: string;
+  organization_id: string | null;
+  environment: Environment;
+  key_id: string;
+  actor: ColumnType<JsonObject, string, never>;
+  request_id: string | null;
+  minute: Date;
+  created_at: Date;
+  last_at: Date;
   count: number;
 }
