@@ -89,7 +89,7 @@ export class AccessSessions {
     const { settings, signingKeys, keys, nowMs } = this.#deps;
     const named = issuerNamedBy(token, settings.publicUrl);
     if (named === null || (issuerId !== null && named !== issuerId)) throw invalidToken();
-    const issuer = await keys.findIssuer(named);
+    const issuer = await keys.findIssuer(named, 'token');
     if (issuer === null) throw invalidToken();
     const verdict = await signingKeys.verify(named, token, nowMs());
     if (!verdict.ok) throw invalidToken();

@@ -35,10 +35,18 @@ export const lookupConnections = 6;
  * of the look-ups' connections, so that a flood of made-up ids leaves the others to those who have a key.
  */
 const limitsOfStrangers = { concurrent: 2, waiting: 200, waitMs: 500 };
+/** Issuers that tokens name before anybody has looked who made them; apart, so that users wait for no stranger. */
+const limitsOfTokens = { concurrent: 2, waiting: 200, waitMs: 500 };
 /** Preflights apart from issuers: who floods one must not keep the other waiting. */
 const limitsOfPreflights = { concurrent: 1, waiting: 200, waitMs: 500 };
 /** Keys that nobody can tell from imported ones while the filter of those is not ready. */
 const limitsOfUnready = { concurrent: 2, waiting: 200, waitMs: 500 };
+
+/**
+ * Who has named an issuer: a stranger, in a path; a token of the form that ours have; or a row of our own, which nobody
+ * has without a credential.
+ */
+export type NamedBy = 'stranger' | 'token' | 'row';
 
 interface Dependencies {
   pool: pg.Pool;
@@ -69,7 +77,11 @@ export class KeyDirectory {
   #readsBegun = 0;
   /** Digests and issuer ids that Postgres does not know. Both are random, so nobody can name one before it exists. */
   readonly #unknown = new LRUCache<string, true>({ max: rememberedUnknowns });
-  readonly #strangers = new ConcurrencyLimit(limitsOfStrangers);
+  readonly #issuers: Record<NamedBy, Pick<ConcurrencyLimit, 'run'>> = {
+    stranger: new ConcurrencyLimit(limitsOfStrangers),
+    token: new ConcurrencyLimit(limitsOfTokens),
+    row: { run: (load) => load() },
+  };
   readonly #preflights = new ConcurrencyLimit(limitsOfPreflights);
   readonly #unready = new ConcurrencyLimit(limitsOfUnready);
   /** Any holder of a key may name tenants that there are none of, each a read: no account gets all connections. */
@@ -183,11 +195,11 @@ export class KeyDirectory {
 
   /**
    * The issuer of this id, or null when there is none. Anybody may name one, so those that memory has never heard of
-   * are looked up few at a time.
+   * are looked up few at a time, and nobody waits for those who need less to name one.
    *
    * @throws unavailable (503) also where too many wait for that already
    */
-  findIssuer(id: string): IssuerRecord | null | Promise<IssuerRecord | null> {
+  findIssuer(id: string, namedBy: NamedBy = 'stranger'): IssuerRecord | null | Promise<IssuerRecord | null> {
     if (this.#deps.freshness.isFresh()) {
       const record = this.#deps.cache.issuer(id);
       if (record !== undefined) return record;
@@ -196,9 +208,9 @@ export class KeyDirectory {
     const held = () => this.#deps.cache.issuer(id);
     const load = () => this.#select<IssuerRow & pg.QueryResultRow>('lookup_issuer_v2', [id]);
     return this.#read({
-      name: id,
+      name: `${id} ${namedBy}`,
       held,
-      load: () => (held() === undefined ? this.#strangers.run(load) : load()),
+      load: () => (held() === undefined ? this.#issuers[namedBy].run(load) : load()),
       build: toIssuerRecord,
       namesOf: namesOfIssuer,
       keep: (record, epoch) => this.#deps.cache.keepIssuer(record, epoch),
