@@ -3,7 +3,6 @@ import type pg from 'pg';
 import type { CachedDocument } from '../edge/cached-document.ts';
 import { AppError } from '../errors.ts';
 import { issuerUrl } from '../issuers/issuer-url.ts';
-import { ConcurrencyLimit } from '../limits/concurrency-limit.ts';
 import type { Log } from '../logs/log.ts';
 import type { Database } from '../postgres/database.ts';
 import { callLookup } from '../postgres/lookup.ts';
@@ -11,7 +10,8 @@ import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 import type { Settings } from '../settings.ts';
 import type { AccessClaims } from '../tokens/access-claims.ts';
 import { type accessTokenType, signJwt, verifyAccessToken } from '../tokens/jwt.ts';
-import type { KeyDirectory, NamedBy } from '../verification/key-directory.ts';
+import { IssuerLanes, laneOf, type NamedBy } from '../verification/issuer-lanes.ts';
+import type { KeyDirectory } from '../verification/key-directory.ts';
 import type { RecordCache } from '../verification/record-cache.ts';
 import type { IssuerRecord } from '../verification/records.ts';
 import { ensureSigningKey } from './ensure-signing-key.ts';
@@ -22,9 +22,6 @@ import type { SigningAlgorithm } from './signing-key.ts';
 
 /** About 10 KiB of memory for each key that has signed and verified, 2 for one that is only published. */
 const heldIssuers = 4096;
-
-/** Of the look-ups' connections: for those who need no credential to ask, and for whoever shows a token not yet verified. */
-const limitsOfUnverified = { concurrent: 2, waiting: 200, waitMs: 500 };
 
 /** A key that does not open is tried again after so long: this node may learn of a secret late. */
 const retryMs = 10_000;
@@ -65,11 +62,7 @@ export class SigningKeys {
   readonly #deps: Dependencies;
   readonly #held: LRUCache<string, HeldSet>;
   readonly #inFlight = new Map<string, { issuer: IssuerRecord; promise: Promise<KeySet | null> }>();
-  readonly #lanes: Record<NamedBy, Pick<ConcurrencyLimit, 'run'>> = {
-    stranger: new ConcurrencyLimit(limitsOfUnverified),
-    token: new ConcurrencyLimit(limitsOfUnverified),
-    row: { run: (load) => load() },
-  };
+  readonly #lanes = new IssuerLanes();
 
   /** @param max of how many issuers the keys are held */
   constructor(deps: Dependencies, max = heldIssuers) {
@@ -121,9 +114,9 @@ export class SigningKeys {
     issuerId: string,
     token: string,
     nowMs: number,
-    demands: { audience?: string } = {},
+    demands: { audience?: string; namedBy?: NamedBy } = {},
   ): Promise<TokenVerdict> {
-    const found = this.#keysOf(issuerId, 'token');
+    const found = this.#keysOf(issuerId, demands.namedBy ?? 'stranger');
     const set = found instanceof Promise ? await found : found;
     if (set === null) return { ok: false };
     const claims = await verifyAccessToken(token, (header) => set.keyOfHeader(header, nowMs), {
@@ -150,11 +143,11 @@ export class SigningKeys {
 
   /** One load for all who ask about the same record at the same time; those with a credential wait for no stranger's. */
   #loadOnce(issuer: IssuerRecord, namedBy: NamedBy): Promise<KeySet | null> {
-    const name = `${issuer.id} ${namedBy}`;
+    const name = `${issuer.id} ${laneOf(namedBy)}`;
     const running = this.#inFlight.get(name);
     if (running?.issuer === issuer) return running.promise;
     const load = () => this.#load(issuer);
-    const promise = this.#lanes[namedBy].run(load).finally(() => {
+    const promise = this.#lanes.run(namedBy, load).finally(() => {
       if (this.#inFlight.get(name)?.promise === promise) this.#inFlight.delete(name);
     });
     this.#inFlight.set(name, { issuer, promise });

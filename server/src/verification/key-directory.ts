@@ -10,6 +10,7 @@ import { isUnavailable } from '../postgres/unavailable.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 import type { Freshness } from './freshness.ts';
 import type { ImportedKeys } from './imported-keys.ts';
+import { IssuerLanes, laneOf, type NamedBy } from './issuer-lanes.ts';
 import {
   type IssuerRow,
   type KeyRow,
@@ -30,23 +31,10 @@ const rememberedUnknowns = 10_000;
  */
 export const lookupConnections = 6;
 
-/**
- * What callers without a key may ask of Postgres: whether an issuer exists, and whether it has keys for an origin. Two
- * of the look-ups' connections, so that a flood of made-up ids leaves the others to those who have a key.
- */
-const limitsOfStrangers = { concurrent: 2, waiting: 200, waitMs: 500 };
-/** Issuers that tokens name before anybody has looked who made them; apart, so that users wait for no stranger. */
-const limitsOfTokens = { concurrent: 2, waiting: 200, waitMs: 500 };
-/** Preflights apart from issuers: who floods one must not keep the other waiting. */
+/** Preflights, which need no key; apart from issuers: who floods one must not keep the other waiting. */
 const limitsOfPreflights = { concurrent: 1, waiting: 200, waitMs: 500 };
 /** Keys that nobody can tell from imported ones while the filter of those is not ready. */
 const limitsOfUnready = { concurrent: 2, waiting: 200, waitMs: 500 };
-
-/**
- * Who has named an issuer: a stranger, in a path; a token of the form that ours have; or a row of our own, which nobody
- * has without a credential.
- */
-export type NamedBy = 'stranger' | 'token' | 'row';
 
 interface Dependencies {
   pool: pg.Pool;
@@ -77,11 +65,7 @@ export class KeyDirectory {
   #readsBegun = 0;
   /** Digests and issuer ids that Postgres does not know. Both are random, so nobody can name one before it exists. */
   readonly #unknown = new LRUCache<string, true>({ max: rememberedUnknowns });
-  readonly #issuers: Record<NamedBy, Pick<ConcurrencyLimit, 'run'>> = {
-    stranger: new ConcurrencyLimit(limitsOfStrangers),
-    token: new ConcurrencyLimit(limitsOfTokens),
-    row: { run: (load) => load() },
-  };
+  readonly #issuers = new IssuerLanes();
   readonly #preflights = new ConcurrencyLimit(limitsOfPreflights);
   readonly #unready = new ConcurrencyLimit(limitsOfUnready);
   /** Any holder of a key may name tenants that there are none of, each a read: no account gets all connections. */
@@ -208,9 +192,9 @@ export class KeyDirectory {
     const held = () => this.#deps.cache.issuer(id);
     const load = () => this.#select<IssuerRow & pg.QueryResultRow>('lookup_issuer_v2', [id]);
     return this.#read({
-      name: `${id} ${namedBy}`,
+      name: `${id} ${laneOf(namedBy)}`,
       held,
-      load: () => (held() === undefined ? this.#issuers[namedBy].run(load) : load()),
+      load: () => (held() === undefined ? this.#issuers.run(namedBy, load) : load()),
       build: toIssuerRecord,
       namesOf: namesOfIssuer,
       keep: (record, epoch) => this.#deps.cache.keepIssuer(record, epoch),

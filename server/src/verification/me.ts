@@ -101,7 +101,7 @@ export class MeEndpoint {
     headers: string[],
   ): Promise<EdgeAnswer> {
     const cors = corsHeaders(origin, true);
-    const user = await this.#deps.accessSessions.authenticate(token, null).catch((error: unknown) => {
+    const user = await this.#deps.accessSessions.authenticate(token, info, null).catch((error: unknown) => {
       headers.push(...cors);
       throw error;
     });
