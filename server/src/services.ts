@@ -21,7 +21,7 @@ import type { Ledger } from './ledger/ledger.ts';
 import type { LedgerFindings } from './ledger/ledger-findings.ts';
 import { type Metering, openMetering } from './ledger/metering.ts';
 import { createLedgerKeeping, createMeteringSweep } from './ledger/metering-jobs.ts';
-import { AccountSlots } from './limits/account-slots.ts';
+import { type AccountSlots, slotsByKind } from './limits/account-slots.ts';
 import type { MemoryLimiter } from './limits/memory-limiter.ts';
 import type { Log } from './logs/log.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
@@ -234,10 +234,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       log,
       nowMs,
     });
-    const accountSlots = new AccountSlots(settings.databasePool);
-    // Apart from the management API, so that neither keeps the other waiting; half, so that an account that takes all of
-    // both still leaves connections to others.
-    const userSlots = new AccountSlots(settings.databasePool / 2);
+    const slots = slotsByKind(settings.databasePool);
     const accessSessions = new AccessSessions({ settings, signingKeys, keys, lookupPool, nowMs });
     const sessions = new Sessions({
       settings,
@@ -246,14 +243,14 @@ export async function createServices(settings: Settings, options: ServiceOptions
       keys,
       lookupPool,
       database,
-      accountSlots: userSlots,
+      accountSlots: slots.users,
       nowMs,
     });
     const ofUsers = {
       sessions,
       accessSessions,
       database,
-      accountSlots: userSlots,
+      accountSlots: slots.users,
       docsBaseUrl: settings.publicUrl,
     };
     const now = () => clock.now();
@@ -279,7 +276,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
     mail.delivery.start();
     fold.start();
     const meter = new Meter({ limiter, ledger, nowMs });
-    const twins = new SandboxTwins({ database, accountSlots, keys, secrets, now });
+    const twins = new SandboxTwins({ database, accountSlots: slots.signIn, keys, secrets, now });
     const otpOf = {
       callers: new OtpCallers({ keys, counters, exposures, meter, twins, nowMs }),
       docsBaseUrl: settings.publicUrl,
@@ -287,7 +284,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
     const digests = new OtpDigests(secrets);
     const requestOtp = new RequestOtp({
       database,
-      accountSlots,
+      accountSlots: slots.signIn,
       secrets,
       digests,
       mails: mail.outbox,
@@ -297,7 +294,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
     const verifyOtp = new VerifyOtp({
       pool,
       database,
-      accountSlots,
+      accountSlots: slots.signIn,
       secrets,
       digests,
       sessions,
@@ -313,7 +310,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       nodeId,
       pool,
       lookupPool,
-      accountSlots,
+      accountSlots: slots.management,
       database,
       secrets,
       cache,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { AccountSlots } from './account-slots.ts';
+import { AccountSlots, slotsByKind } from './account-slots.ts';
 
 test('an account that takes all of its slots leaves the others theirs', async () => {
   // The attack: one account sends slow searches until every connection of the pool waits for them.
@@ -26,4 +26,14 @@ test('the smallest pool serves everybody still', async () => {
   const slots = new AccountSlots(2);
   const answers = [1, 2, 3].map((answer) => slots.run('acc_one', () => Promise.resolve(answer)));
   expect(await Promise.all(answers)).toEqual([1, 2, 3]);
+});
+
+// The attack: one account has strangers at its sign-in, users and keys all send at once, and every other account waits.
+test('an account that takes all slots of every kind leaves connections to the others', () => {
+  for (let connections = 3; connections <= 500; connections++) {
+    const { management, users, signIn } = slotsByKind(connections);
+    const all = [...new Set([management, users, signIn])];
+    const taken = all.reduce((sum, { size }) => sum + size, 0);
+    expect([connections, taken < connections, management !== signIn]).toEqual([connections, true, true]);
+  }
 });

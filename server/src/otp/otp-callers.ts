@@ -124,7 +124,7 @@ export class OtpCallers {
   ): Promise<OtpCaller> {
     const key = await this.#deps.keys.find(secret);
     if (key === null) throw new OtpRefusal('invalid_key');
-    const home = key.issuer ?? (await this.#deps.keys.findIssuer(before.id));
+    const home = key.issuer ?? (await this.#deps.keys.findIssuer(before.id, 'row'));
     if (home === null) throw new AppError('not_found');
     const { known, issuer, decision } = await this.#decide(request, info, secret, key, home);
     if (!decision.valid) throw new OtpRefusal(decision.refusal);
@@ -139,7 +139,10 @@ export class OtpCallers {
     key: KeyRecord,
     home: IssuerRecord | null,
   ): Promise<{ known: KeyRecord; issuer: IssuerRecord | null; decision: Decision }> {
-    const isDead = refusalBeforeTenant(key, undefined, this.#deps.nowMs()) !== null;
+    // What is live may no more have to do with a sandbox than the other way round. The keys of an issuer are of its own
+    // environment or of a sandbox, so this is said to keys of the account.
+    const environment = home?.environment === 'sandbox' ? 'sandbox' : undefined;
+    const isDead = refusalBeforeTenant(key, environment, this.#deps.nowMs()) !== null;
     // What is refused without the tenant and the twin is refused without a look-up of them, and so also while Postgres is
     // away.
     const issuer = home === null || (isDead && needsTwin(key, home)) ? null : await this.#issuerOf(key, home);
@@ -156,6 +159,7 @@ export class OtpCallers {
         tenant: tenant ?? null,
         tenantGiven: tenant !== undefined,
         tenantRequired: false,
+        environment,
         scopes: [],
       },
       this.#deps.nowMs(),

@@ -39,7 +39,7 @@ export class SandboxTwins {
     );
     if (id === null) return null;
     this.#twins.set(live.id, id);
-    return this.#deps.keys.findIssuer(id);
+    return this.#deps.keys.findIssuer(id, 'row');
   }
 
   /**
@@ -68,7 +68,7 @@ export class SandboxTwins {
   async #held(live: IssuerRecord): Promise<IssuerRecord | null> {
     const id = this.#twins.get(live.id);
     if (id === undefined) return null;
-    const twin = await this.#deps.keys.findIssuer(id);
+    const twin = await this.#deps.keys.findIssuer(id, 'row');
     if (twin === null) this.#twins.delete(live.id);
     return twin;
   }

@@ -66,7 +66,7 @@ export class VerifyOtp implements OtpOperation<VerifyAsked> {
     // Nobody has ever asked for a code there, so there is nothing to be guessed, and nothing to count guesses by.
     if (issuer === null) throw new OtpRefusal('invalid_otp', { attemptsLeft: otpLimits.guessesOfCode - 1 });
     // So that nobody waits for a key with a transaction open.
-    await signingKeys.jwks(issuer.id);
+    await signingKeys.jwks(issuer.id, 'row');
     const attempt: Attempt = {
       order,
       issuer,

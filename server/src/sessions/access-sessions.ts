@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { findCredentials } from '../authentication/credentials.ts';
 import type { EdgeRequest } from '../edge/edge-request.ts';
+import type { RequestInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import { issuerUrl } from '../issuers/issuer-url.ts';
 import { AccountSlots } from '../limits/account-slots.ts';
@@ -8,6 +9,7 @@ import { lookUpOrganizationsOf, type OrganizationClaim } from '../members/user-o
 import { callLookup } from '../postgres/lookup.ts';
 import type { Settings } from '../settings.ts';
 import type { SigningKeys } from '../signing-keys/signing-keys.ts';
+import type { NamedBy } from '../verification/issuer-lanes.ts';
 import { type KeyDirectory, lookupConnections } from '../verification/key-directory.ts';
 import type { AccountRecord, IssuerRecord } from '../verification/records.ts';
 import { isOfBuiltInClient, issuerNamedBy } from './access-token.ts';
@@ -66,11 +68,12 @@ export class AccessSessions {
   /** Of the bearer token of a request that has to have one. @throws as `authenticate` does */
   authenticateRequest(
     request: EdgeRequest,
+    info: RequestInfo,
     issuerId: string | null,
     isOf: (issuer: IssuerRecord) => void,
   ): Promise<SignedInUser> {
     const credentials = findCredentials(request.headers, bearerOnly);
-    if (credentials.outcome === 'token') return this.authenticate(credentials.token, issuerId, isOf);
+    if (credentials.outcome === 'token') return this.authenticate(credentials.token, info, issuerId, isOf);
     return Promise.reject(
       new AppError('invalid_token', { detail: 'Send the access token as Authorization: Bearer.' }),
     );
@@ -85,15 +88,17 @@ export class AccessSessions {
    */
   async authenticate(
     token: string,
+    { ip }: RequestInfo,
     issuerId: string | null,
     isOf: (issuer: IssuerRecord) => void = () => {},
   ): Promise<SignedInUser> {
     const { settings, signingKeys, keys, nowMs } = this.#deps;
     const named = issuerNamedBy(token, settings.publicUrl);
     if (named === null || (issuerId !== null && named !== issuerId)) throw invalidToken();
-    const issuer = await keys.findIssuer(named);
+    const namedBy: NamedBy = { tokenFrom: ip };
+    const issuer = await keys.findIssuer(named, namedBy);
     if (issuer === null) throw invalidToken();
-    const verdict = await signingKeys.verify(named, token, nowMs());
+    const verdict = await signingKeys.verify(named, token, nowMs(), { namedBy });
     if (!verdict.ok) throw invalidToken();
     const { claims } = verdict;
     if (!isOfBuiltInClient(claims) || claims.environment !== issuer.environment) throw invalidToken();

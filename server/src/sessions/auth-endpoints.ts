@@ -62,7 +62,7 @@ export class LogoutEndpoint implements EdgeEndpoint {
         isOf(await sessions.endByRefreshToken(refreshToken, issuerId, info));
         return { success: true };
       }
-      const user = await accessSessions.authenticateRequest(request, issuerId, isOf);
+      const user = await accessSessions.authenticateRequest(request, info, issuerId, isOf);
       const scope = {
         accountId: user.issuer.account.id,
         issuerId: user.issuer.id,
@@ -86,7 +86,7 @@ export class AuthMeEndpoint implements EdgeEndpoint {
   handle(request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer> {
     const { accessSessions, docsBaseUrl } = this.#deps;
     return answerUser(request, info, headers, docsBaseUrl, async ({ issuerId, isOf }) => {
-      const user = await accessSessions.authenticateRequest(request, issuerId, isOf);
+      const user = await accessSessions.authenticateRequest(request, info, issuerId, isOf);
       return { success: true, user: await this.#describe(user) };
     });
   }

@@ -8,6 +8,7 @@ import type { CursorCodec } from '../http/pagination.ts';
 import type { Environment } from '../key-profiles/key-profile.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { EndReason, SessionsTable } from '../postgres/schema.ts';
+import type { AccountRecord, IssuerRecord } from '../verification/records.ts';
 import { builtInClientId } from './built-in-client.ts';
 import { refreshesAtMost, refreshWindowMs } from './refresh-budget.ts';
 
@@ -201,21 +202,28 @@ type NewSessionRow = Omit<
   'ended_at' | 'end_reason' | 'version' | 'created_at' | 'last_used_at' | 'refreshes_since' | 'refreshes'
 >;
 
+/** What of an issuer decides whether tokens may be given out. */
+export type InService = { status: IssuerRecord['status']; account_status: AccountRecord['status'] };
+
 /**
- * Begins a session with its first refresh token where its user is active, and makes sure that nobody suspends or deletes
- * the user meanwhile. One statement, since every sign-in waits for it.
+ * Begins a session with its first refresh token where its user, issuer and account are active, and makes sure that nobody
+ * suspends or deletes any of them meanwhile. One statement, since every sign-in waits for it.
  *
- * @returns whether the user was active
+ * @returns how issuer and account stand, on which it depends whether there is a session now; null where the user or the
+ *   issuer is not there to have one
  */
 export async function insertSession(
   tx: Transaction,
   session: NewSessionRow,
   token: { digest: Buffer; generation: number },
-): Promise<boolean> {
+): Promise<InService | null> {
   const { account_id: accountId, issuer_id: issuerId, auth_time: beganAt } = session;
-  const { rows } = await sql<{ session_id: string }>`
+  const { rows } = await sql<InService>`
     with holder as (
-      select u.id from users u
+      select u.id, i.status, a.status as account_status
+      from users u
+      join issuers i on i.account_id = u.account_id and i.id = u.issuer_id and not i.deleting
+      join accounts a on a.id = u.account_id
       where u.account_id = ${accountId} and u.issuer_id = ${issuerId} and u.id = ${session.user_id}
         and u.status = 'active'
       for share
@@ -226,13 +234,15 @@ export async function insertSession(
         ${session.scopes}::text[], ${session.ip}, ${session.user_agent}, ${beganAt}, ${beganAt}, ${beganAt},
         ${session.expires_at}
       from holder h
+      where h.status = 'active' and h.account_status = 'active'
       returning id, account_id, issuer_id, created_at, expires_at
+    ), given_out as (
+      insert into refresh_tokens (digest, digest_generation, account_id, issuer_id, session_id, created_at, expires_at)
+      select ${token.digest}, ${token.generation}::integer, b.account_id, b.issuer_id, b.id, b.created_at, b.expires_at
+      from begun b
     )
-    insert into refresh_tokens (digest, digest_generation, account_id, issuer_id, session_id, created_at, expires_at)
-    select ${token.digest}, ${token.generation}::integer, b.account_id, b.issuer_id, b.id, b.created_at, b.expires_at
-    from begun b
-    returning session_id`.execute(tx);
-  return rows.length === 1;
+    select status, account_status from holder`.execute(tx);
+  return rows[0] ?? null;
 }
 
 /** Where a refresh token belongs. */
@@ -294,6 +304,21 @@ export async function lockOwnSession(tx: Transaction, { accountId, issuerId, ses
     .forUpdate('s')
     .executeTakeFirst();
   return row ?? null;
+}
+
+/**
+ * Whether a refresh token of the session is stored. Waits for whatever transaction has the session in hand, so the answer
+ * also counts for what that one was doing.
+ */
+export async function hasRefreshToken(tx: Transaction, scope: TokenScope, digest: Buffer): Promise<boolean> {
+  await lockOwnSession(tx, scope);
+  const row = await tx
+    .selectFrom('refresh_tokens')
+    .select('digest')
+    .where('account_id', '=', scope.accountId)
+    .where('digest', '=', digest)
+    .executeTakeFirst();
+  return row !== undefined;
 }
 
 /**

@@ -8,11 +8,9 @@ import { carryOut } from '../http/carry-out.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
 import { issuerUrl } from '../issuers/issuer-url.ts';
 import type { AccountSlots } from '../limits/account-slots.ts';
-import { ConcurrencyLimit } from '../limits/concurrency-limit.ts';
 import { findLoginSettings, type LoginSettings } from '../login-settings/login-settings.ts';
 import { organizationsOf } from '../members/user-organizations.ts';
-import type { Database, Transaction } from '../postgres/database.ts';
-import { callLookup } from '../postgres/lookup.ts';
+import { CommitOutcomeUnknownError, type Database, type Transaction } from '../postgres/database.ts';
 import type { EndReason } from '../postgres/schema.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 import type { Settings } from '../settings.ts';
@@ -25,11 +23,14 @@ import type { IssuerRecord } from '../verification/records.ts';
 import { accessTokenClaims } from './access-token.ts';
 import { builtInClientId } from './built-in-client.ts';
 import { invalidToken, requireInService } from './invalid-token.ts';
-import { hasSpentRefreshes, type RefreshCount, tooManyRefreshes } from './refresh-budget.ts';
+import { findOutCommit } from './lost-commit.ts';
+import { hasSpentRefreshes, tooManyRefreshes } from './refresh-budget.ts';
+import { isOver, RefreshLookups, type RefreshTokenRow } from './refresh-lookups.ts';
 import { digestOfRefreshToken, type NewRefreshToken, newRefreshToken } from './refresh-token.ts';
 import {
   consumeRefreshToken,
   endSessions,
+  hasRefreshToken,
   insertRefreshToken,
   insertSession,
   lockIssuerInService,
@@ -74,27 +75,13 @@ interface Dependencies {
   nowMs: () => number;
 }
 
-/**
- * Whoever holds one token, good or not, may ask without end whose it is: some of the look-ups' connections are left to
- * those who verify keys.
- */
-const limitsOfLookups = { concurrent: 3, waiting: 1_000, waitMs: 2_000 };
-
-/** A row of `lookup_refresh_token`. */
-interface TokenRow extends pg.QueryResultRow, RefreshCount {
-  account_id: string;
-  issuer_id: string;
-  session_id: string;
-  expires_at: Date;
-  used_at: Date | null;
-  session_expires_at: Date;
-  session_ended_at: Date | null;
-}
+/** Of a statement that asks what has become of a commit. */
+const timeoutOfAskingMs = 1_500;
 
 /** A refresh token that this installation knows, and whose it is. */
 interface KnownToken {
   digest: Buffer;
-  row: TokenRow;
+  row: RefreshTokenRow;
   scope: TokenScope;
   issuer: IssuerRecord;
 }
@@ -105,16 +92,17 @@ interface KnownToken {
  */
 export class Sessions {
   readonly #deps: Dependencies;
-  readonly #lookups = new ConcurrencyLimit(limitsOfLookups);
+  readonly #lookups: RefreshLookups;
 
   constructor(deps: Dependencies) {
     this.#deps = deps;
+    this.#lookups = new RefreshLookups({ pool: deps.lookupPool, nowMs: deps.nowMs });
   }
 
   /**
    * Begins a session of the built-in client, in the transaction in which the user has shown who it is.
    *
-   * @throws invalid_token where the user is suspended or gone by now
+   * @throws invalid_token where the user is suspended or gone by now; issuer_suspended, account_suspended (403)
    */
   async begin(tx: Transaction, session: NewSession): Promise<SignedIn> {
     const { issuer, settings, user, amr, nowMs, record } = session;
@@ -136,7 +124,9 @@ export class Sessions {
       user_agent: session.userAgent,
       expires_at: expiresAt,
     };
-    if (!(await insertSession(tx, row, refreshToken))) throw invalidToken();
+    const begun = await insertSession(tx, row, refreshToken);
+    if (begun === null) throw invalidToken();
+    requireInService({ status: begun.status, account: { ...issuer.account, status: begun.account_status } });
     await record({
       type: 'session.created',
       subject: { type: 'session', id: sessionId },
@@ -158,7 +148,7 @@ export class Sessions {
    * @param issuerId of the path; null for whichever issuer the token is of
    * @param isOf told whose the token is, also where it is refused then
    * @throws invalid_token (401); issuer_suspended, account_suspended (403) and rate_limited (429), which leave the token
-   *   as it is; unavailable (503)
+   *   as it is; unavailable (503), which leaves it so where it has a Retry-After
    */
   async refresh(
     token: string,
@@ -166,15 +156,24 @@ export class Sessions {
     info: RequestInfo,
     isOf: (issuer: IssuerRecord) => void,
   ): Promise<SignedIn> {
-    const known = await this.#find(token, issuerId);
+    const known = await this.#find(token, issuerId, info);
     isOf(known.issuer);
     requireInService(known.issuer);
     requireAlive(known.row, new Date(this.#deps.nowMs()));
     // So that nobody waits for a key with a transaction open.
-    await this.#deps.signingKeys.jwks(known.issuer.id);
-    const signedIn = await this.#inAccount(known.scope, (tx) => this.#redeem(tx, known, info));
-    if (signedIn === null) throw invalidToken();
-    return signedIn;
+    await this.#deps.signingKeys.jwks(known.issuer.id, 'row');
+    const made: { signedIn: SignedIn | null } = { signedIn: null };
+    try {
+      await this.#inAccount(known.scope, async (tx) => {
+        made.signedIn = null;
+        made.signedIn = await this.#redeem(tx, known, info);
+      });
+    } catch (error) {
+      if (!(error instanceof CommitOutcomeUnknownError) || made.signedIn === null) throw error;
+      await this.#requireStored(known.scope, made.signedIn, error);
+    }
+    if (made.signedIn === null) throw invalidToken();
+    return made.signedIn;
   }
 
   /** Ends the session of a token. `actor` is who asks for it. Answers whether there was one to end. */
@@ -202,7 +201,8 @@ export class Sessions {
    * @throws invalid_token where there is no session of it
    */
   async endByRefreshToken(token: string, issuerId: string | null, info: RequestInfo): Promise<IssuerRecord> {
-    const { scope, issuer } = await this.#find(token, issuerId);
+    const { scope, issuer, row } = await this.#find(token, issuerId, info);
+    if (isOver(row, this.#deps.nowMs())) throw invalidToken();
     const session = await this.#inAccount(scope, (tx) => lockOwnSession(tx, scope));
     if (session === null || session.client_id !== builtInClientId) throw invalidToken();
     const author = { actor: actorOfUser(session.user_id, info), requestId: info.id };
@@ -211,15 +211,13 @@ export class Sessions {
   }
 
   /** @throws invalid_token for what this installation has not made or no longer knows, and for one of another issuer */
-  async #find(token: string, issuerId: string | null): Promise<KnownToken> {
-    const { secrets, lookupPool, keys } = this.#deps;
+  async #find(token: string, issuerId: string | null, { ip }: RequestInfo): Promise<KnownToken> {
+    const { secrets, keys } = this.#deps;
     const digest = digestOfRefreshToken(token, secrets);
     if (digest === null) throw invalidToken();
-    const [row] = await this.#lookups.run(() =>
-      callLookup<TokenRow>(lookupPool, 'lookup_refresh_token', [digest]),
-    );
-    if (row === undefined || (issuerId !== null && row.issuer_id !== issuerId)) throw invalidToken();
-    const issuer = await keys.findIssuer(row.issuer_id);
+    const row = await this.#lookups.find(digest, ip);
+    if (row === null || (issuerId !== null && row.issuer_id !== issuerId)) throw invalidToken();
+    const issuer = await keys.findIssuer(row.issuer_id, 'row');
     if (issuer === null) throw invalidToken();
     return {
       digest,
@@ -249,6 +247,30 @@ export class Sessions {
     const user = { id: session.user_id, username_type: session.username_type, username: session.username };
     const { amr, auth_time: authTime, scopes } = session;
     return this.#giveOut(tx, { scope, issuer, settings, user, amr, authTime, scopes, now, expiresAt });
+  }
+
+  /**
+   * After a commit whose answer was lost: whoever is told to repeat a refresh that has been carried out would be taken for
+   * a thief.
+   *
+   * @throws what was lost, where nothing has been committed; unavailable without Retry-After where nobody knows
+   */
+  async #requireStored(scope: TokenScope, { refresh_token: token }: SignedIn, lost: Error): Promise<void> {
+    const { accountSlots, database, secrets } = this.#deps;
+    const { accountId } = scope;
+    const digest = digestOfRefreshToken(token, secrets)!;
+    const ask = () =>
+      database.withAccount(accountId, (tx) => hasRefreshToken(tx, scope, digest), {
+        statementTimeoutMs: timeoutOfAskingMs,
+      });
+    const isStored = await findOutCommit(() => accountSlots.run(accountId, ask));
+    if (isStored === null)
+      throw new AppError('unavailable', {
+        detail:
+          'Whether the refresh token has been used is not known. Have the user sign in again where it is refused.',
+        cause: lost,
+      });
+    if (!isStored) throw lost;
   }
 
   /** Who has shown the token nobody knows: the user or a thief. */
@@ -319,7 +341,7 @@ export class Sessions {
  *
  * @throws invalid_token, rate_limited
  */
-function requireAlive(row: TokenRow, now: Date): void {
+function requireAlive(row: RefreshTokenRow, now: Date): void {
   if (row.session_ended_at !== null || row.session_expires_at <= now) throw invalidToken();
   if (row.used_at !== null) return;
   if (row.expires_at <= now) throw invalidToken();

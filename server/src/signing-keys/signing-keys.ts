@@ -3,7 +3,6 @@ import type pg from 'pg';
 import type { CachedDocument } from '../edge/cached-document.ts';
 import { AppError } from '../errors.ts';
 import { issuerUrl } from '../issuers/issuer-url.ts';
-import { ConcurrencyLimit } from '../limits/concurrency-limit.ts';
 import type { Log } from '../logs/log.ts';
 import type { Database } from '../postgres/database.ts';
 import { callLookup } from '../postgres/lookup.ts';
@@ -11,6 +10,7 @@ import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 import type { Settings } from '../settings.ts';
 import type { AccessClaims } from '../tokens/access-claims.ts';
 import { type accessTokenType, signJwt, verifyAccessToken } from '../tokens/jwt.ts';
+import { IssuerLanes, laneOf, type NamedBy } from '../verification/issuer-lanes.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import type { RecordCache } from '../verification/record-cache.ts';
 import type { IssuerRecord } from '../verification/records.ts';
@@ -22,9 +22,6 @@ import type { SigningAlgorithm } from './signing-key.ts';
 
 /** About 10 KiB of memory for each key that has signed and verified, 2 for one that is only published. */
 const heldIssuers = 4096;
-
-/** Of the look-ups' connections, for those who need no credential to ask. */
-const limitsOfStrangers = { concurrent: 2, waiting: 200, waitMs: 500 };
 
 /** A key that does not open is tried again after so long: this node may learn of a secret late. */
 const retryMs = 10_000;
@@ -65,7 +62,7 @@ export class SigningKeys {
   readonly #deps: Dependencies;
   readonly #held: LRUCache<string, HeldSet>;
   readonly #inFlight = new Map<string, { issuer: IssuerRecord; promise: Promise<KeySet | null> }>();
-  readonly #strangers = new ConcurrencyLimit(limitsOfStrangers);
+  readonly #lanes = new IssuerLanes();
 
   /** @param max of how many issuers the keys are held */
   constructor(deps: Dependencies, max = heldIssuers) {
@@ -84,7 +81,7 @@ export class SigningKeys {
    * @throws not_found where the issuer is gone; unavailable (503)
    */
   async sign(issuer: Pick<IssuerRecord, 'id'>, claims: object, typ: typeof accessTokenType): Promise<string> {
-    const found = this.#keysOf(issuer.id, false);
+    const found = this.#keysOf(issuer.id, 'row');
     const set = found instanceof Promise ? await found : found;
     if (set === null) throw new AppError('not_found');
     const key = set.signer(this.#deps.nowMs());
@@ -93,13 +90,16 @@ export class SigningKeys {
   }
 
   /** The public keys of an issuer as a JSON Web Key Set; null where there is no such issuer. @throws unavailable */
-  async jwks(issuerId: string): Promise<string | null> {
-    return (await this.jwksDocument(issuerId))?.text ?? null;
+  async jwks(issuerId: string, namedBy: NamedBy = 'stranger'): Promise<string | null> {
+    return (await this.jwksDocument(issuerId, namedBy))?.text ?? null;
   }
 
   /** As `jwks`, with its tag; at once where it is held. */
-  jwksDocument(issuerId: string): CachedDocument | null | Promise<CachedDocument | null> {
-    const found = this.#keysOf(issuerId, true);
+  jwksDocument(
+    issuerId: string,
+    namedBy: NamedBy = 'stranger',
+  ): CachedDocument | null | Promise<CachedDocument | null> {
+    const found = this.#keysOf(issuerId, namedBy);
     if (found instanceof Promise) return found.then((set) => set?.document(this.#deps.nowMs()) ?? null);
     return found?.document(this.#deps.nowMs()) ?? null;
   }
@@ -114,9 +114,9 @@ export class SigningKeys {
     issuerId: string,
     token: string,
     nowMs: number,
-    demands: { audience?: string } = {},
+    demands: { audience?: string; namedBy?: NamedBy } = {},
   ): Promise<TokenVerdict> {
-    const found = this.#keysOf(issuerId, true);
+    const found = this.#keysOf(issuerId, demands.namedBy ?? 'stranger');
     const set = found instanceof Promise ? await found : found;
     if (set === null) return { ok: false };
     const claims = await verifyAccessToken(token, (header) => set.keyOfHeader(header, nowMs), {
@@ -127,27 +127,27 @@ export class SigningKeys {
     return claims === null ? { ok: false } : { ok: true, claims };
   }
 
-  #keysOf(issuerId: string, isStranger: boolean): KeySet | null | Promise<KeySet | null> {
-    const found = this.#deps.keys.findIssuer(issuerId);
-    if (found instanceof Promise) return found.then((issuer) => this.#keysOfRecord(issuer, isStranger));
-    return this.#keysOfRecord(found, isStranger);
+  #keysOf(issuerId: string, namedBy: NamedBy): KeySet | null | Promise<KeySet | null> {
+    const found = this.#deps.keys.findIssuer(issuerId, namedBy);
+    if (found instanceof Promise) return found.then((issuer) => this.#keysOfRecord(issuer, namedBy));
+    return this.#keysOfRecord(found, namedBy);
   }
 
-  #keysOfRecord(issuer: IssuerRecord | null, isStranger: boolean): KeySet | null | Promise<KeySet | null> {
+  #keysOfRecord(issuer: IssuerRecord | null, namedBy: NamedBy): KeySet | null | Promise<KeySet | null> {
     if (issuer === null || issuer.account.status === 'deleting') return null;
     const held = this.#held.get(issuer.id);
     if (held !== undefined && held.set.issuer === issuer && this.#deps.nowMs() < held.untilMs)
       return held.set;
-    return this.#loadOnce(issuer, isStranger);
+    return this.#loadOnce(issuer, namedBy);
   }
 
   /** One load for all who ask about the same record at the same time; those with a credential wait for no stranger's. */
-  #loadOnce(issuer: IssuerRecord, isStranger: boolean): Promise<KeySet | null> {
-    const name = `${issuer.id} ${isStranger}`;
+  #loadOnce(issuer: IssuerRecord, namedBy: NamedBy): Promise<KeySet | null> {
+    const name = `${issuer.id} ${laneOf(namedBy)}`;
     const running = this.#inFlight.get(name);
     if (running?.issuer === issuer) return running.promise;
     const load = () => this.#load(issuer);
-    const promise = (isStranger ? this.#strangers.run(load) : load()).finally(() => {
+    const promise = this.#lanes.run(namedBy, load).finally(() => {
       if (this.#inFlight.get(name)?.promise === promise) this.#inFlight.delete(name);
     });
     this.#inFlight.set(name, { issuer, promise });

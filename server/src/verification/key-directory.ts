@@ -10,6 +10,7 @@ import { isUnavailable } from '../postgres/unavailable.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 import type { Freshness } from './freshness.ts';
 import type { ImportedKeys } from './imported-keys.ts';
+import { IssuerLanes, laneOf, type NamedBy } from './issuer-lanes.ts';
 import {
   type IssuerRow,
   type KeyRow,
@@ -30,12 +31,7 @@ const rememberedUnknowns = 10_000;
  */
 export const lookupConnections = 6;
 
-/**
- * What callers without a key may ask of Postgres: whether an issuer exists, and whether it has keys for an origin. Two
- * of the look-ups' connections, so that a flood of made-up ids leaves the others to those who have a key.
- */
-const limitsOfStrangers = { concurrent: 2, waiting: 200, waitMs: 500 };
-/** Preflights apart from issuers: who floods one must not keep the other waiting. */
+/** Preflights, which need no key; apart from issuers: who floods one must not keep the other waiting. */
 const limitsOfPreflights = { concurrent: 1, waiting: 200, waitMs: 500 };
 /** Keys that nobody can tell from imported ones while the filter of those is not ready. */
 const limitsOfUnready = { concurrent: 2, waiting: 200, waitMs: 500 };
@@ -69,7 +65,7 @@ export class KeyDirectory {
   #readsBegun = 0;
   /** Digests and issuer ids that Postgres does not know. Both are random, so nobody can name one before it exists. */
   readonly #unknown = new LRUCache<string, true>({ max: rememberedUnknowns });
-  readonly #strangers = new ConcurrencyLimit(limitsOfStrangers);
+  readonly #issuers = new IssuerLanes();
   readonly #preflights = new ConcurrencyLimit(limitsOfPreflights);
   readonly #unready = new ConcurrencyLimit(limitsOfUnready);
   /** Any holder of a key may name tenants that there are none of, each a read: no account gets all connections. */
@@ -183,11 +179,11 @@ export class KeyDirectory {
 
   /**
    * The issuer of this id, or null when there is none. Anybody may name one, so those that memory has never heard of
-   * are looked up few at a time.
+   * are looked up few at a time, and nobody waits for those who need less to name one.
    *
    * @throws unavailable (503) also where too many wait for that already
    */
-  findIssuer(id: string): IssuerRecord | null | Promise<IssuerRecord | null> {
+  findIssuer(id: string, namedBy: NamedBy = 'stranger'): IssuerRecord | null | Promise<IssuerRecord | null> {
     if (this.#deps.freshness.isFresh()) {
       const record = this.#deps.cache.issuer(id);
       if (record !== undefined) return record;
@@ -196,9 +192,9 @@ export class KeyDirectory {
     const held = () => this.#deps.cache.issuer(id);
     const load = () => this.#select<IssuerRow & pg.QueryResultRow>('lookup_issuer_v2', [id]);
     return this.#read({
-      name: id,
+      name: `${id} ${laneOf(namedBy)}`,
       held,
-      load: () => (held() === undefined ? this.#strangers.run(load) : load()),
+      load: () => (held() === undefined ? this.#issuers.run(namedBy, load) : load()),
       build: toIssuerRecord,
       namesOf: namesOfIssuer,
       keep: (record, epoch) => this.#deps.cache.keepIssuer(record, epoch),

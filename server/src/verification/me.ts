@@ -103,7 +103,7 @@ export class MeEndpoint {
     const cors = corsHeaders(origin, true);
     const { accessSessions } = this.#deps;
     const read = async () => {
-      const user = await accessSessions.authenticate(token, null);
+      const user = await accessSessions.authenticate(token, info, null);
       return { user, organizations: await accessSessions.organizationsOf(user) };
     };
     const { user, organizations } = await read().catch((error: unknown) => {

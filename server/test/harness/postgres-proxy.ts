@@ -17,6 +17,7 @@ export class PostgresProxy {
   #isFrozen = false;
   #isDeaf = false;
   #cutAfter: string | undefined;
+  #swallowed: { text: string; done: () => void } | undefined;
   #holdBack: string | undefined;
   #refused: string | undefined;
 
@@ -125,6 +126,16 @@ export class PostgresProxy {
     this.#cutAfter = text;
   }
 
+  /**
+   * Loses the next message that contains `text` and all that follows it on that connection, and cuts the sender off;
+   * Postgres goes on waiting for it, until `cut`. Resolves once that has happened.
+   */
+  swallow(text: string): Promise<void> {
+    return new Promise((done) => {
+      this.#swallowed = { text, done };
+    });
+  }
+
   async close(): Promise<void> {
     if (this.#listener.listening) await this.refuse();
     await rm(this.#directory, { recursive: true, force: true });
@@ -145,6 +156,13 @@ export class PostgresProxy {
       link.startup ??= bytes.toString('latin1');
       if (this.#refused !== undefined && isOf(link, this.#refused)) {
         link.client.destroy();
+        return;
+      }
+      if (this.#swallowed !== undefined && bytes.includes(this.#swallowed.text)) {
+        this.#swallowed.done();
+        this.#swallowed = undefined;
+        client.removeAllListeners('close');
+        client.destroy();
         return;
       }
       link.server.write(bytes);
