@@ -13,6 +13,7 @@ const tables = [
   'login_budgets',
   'api_keys',
   'organizations',
+  'oidc_records',
   'refresh_tokens',
   'sessions',
   'users',

@@ -29,6 +29,8 @@ export type EventType =
   | 'organization.activated'
   | 'organization.deleted'
   | 'login-settings.updated'
+  | 'oidc-settings.updated'
+  | 'authorization.granted'
   | 'user.created'
   | 'user.updated'
   | 'user.suspended'

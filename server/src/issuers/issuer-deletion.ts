@@ -15,6 +15,7 @@ const tablesBelow = [
   'otp_failures',
   'api_keys',
   'organizations',
+  'oidc_records',
   'refresh_tokens',
   'sessions',
   'users',

@@ -15,6 +15,7 @@ type DeletedTable =
   | 'users'
   | 'sessions'
   | 'refresh_tokens'
+  | 'oidc_records'
   | 'idempotency_records'
   | 'support_grants'
   | 'plans'

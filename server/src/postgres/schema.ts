@@ -21,6 +21,9 @@ export interface Schema {
   login_settings: LoginSettingsTable;
   sessions: SessionsTable;
   refresh_tokens: RefreshTokensTable;
+  oidc_records: OidcRecordsTable;
+  oidc_consents: OidcConsentsTable;
+  oidc_settings: OidcSettingsTable;
   api_keys: ApiKeysTable;
   events: EventsTable;
   idempotency_records: IdempotencyRecordsTable;
@@ -163,7 +166,13 @@ interface LoginSettingsTable {
 }
 
 /** Why a session is over before its time. */
-export type EndReason = 'logout' | 'revoked' | 'refresh_reuse' | 'user_suspended';
+export type EndReason =
+  | 'logout'
+  | 'revoked'
+  | 'refresh_reuse'
+  | 'code_reuse'
+  | 'token_revoked'
+  | 'user_suspended';
 
 export interface SessionsTable {
   id: string;
@@ -181,6 +190,7 @@ export interface SessionsTable {
   expires_at: Date;
   refreshes_since: Date;
   refreshes: Generated<number>;
+  login_uid: string | null;
   ended_at: NullableTimestamp;
   end_reason: ColumnType<EndReason | null, EndReason | null | undefined, EndReason | null>;
   version: Generated<number>;
@@ -195,6 +205,47 @@ interface RefreshTokensTable {
   created_at: Date;
   expires_at: Date;
   used_at: NullableTimestamp;
+}
+
+export interface OidcRecordsTable {
+  issuer_id: string;
+  model: string;
+  digest: Buffer;
+  secret_generation: number;
+  account_id: string;
+  sealed: Buffer;
+  user_code: Buffer | null;
+  login_uid: string | null;
+  grant_id: string | null;
+  session_id: string | null;
+  user_id: string | null;
+  created_at: ColumnType<Date, Date, never>;
+  expires_at: Date;
+  consumed_at: ColumnType<Date | null, Date | null | undefined, Date>;
+}
+
+/** What a user has allowed a client. */
+export interface ConsentGranted {
+  openid: string[];
+  claims: string[];
+  resources: Record<string, string[]>;
+}
+
+interface OidcConsentsTable {
+  issuer_id: string;
+  user_id: string;
+  client_id: string;
+  account_id: string;
+  granted: Jsonb<ConsentGranted>;
+  updated_at: Date;
+}
+
+interface OidcSettingsTable {
+  issuer_id: string;
+  account_id: string;
+  settings: Jsonb<JsonObject>;
+  version: Generated<number>;
+  updated_at: Timestamp;
 }
 
 /** When a rotated key stops: at the end of its grace, or earlier once nobody uses it. */

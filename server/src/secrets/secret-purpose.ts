@@ -10,6 +10,8 @@ export const secretPurposes = [
   'refresh-token',
   'mail',
   'otp',
+  'oidc',
+  'cookie',
 ] as const;
 
 export type SecretPurpose = (typeof secretPurposes)[number];
