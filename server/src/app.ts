@@ -17,6 +17,11 @@ import { rotateApiKeyRoutes } from './api-keys/rotate.route.ts';
 import { updateApiKeyRoutes } from './api-keys/update.route.ts';
 import { discoveryContract } from './discovery/discovery.ts';
 import { listEventsRoute } from './events/list.route.ts';
+import { createGroup } from './groups/create.route.ts';
+import { deleteGroup } from './groups/delete.route.ts';
+import { getGroup } from './groups/get.route.ts';
+import { listGroupsRoute } from './groups/list.route.ts';
+import { updateGroup } from './groups/update.route.ts';
 import { healthContracts } from './health/health.routes.ts';
 import type { Route } from './http/route.ts';
 import { createIssuer } from './issuers/create.route.ts';
@@ -33,6 +38,13 @@ import { getLoginSettings } from './login-settings/get.route.ts';
 import { updateLoginSettings } from './login-settings/update.route.ts';
 import { devMailboxContracts } from './mail/dev-mailbox.routes.ts';
 import { listSandboxMails } from './mail/sandbox-mailbox.route.ts';
+import { createMember } from './members/create.route.ts';
+import { deleteMember } from './members/delete.route.ts';
+import { explainScopeRoute } from './members/explain.route.ts';
+import { getMember } from './members/get.route.ts';
+import { listMembersOfGroup, listMembersRoute } from './members/list.route.ts';
+import { listUserOrganizations } from './members/list-of-user.route.ts';
+import { updateMember } from './members/update.route.ts';
 import { openApiContract } from './openapi/openapi.routes.ts';
 import { createOrganization } from './organizations/create.route.ts';
 import { deleteOrganization } from './organizations/delete.route.ts';
@@ -115,6 +127,7 @@ export const routes: readonly Route[] = [
   suspendUser,
   activateUser,
   deleteUser,
+  listUserOrganizations,
   listSigningKeysRoute,
   getSigningKey,
   rotateSigningKeyRoute,
@@ -130,6 +143,18 @@ export const routes: readonly Route[] = [
   suspendOrganization,
   activateOrganization,
   deleteOrganization,
+  createMember,
+  listMembersRoute,
+  getMember,
+  updateMember,
+  deleteMember,
+  createGroup,
+  listGroupsRoute,
+  getGroup,
+  updateGroup,
+  deleteGroup,
+  listMembersOfGroup,
+  explainScopeRoute,
   ...createApiKeyRoutes,
   ...importApiKeyRoutes,
   ...listApiKeyRoutes,

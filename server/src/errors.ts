@@ -48,6 +48,26 @@ const ownErrors = {
     title: 'Username taken',
     detail: 'Another user of this issuer has this username, perhaps in another spelling; choose another.',
   },
+  member_exists: {
+    status: 409,
+    title: 'Member exists',
+    detail: 'The user is a member of this organization already; change that membership.',
+  },
+  group_name_taken: {
+    status: 409,
+    title: 'Group name taken',
+    detail: 'Another group of this organization has this name, perhaps in another case; choose another.',
+  },
+  group_in_use: {
+    status: 409,
+    title: 'Group in use',
+    detail: 'Members would be left without any scope; give them others first, or pass force=true.',
+  },
+  limit_reached: {
+    status: 409,
+    title: 'Limit reached',
+    detail: 'There are as many of these as there may be; delete one first.',
+  },
   issuers_still_live: {
     status: 409,
     title: 'Issuers still live',

@@ -25,6 +25,7 @@ import type { Log } from './logs/log.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
 import type { MailOutbox } from './mail/mail-outbox.ts';
 import { openMailing } from './mail/mailing.ts';
+import { createMemberSweep } from './members/member-sweep.ts';
 import { OtpCallers } from './otp/otp-callers.ts';
 import { OtpDigests } from './otp/otp-digests.ts';
 import { OtpEndpoint } from './otp/otp-endpoint.ts';
@@ -117,6 +118,7 @@ export interface Services {
   devMailbox: DevMailbox | null;
   accountDeletion: Periodic;
   issuerDeletion: Periodic;
+  memberSweep: Periodic;
   authenticator: Authenticator;
   meter: Meter;
   endpoints: {
@@ -248,6 +250,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
     const jobs = [
       createAccountDeletion(database, log),
       createIssuerDeletion(database, log),
+      createMemberSweep(background, log),
       createIdempotencyExpiry(database, log),
       createKeyNotices(background, log, now),
       createQuietRetirement(background, fold, log, now),
@@ -329,6 +332,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       devMailbox: mail.devMailbox,
       accountDeletion: jobs[0],
       issuerDeletion: jobs[1],
+      memberSweep: jobs[2],
       authenticator,
       meter,
       endpoints: {

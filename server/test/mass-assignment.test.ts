@@ -237,7 +237,7 @@ function call(
 
 function pathOf({ path }: Operation): string {
   const { key, issuer, accountId, supportGrantId, planName } = tenant;
-  const { id: organization, key: organizationKey } = issuer.organizations[0];
+  const { id: organization, key: organizationKey, memberId, groupId } = issuer.organizations[0];
   const keyOfPath = path.includes('{org_id}')
     ? organizationKey
     : path.includes('{issuer_id}')
@@ -248,6 +248,8 @@ function pathOf({ path }: Operation): string {
     .replace('{issuer_id}', issuer.id)
     .replace('{org_id}', organization)
     .replace('{user_id}', issuer.userId)
+    .replace('{member_id}', memberId)
+    .replace('{group_id}', groupId)
     .replace('{session_id}', issuer.sessionId)
     .replace('{key_id}', keyOfPath.id)
     .replace('{grant_id}', supportGrantId)

@@ -3,7 +3,7 @@ import { routes } from '../src/app.ts';
 import type { Route } from '../src/http/route.ts';
 import { idPrefixes, newId } from '../src/ids/ids.ts';
 import { type DumpScope, dumpOf, idsIn } from './harness/account-dump.ts';
-import { alwaysThere, unknownIds } from './harness/management-routes.ts';
+import { alwaysThere, unknownIds, withIds } from './harness/management-routes.ts';
 import { ApiContract } from './harness/openapi.ts';
 import { Rows } from './harness/rows.ts';
 import { startTestServer, type TestServer } from './harness/server.ts';
@@ -47,6 +47,8 @@ interface Ids {
   issuer_id: string;
   org_id: string;
   user_id: string;
+  member_id: string;
+  group_id: string;
   session_id: string;
   key_id: readonly string[];
   grant_id: string;
@@ -69,6 +71,8 @@ const idsOf = ({ key, supportGrantId, planName }: Owner, issuer: TenantIssuer, a
   issuer_id: issuer.id,
   org_id: issuer.organizations[at].id,
   user_id: issuer.userId,
+  member_id: issuer.organizations[at].memberId,
+  group_id: issuer.organizations[at].groupId,
   session_id: issuer.sessionId,
   key_id: [key.id, issuer.key.id, issuer.organizations[at].key.id],
   grant_id: supportGrantId,
@@ -142,8 +146,8 @@ const callers: CallerCase[] = [
     foreign: () => idsOf(ours, ours.issuer, 1),
     victim: () => ({ issuerId: ours.issuer.id }),
     traces: async () => {
-      const [, { id, externalId, key }] = ours.issuer.organizations;
-      return [id, externalId, key.id, 'two of first'];
+      const [, { id, externalId, key, memberId, groupId }] = ours.issuer.organizations;
+      return [id, externalId, key.id, memberId, groupId, 'two of first', 'two.first'];
     },
   },
   {
@@ -178,8 +182,8 @@ describe.each(callers)('$name', (caller) => {
     for (const route of handled) {
       for (const [theirPath, randomPath] of pathPairs(route, caller)) {
         for (const headers of headersFor(route)) {
-          const known = await call(route, theirPath, caller.key(), headers);
-          const unknown = await call(route, randomPath, caller.key(), headers);
+          const known = await call(route, theirPath, caller, headers);
+          const unknown = await call(route, randomPath, caller, headers);
           expect(known, `${route.method} ${theirPath}`).toEqual(unknown);
           expect([403, 404], `${route.operationId}: ${known.text}`).toContain(known.status);
           expect(leaksOf(known, traces)).toEqual([]);
@@ -201,7 +205,7 @@ describe.each(callers)('$name', (caller) => {
       if (/suspend|disable|revoke/.test(route.path) || route.method === 'DELETE') continue;
       if (isOperators && (route.level === 'operator' || route.path.includes('{grant_id}'))) continue;
       if (isShared && route.method !== 'GET') continue;
-      const answer = await call(route, ownPath(route, caller.own()), caller.key(), {});
+      const answer = await call(route, ownPath(route, caller.own()), caller, {});
       expect([200, 201, 403, 409], `${route.operationId}: ${answer.text}`).toContain(answer.status);
       expect(leaksOf(answer, traces), route.operationId).toEqual([]);
     }
@@ -214,11 +218,11 @@ test('an account’s key that may do everything is held back by the ids themselv
   for (const route of handled.filter(({ path }) => path.includes('{'))) {
     const isOperators = route.handler !== null && route.level === 'operator';
     for (const [theirPath] of pathPairs(route, caller)) {
-      const answer = await call(route, theirPath, caller.key(), {});
+      const answer = await call(route, theirPath, caller, {});
       expect(answer.status, route.operationId).toBe(isOperators ? 403 : 404);
     }
     if (route.method !== 'GET' || isOperators) continue;
-    const own = await call(route, ownPath(route, caller.own()), caller.key(), {});
+    const own = await call(route, ownPath(route, caller.own()), caller, {});
     // A live issuer, as its own is, has no mailbox.
     expect(own.status, route.operationId).toBe(route.operationId === 'issuers.listSandboxMails' ? 409 : 200);
   }
@@ -280,7 +284,12 @@ function headersFor(route: Route): Record<string, string>[] {
 }
 
 /** Asks with a body and a query that are valid, so that nothing but the ids can be what is refused. */
-async function call(route: Route, path: string, key: TestKey, headers: Record<string, string>) {
+async function call(
+  route: Route,
+  path: string,
+  { key, own }: Pick<CallerCase, 'key' | 'own'>,
+  headers: Record<string, string>,
+) {
   const { body, parameters } = contract.operation(route.operationId);
   const query = new URLSearchParams(
     parameters
@@ -289,9 +298,9 @@ async function call(route: Route, path: string, key: TestKey, headers: Record<st
   );
   sql.clear();
   const answer = await server.operator.api
-    .as(key)
+    .as(key())
     .request(route.method, `${path}${query.size > 0 ? `?${query}` : ''}`, {
-      ...(body && { body: body.example }),
+      ...(body && { body: withIds(body.example, own()) }),
       headers: { 'X-Request-Id': 'tenancy-matrix', ...headers },
     });
   const { date: _date, ...told } = Object.fromEntries(answer.headers);

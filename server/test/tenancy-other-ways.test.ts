@@ -110,6 +110,8 @@ describe('support access', () => {
         .replace('{issuer_id}', theirs.issuer.id)
         .replace('{org_id}', theirs.issuer.organizations[0].id)
         .replace('{user_id}', theirs.issuer.userId)
+        .replace('{member_id}', theirs.issuer.organizations[0].memberId)
+        .replace('{group_id}', theirs.issuer.organizations[0].groupId)
         .replace('{session_id}', theirs.issuer.sessionId)
         .replace('{key_id}', theirs.issuer.key.id)
         .replace('{grant_id}', theirs.supportGrantId)

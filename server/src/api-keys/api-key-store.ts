@@ -58,6 +58,17 @@ function visibleKeys(tx: Transaction, principal: Principal, place: KeyPlace) {
   return principal.environment === 'sandbox' ? query.where('api_keys.environment', '=', 'sandbox') : query;
 }
 
+/** null where there is no such key at exactly this place, or none that the caller can see. */
+export async function findApiKey(
+  tx: Transaction,
+  principal: Principal,
+  place: KeyPlace,
+  keyId: string,
+): Promise<ApiKeyRow | null> {
+  const row = await visibleKeys(tx, principal, place).where('api_keys.id', '=', keyId).executeTakeFirst();
+  return row ?? null;
+}
+
 /** @throws not_found */
 export async function requireApiKey(
   tx: Transaction,
@@ -65,10 +76,8 @@ export async function requireApiKey(
   place: KeyPlace,
   params: KeyItemParams,
 ): Promise<ApiKeyRow> {
-  const row = await visibleKeys(tx, principal, place)
-    .where('api_keys.id', '=', params.key_id)
-    .executeTakeFirst();
-  if (row === undefined) throw new AppError('not_found');
+  const row = await findApiKey(tx, principal, place, params.key_id);
+  if (row === null) throw new AppError('not_found');
   return row;
 }
 

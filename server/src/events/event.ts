@@ -28,6 +28,12 @@ export type EventType =
   | 'organization.suspended'
   | 'organization.activated'
   | 'organization.deleted'
+  | 'organization.membership.created'
+  | 'organization.membership.updated'
+  | 'organization.membership.deleted'
+  | 'organization.group.created'
+  | 'organization.group.updated'
+  | 'organization.group.deleted'
   | 'login-settings.updated'
   | 'oidc-settings.updated'
   | 'authorization.granted'
@@ -68,7 +74,7 @@ export interface Actor {
 /** A fact to be written down in the transaction that makes it true. `data` holds no secret and no address of others. */
 export interface NewEvent {
   type: EventType;
-  /** A plan has no id of its own; its name stands for it. */
+  /** A plan has no id of its own; its name stands for it. A member is known by its user's. */
   subject: {
     type:
       | 'account'
@@ -77,6 +83,8 @@ export interface NewEvent {
       | 'issuer'
       | 'signing_key'
       | 'organization'
+      | 'member'
+      | 'group'
       | 'user'
       | 'session'
       | 'otp_code'

@@ -48,6 +48,12 @@ const eventOf: Record<string, string> = {
   'organizations.suspend': 'organization.suspended',
   'organizations.activate': 'organization.activated',
   'organizations.delete': 'organization.deleted',
+  'organization.members.create': 'organization.membership.created',
+  'organization.members.update': 'organization.membership.updated',
+  'organization.members.delete': 'organization.membership.deleted',
+  'organization.groups.create': 'organization.group.created',
+  'organization.groups.update': 'organization.group.updated',
+  'organization.groups.delete': 'organization.group.deleted',
   ...Object.fromEntries(
     ['apiKeys', 'issuer.apiKeys', 'organization.apiKeys'].flatMap((noun) => [
       [`${noun}.create`, 'api-key.created'],
@@ -62,8 +68,8 @@ const eventOf: Record<string, string> = {
   ),
 };
 
-/** What only adds to usage is no change of anything. */
-const withoutEvent = ['usage.reportOutcomes'];
+/** What only adds to usage is no change of anything, and neither is a question. */
+const withoutEvent = ['usage.reportOutcomes', 'organizations.explain'];
 const mutations = managementRoutes.filter(
   ({ method, operationId }) => method !== 'GET' && !withoutEvent.includes(operationId),
 );
@@ -79,11 +85,15 @@ async function makeTenancy(level: 'account' | 'issuer' | 'organization') {
   const issuerPath = `/v1/issuers/${issuer.id}`;
   const organization = await api.create(`${issuerPath}/organizations`, { name: 'x' });
   const user = await api.create(`${issuerPath}/users`, { username: 'x@example.com' });
+  const member = await api.create(`${issuerPath}/users`, { username: 'member@example.com' });
+  const below = `${issuerPath}/organizations/${organization.id}`;
+  await api.create(`${below}/members`, { member_id: member.id, scopes: ['reports:read'] });
+  const group = await api.create(`${below}/groups`, { name: 'x', scopes: ['reports:read'] });
   const session = await signIn(server, issuer.id, user.id);
   const owner = {
     account: '/v1',
     issuer: issuerPath,
-    organization: `${issuerPath}/organizations/${organization.id}`,
+    organization: below,
   }[level];
   const { id: keyId } = await createKey(api, `${owner}/api-keys`);
   const grant = await api.create('/v1/account/support-grants', { reason: 'x', expires_in_seconds: 3600 });
@@ -93,6 +103,8 @@ async function makeTenancy(level: 'account' | 'issuer' | 'organization') {
     issuer_id: issuer.id,
     org_id: organization.id,
     user_id: user.id,
+    member_id: member.id,
+    group_id: group.id,
     session_id: session.session_id,
     key_id: keyId,
     grant_id: grant.id,
@@ -119,7 +131,7 @@ describe('one change is one event in each trail that it concerns', () => {
     const { result: answer, events } = await rows.eventsOf(() =>
       caller.request(route.method, name === 'accounts.delete' ? `${path}&force=true` : path, {
         headers: { 'User-Agent': 'tests/1.0' },
-        ...(route.body && { body: exampleBodyOf(route) }),
+        ...(route.body && { body: exampleBodyOf(route, ids) }),
       }),
     );
     expect([200, 201, 202, 204]).toContain(answer.status);

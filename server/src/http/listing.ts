@@ -26,6 +26,7 @@ export interface PageRequest {
 
 /**
  * Continues a list after its cursor, in its order, and asks for one row more than the page holds.
+ * `nameColumn` may be one of a joined table, which is named then.
  *
  * Ids sort by time of creation, so they stand in for `created_at`; by name the id breaks ties. Both are compared byte
  * by byte (COLLATE "C"), which an index serves, so a page costs the same at any depth.
@@ -44,7 +45,7 @@ export function paged<Table extends keyof Schema, Row>(
   const id = sql.ref(`${table}.id`);
   let ordered = query.limit(page.limit + 1);
   if (sort.endsWith('name')) {
-    const name = sql`${sql.ref(`${table}.${nameColumn}`)} collate "C"`;
+    const name = sql`${sql.ref(nameColumn.includes('.') ? nameColumn : `${table}.${nameColumn}`)} collate "C"`;
     if (position)
       ordered = ordered.where(sql<boolean>`(${name}, ${id}) ${operator} (${position[0]}, ${position[1]})`);
     ordered = ordered.orderBy(name, direction);

@@ -32,7 +32,13 @@ const keyVerbs = [
 const openToEveryKey = ['events.list', 'usage.list', 'usage.export', 'usage.reportOutcomes'];
 const openBelowOrganization = [
   'organizations.get',
+  'organizations.explain',
   ...keyVerbs.map((verb) => `organization.apiKeys.${verb}`),
+  ...['create', 'list', 'get', 'update', 'delete'].flatMap((verb) => [
+    `organization.members.${verb}`,
+    `organization.groups.${verb}`,
+  ]),
+  'organization.groups.listMembers',
 ];
 const openBelowIssuer = [
   ...['get', 'update', 'suspend', 'activate', 'delete', 'createSandbox'].map((verb) => `issuers.${verb}`),
@@ -45,6 +51,7 @@ const openBelowIssuer = [
   ...['create', 'list', 'get', 'update', 'suspend', 'activate', 'delete'].map((verb) => `users.${verb}`),
   ...['list', 'get', 'revoke'].map((verb) => `sessions.${verb}`),
   ...['list', 'revoke'].map((verb) => `user.sessions.${verb}`),
+  'user.organizations.list',
   ...['create', 'list', 'update', 'suspend', 'activate', 'delete'].map((verb) => `organizations.${verb}`),
   ...keyVerbs.map((verb) => `issuer.apiKeys.${verb}`),
 ];

@@ -160,6 +160,8 @@ const parameterPrefixes: Record<string, (typeof idPrefixes)[keyof typeof idPrefi
   issuer_id: idPrefixes.issuer,
   org_id: idPrefixes.organization,
   user_id: idPrefixes.user,
+  member_id: idPrefixes.user,
+  group_id: idPrefixes.group,
   session_id: idPrefixes.session,
   key_id: idPrefixes.apiKey,
   event_id: idPrefixes.event,

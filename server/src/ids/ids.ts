@@ -12,6 +12,7 @@ export const idPrefixes = {
   event: 'evt_',
   request: 'req_',
   member: 'mem_',
+  group: 'grp_',
   supportGrant: 'sup_',
   signingKey: 'sig_',
   mail: 'mail_',

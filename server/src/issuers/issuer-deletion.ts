@@ -13,6 +13,10 @@ const tablesBelow = [
   'otp_devices',
   'otp_addresses',
   'otp_failures',
+  'group_memberships',
+  'memberships',
+  'groups',
+  'departed_organizations',
   'api_keys',
   'organizations',
   'oidc_records',
@@ -27,8 +31,8 @@ interface DoomedIssuer {
 }
 
 /**
- * The job that takes away what a deleted issuer has left: its mails, keys, organizations, users and their sessions, and
- * itself. What there is to do stands in the issuers, so it goes on after a crash and on whichever node gets there first.
+ * The job that takes away what a deleted issuer has left: its mails, keys, organizations with their members, users
+ * and their sessions, and itself. What there is to do stands in the issuers, so it goes on after a crash and on whichever node gets there first.
  *
  * @param atOnce rows that one step deletes at most
  */

@@ -10,6 +10,8 @@ const idParameters: Record<string, { noun: string; prefix: string }> = {
   issuer_id: { noun: 'issuer', prefix: idPrefixes.issuer },
   org_id: { noun: 'organization', prefix: idPrefixes.organization },
   user_id: { noun: 'user', prefix: idPrefixes.user },
+  member_id: { noun: 'user', prefix: idPrefixes.user },
+  group_id: { noun: 'group', prefix: idPrefixes.group },
   session_id: { noun: 'session', prefix: idPrefixes.session },
   key_id: { noun: 'API key', prefix: idPrefixes.apiKey },
   mail_id: { noun: 'mail', prefix: idPrefixes.mail },

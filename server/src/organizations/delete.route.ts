@@ -1,5 +1,6 @@
 import { defineRoute } from '../http/route.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
+import { leaveMembersBehind } from '../members/member-sweep.ts';
 import { organizationParams } from './organization-schema.ts';
 import { lockOrganization } from './organization-store.ts';
 
@@ -7,7 +8,7 @@ export const deleteOrganization = defineRoute({
   method: 'DELETE',
   path: '/v1/issuers/{issuer_id}/organizations/{org_id}',
   operationId: 'organizations.delete',
-  summary: 'Delete an organization with its keys',
+  summary: 'Delete an organization with its keys, members and groups',
   permission: 'gatelodge.organizations:write',
   level: 'issuer',
   params: organizationParams,
@@ -20,6 +21,7 @@ export const deleteOrganization = defineRoute({
       .where('account_id', '=', principal.accountId)
       .where('id', '=', current.id)
       .execute();
+    await leaveMembersBehind(tx, current);
     await record({
       type: 'organization.deleted',
       subject: { type: 'organization', id: current.id },
@@ -28,7 +30,10 @@ export const deleteOrganization = defineRoute({
       organizationId: current.id,
       data: { name: current.name, external_id: current.external_id },
     });
-    afterCommit(() => services.cache.forget({ kind: 'organization', id: current.id }));
+    afterCommit(() => {
+      services.cache.forget({ kind: 'organization', id: current.id });
+      services.memberSweep.wake();
+    });
     return { status: 204 };
   },
 });

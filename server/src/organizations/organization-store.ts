@@ -57,6 +57,30 @@ export async function lockOrganization(
   return row;
 }
 
+/**
+ * As `requireOrganization`, and nobody deletes it before the transaction ends.
+ *
+ * @param purpose for `members` any number may hold it at once; whoever holds it for `groups` is alone with it, so that
+ *   groups are counted, and taken away, while nobody is given one
+ * @throws not_found
+ */
+export async function holdOrganization(
+  tx: Transaction,
+  principal: Principal,
+  params: { issuer_id: string; org_id: string },
+  purpose: 'members' | 'groups',
+): Promise<OrganizationRow> {
+  const query = visibleOrganizations(tx, principal, params.issuer_id).where(
+    'organizations.id',
+    '=',
+    params.org_id,
+  );
+  const held = purpose === 'members' ? query.forShare('organizations') : query.forNoKeyUpdate('organizations');
+  const row = await held.executeTakeFirst();
+  if (row === undefined) throw new AppError('not_found');
+  return row;
+}
+
 interface OrganizationFilter extends PageRequest {
   status?: 'active' | 'suspended' | undefined;
   search?: string | undefined;

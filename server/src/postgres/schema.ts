@@ -18,6 +18,10 @@ export interface Schema {
   key_profiles: KeyProfilesTable;
   organizations: OrganizationsTable;
   users: UsersTable;
+  groups: GroupsTable;
+  memberships: MembershipsTable;
+  group_memberships: GroupMembershipsTable;
+  departed_organizations: DepartedOrganizationsTable;
   login_settings: LoginSettingsTable;
   sessions: SessionsTable;
   refresh_tokens: RefreshTokensTable;
@@ -140,6 +144,48 @@ export interface OrganizationsTable {
   version: Generated<number>;
   created_at: Timestamp;
   updated_at: Timestamp;
+}
+
+export interface GroupsTable {
+  id: string;
+  account_id: string;
+  issuer_id: string;
+  organization_id: string;
+  name: string;
+  name_key: string;
+  scopes: string[];
+  scopes_bytes: number;
+  version: Generated<number>;
+  created_at: Timestamp;
+  updated_at: Timestamp;
+}
+
+export interface MembershipsTable {
+  id: string;
+  account_id: string;
+  issuer_id: string;
+  organization_id: string;
+  user_id: string;
+  scopes: string[];
+  scopes_bytes: number;
+  version: Generated<number>;
+  created_at: Timestamp;
+  updated_at: Timestamp;
+}
+
+interface GroupMembershipsTable {
+  group_id: string;
+  membership_id: string;
+  account_id: string;
+  issuer_id: string;
+  organization_id: string;
+}
+
+interface DepartedOrganizationsTable {
+  id: string;
+  account_id: string;
+  issuer_id: string;
+  created_at: Timestamp;
 }
 
 export interface UsersTable {

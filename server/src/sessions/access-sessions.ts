@@ -4,6 +4,7 @@ import type { EdgeRequest } from '../edge/edge-request.ts';
 import { AppError } from '../errors.ts';
 import { issuerUrl } from '../issuers/issuer-url.ts';
 import { AccountSlots } from '../limits/account-slots.ts';
+import { lookUpOrganizationsOf, type OrganizationClaim } from '../members/user-organizations.ts';
 import { callLookup } from '../postgres/lookup.ts';
 import type { Settings } from '../settings.ts';
 import type { SigningKeys } from '../signing-keys/signing-keys.ts';
@@ -56,6 +57,7 @@ export class AccessSessions {
   readonly #slots = new AccountSlots(lookupConnections);
   /** Nor does one session get all that its account has. */
   readonly #reads = new SharedReads<SessionState | undefined>();
+  readonly #organizationReads = new SharedReads<OrganizationClaim[]>();
 
   constructor(deps: Dependencies) {
     this.#deps = deps;
@@ -113,6 +115,18 @@ export class AccessSessions {
       sessionId: claims.sid,
       scopes: claims.scope === undefined ? [] : String(claims.scope).split(' '),
     };
+  }
+
+  /** The organizations of a user as they are now, whatever its token says. @throws unavailable (503) */
+  organizationsOf({ issuer, userId }: SignedInUser): Promise<OrganizationClaim[]> {
+    const { lookupPool } = this.#deps;
+    const accountId = issuer.account.id;
+    return this.#organizationReads.read(`${issuer.id}/${userId}`, (begins) =>
+      this.#slots.run(accountId, () => {
+        begins();
+        return lookUpOrganizationsOf(lookupPool, { accountId, issuerId: issuer.id, userId });
+      }),
+    );
   }
 
   #stateOf(issuer: IssuerRecord, sessionId: string): Promise<SessionState | undefined> {

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { idPrefixes, isId } from '../ids/ids.ts';
 import type { Environment } from '../key-profiles/key-profile.ts';
+import { withOrganizations } from '../members/organizations-claim.ts';
+import type { OrganizationClaim } from '../members/user-organizations.ts';
 import { builtInClientId } from './built-in-client.ts';
 
 /** What an access token tells. */
@@ -16,14 +18,19 @@ export interface AccessTokenContent {
   /** When the user last showed who it is. */
   authTime: Date;
   environment: Environment;
+  /** Of the user, with its scopes there. */
+  organizations: readonly OrganizationClaim[];
   nowMs: number;
   lifetimeSeconds: number;
 }
 
-/** The claims of an access token (RFC 9068 §2.2). An empty scope is left out, for the claim has to name one. */
+/**
+ * The claims of an access token (RFC 9068 §2.2). An empty scope is left out, for the claim has to name one; of the
+ * organizations there is as much as fits.
+ */
 export function accessTokenClaims(content: AccessTokenContent): Record<string, unknown> {
   const iat = Math.floor(content.nowMs / 1000);
-  return {
+  const claims = {
     iss: content.issuerUrl,
     sub: content.userId,
     aud: content.audience,
@@ -36,8 +43,8 @@ export function accessTokenClaims(content: AccessTokenContent): Record<string, u
     amr: content.amr,
     auth_time: Math.floor(content.authTime.getTime() / 1000),
     environment: content.environment,
-    organizations: [],
   };
+  return withOrganizations(claims, content.organizations);
 }
 
 /** No token is longer; what is, is not even taken apart. */

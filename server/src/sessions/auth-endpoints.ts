@@ -7,6 +7,7 @@ import type { AppError } from '../errors.ts';
 import { actorOfUser } from '../events/actor.ts';
 import { parseInput } from '../http/validation.ts';
 import type { AccountSlots } from '../limits/account-slots.ts';
+import { organizationsOf } from '../members/user-organizations.ts';
 import type { Database, Transaction } from '../postgres/database.ts';
 import { emailOf } from '../users/user.ts';
 import type { AccessSessions, SignedInUser } from './access-sessions.ts';
@@ -94,16 +95,20 @@ export class AuthMeEndpoint implements EdgeEndpoint {
   async #describe({ issuer, userId, sessionId }: SignedInUser): Promise<object> {
     const { accountSlots, database } = this.#deps;
     const accountId = issuer.account.id;
-    const read = (tx: Transaction) =>
-      tx
+    const read = async (tx: Transaction) => {
+      const row = await tx
         .selectFrom('users')
         .select(['id', 'username_type', 'username', 'profile', 'created_at'])
         .where('account_id', '=', accountId)
         .where('issuer_id', '=', issuer.id)
         .where('id', '=', userId)
         .executeTakeFirst();
-    const row = await accountSlots.run(accountId, () => database.withAccount(accountId, read));
-    if (row === undefined) throw invalidToken();
+      if (row === undefined) throw invalidToken();
+      return { row, organizations: await organizationsOf(tx, { accountId, issuerId: issuer.id, userId }) };
+    };
+    const { row, organizations } = await accountSlots.run(accountId, () =>
+      database.withAccount(accountId, read),
+    );
     return {
       id: row.id,
       email: emailOf(row),
@@ -113,6 +118,7 @@ export class AuthMeEndpoint implements EdgeEndpoint {
       issuer_id: issuer.id,
       environment: issuer.environment,
       session_id: sessionId,
+      organizations,
       created_at: row.created_at.toISOString(),
     };
   }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { text, timestampField } from '../http/fields.ts';
+import { organizationClaims } from '../members/member-schema.ts';
 import { usernameTypeField } from '../users/user-schema.ts';
 
 const refreshToken = text(1, 8_192);
@@ -41,6 +42,7 @@ export const authMeAnswer = z
       issuer_id: z.string(),
       environment: z.enum(['live', 'sandbox']),
       session_id: z.string(),
+      organizations: organizationClaims,
       created_at: timestampField,
     }),
   })

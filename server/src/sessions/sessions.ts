@@ -10,6 +10,7 @@ import { issuerUrl } from '../issuers/issuer-url.ts';
 import type { AccountSlots } from '../limits/account-slots.ts';
 import { ConcurrencyLimit } from '../limits/concurrency-limit.ts';
 import { findLoginSettings, type LoginSettings } from '../login-settings/login-settings.ts';
+import { organizationsOf } from '../members/user-organizations.ts';
 import type { Database, Transaction } from '../postgres/database.ts';
 import { callLookup } from '../postgres/lookup.ts';
 import type { EndReason } from '../postgres/schema.ts';
@@ -144,6 +145,7 @@ export class Sessions {
       data: { user_id: user.id, client_id: builtInClientId, amr: [...amr] },
     });
     return this.#signedIn(
+      tx,
       { scope, issuer, settings, user, amr, authTime: now, now, expiresAt },
       refreshToken,
     );
@@ -270,10 +272,10 @@ export class Sessions {
     requireInService({ status, account: { ...issuer.account, status: ofAccount } });
     const refreshToken = newRefreshToken(this.#deps.secrets);
     await insertRefreshToken(tx, scope, refreshToken, { now, expiresAt });
-    return this.#signedIn(grant, refreshToken);
+    return this.#signedIn(tx, grant, refreshToken);
   }
 
-  async #signedIn(grant: Grant, refreshToken: NewRefreshToken): Promise<SignedIn> {
+  async #signedIn(tx: Transaction, grant: Grant, refreshToken: NewRefreshToken): Promise<SignedIn> {
     const { scope, issuer, settings, user, now } = grant;
     const { signingKeys, settings: installation } = this.#deps;
     const url = issuerUrl(installation, issuer.id);
@@ -287,6 +289,7 @@ export class Sessions {
       amr: grant.amr,
       authTime: grant.authTime,
       environment: issuer.environment,
+      organizations: await organizationsOf(tx, { ...scope, userId: user.id }),
       nowMs: now.getTime(),
       lifetimeSeconds: settings.access_token_seconds,
     });

@@ -43,9 +43,11 @@ describe('what a grant opens', () => {
     'gatelodge.account:read',
     'gatelodge.api-keys:read',
     'gatelodge.events:read',
+    'gatelodge.groups:read',
     'gatelodge.issuers:read',
     'gatelodge.key-profiles:read',
     'gatelodge.login-settings:read',
+    'gatelodge.members:read',
     'gatelodge.organizations:read',
     'gatelodge.plans:read',
     'gatelodge.sessions:read',
@@ -71,6 +73,12 @@ describe('what a grant opens', () => {
     'sessions.get',
     'organizations.list',
     'organizations.get',
+    'organization.members.list',
+    'organization.members.get',
+    'organization.groups.list',
+    'organization.groups.get',
+    'organization.groups.listMembers',
+    'user.organizations.list',
     'usage.list',
     'usage.export',
     'statements.get',
@@ -103,6 +111,10 @@ describe('what a grant opens', () => {
     ids.org_id = (await api.create(`${issuer}/organizations`, { name: 'Tenant' })).id;
     ids.signing_key_id = (await api.get(`${issuer}/signing-keys`)).body.data[0].id;
     ids.user_id = (await api.create(`${issuer}/users`, { username: 'a@example.com' })).id as string;
+    const below = `${issuer}/organizations/${ids.org_id}`;
+    ids.member_id = (await api.create(`${issuer}/users`, { username: 'b@example.com' })).id as string;
+    ids.group_id = (await api.create(`${below}/groups`, { name: 'a', scopes: ['reports:read'] })).id;
+    await api.create(`${below}/members`, { member_id: ids.member_id, groups: [ids.group_id] });
     ids.session_id = (await signIn(server, ids.issuer_id!, ids.user_id)).session_id;
     ids.plan_name = (await api.create('/v1/plans', { name: 'gold' })).name;
     keyIds.account = (await createKey(api, '/v1/api-keys')).id;

@@ -69,7 +69,8 @@ interface UserFilter extends PageRequest {
   search?: string | undefined;
 }
 
-const searched = sql<string>`(users.username || ' ' || coalesce(users.profile->>'first_name', '')
+/** What of a user a search looks at. */
+export const searchedOfUser = sql<string>`(users.username || ' ' || coalesce(users.profile->>'first_name', '')
   || ' ' || coalesce(users.profile->>'last_name', ''))`;
 
 /** One row more than the page holds. */
@@ -83,7 +84,7 @@ export function listUsers(
   let query = visibleUsers(tx, principal, issuerId);
   if (filter.status) query = query.where('users.status', '=', filter.status);
   if (filter.username_type) query = query.where('users.username_type', '=', filter.username_type);
-  if (filter.search) query = query.where(contains(searched, filter.search));
+  if (filter.search) query = query.where(contains(searchedOfUser, filter.search));
   if (filter.username !== undefined) {
     const keys = keysOf(filter.username);
     query = query.where((eb) =>

@@ -4,6 +4,7 @@ import type { ErrorCode } from '../errors.ts';
 import { environmentField, text, timestampField } from '../http/fields.ts';
 import { defineContract } from '../http/route.ts';
 import { levelKinds, limitNamePattern } from '../limits/limits.ts';
+import { organizationClaims } from '../members/member-schema.ts';
 import { parseScope } from '../scopes/scope.ts';
 import { maxExpressionLength, parseScopeExpression } from '../scopes/scope-expression.ts';
 import { checkNames, checkOutcomes } from './explain.ts';
@@ -170,7 +171,7 @@ const identity = z
       id: z.string(),
       account_id: z.string(),
       issuer_id: z.string().nullable(),
-      organizations: z.array(z.object({ org_id: z.string(), name: z.string(), scopes: z.array(z.string()) })),
+      organizations: organizationClaims,
       environment: environmentField,
       scopes: z.array(z.string()),
     }),

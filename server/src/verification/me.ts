@@ -26,7 +26,7 @@ const places = {
 
 interface Dependencies {
   keys: KeyDirectory;
-  accessSessions: Pick<AccessSessions, 'authenticate'>;
+  accessSessions: Pick<AccessSessions, 'authenticate' | 'organizationsOf'>;
   counters: DecisionCounters;
   exposures: ExposureNotes;
   meter: Meter;
@@ -101,7 +101,12 @@ export class MeEndpoint {
     headers: string[],
   ): Promise<EdgeAnswer> {
     const cors = corsHeaders(origin, true);
-    const user = await this.#deps.accessSessions.authenticate(token, null).catch((error: unknown) => {
+    const { accessSessions } = this.#deps;
+    const read = async () => {
+      const user = await accessSessions.authenticate(token, null);
+      return { user, organizations: await accessSessions.organizationsOf(user) };
+    };
+    const { user, organizations } = await read().catch((error: unknown) => {
       headers.push(...cors);
       throw error;
     });
@@ -117,7 +122,7 @@ export class MeEndpoint {
       id: user.userId,
       account_id: account.id,
       issuer_id: issuerId,
-      organizations: [],
+      organizations,
       environment,
       scopes: user.scopes,
     };

@@ -12,6 +12,7 @@ import { ApiClient } from '../harness/api-client.ts';
 import { startTestCluster, type TestCluster } from '../harness/cluster.ts';
 import type { TestDatabase } from '../harness/database.ts';
 import { type Find, Needles } from '../harness/needles.ts';
+import { withIds } from '../harness/management-routes.ts';
 import { ApiContract, type Operation } from '../harness/openapi.ts';
 import { newAddress, SignIn as OtpClient } from '../harness/otp-client.ts';
 import { type RawAnswer, type RawRequest, send } from '../harness/raw-http.ts';
@@ -209,7 +210,7 @@ async function succeeding(operation: Operation): Promise<void> {
   if (operation.operationId === 'devMailbox.showMail') return succeedingWithMail(operation);
   const idempotencyKey = `canary-${randomBytes(16).toString('hex')}`;
   needles.addSecret(`the Idempotency-Key of ${operation.operationId}`, idempotencyKey);
-  const example = operation.body?.example;
+  const example = withIds(operation.body?.example, { user_id: tenant.issuer.userId });
   const subject = { key: tenant.issuer.key.secret, explain: true };
   const verifying: Record<string, unknown> = {
     // One that no other operation's example names.
@@ -394,7 +395,7 @@ async function allRows<Row extends pg.QueryResultRow>(sql: string): Promise<Row[
 
 function pathOf({ path, operationId }: Operation): string {
   const { issuer, accountId, supportGrantId, sandboxKey, planName } = tenant;
-  const { id: organization, key: organizationKey } = issuer.organizations[1];
+  const { id: organization, key: organizationKey, memberId, groupId } = issuer.organizations[1];
   const keyOfIssuer = path.includes('{org_id}') ? organizationKey : issuer.publishableKey;
   const keyOfPath = path.includes('{issuer_id}') ? keyOfIssuer : sandboxKey;
   const filled = path
@@ -403,6 +404,8 @@ function pathOf({ path, operationId }: Operation): string {
     .replace('{issuer_id}', operationId === 'issuers.listSandboxMails' ? tenant.twin.id : issuer.id)
     .replace('{org_id}', organization)
     .replace('{user_id}', issuer.userId)
+    .replace('{member_id}', memberId)
+    .replace('{group_id}', groupId)
     .replace('{session_id}', issuer.sessionId)
     .replace('{key_id}', keyOfPath.id)
     .replace('{grant_id}', supportGrantId)

@@ -1,5 +1,5 @@
 import { type Customer, createCustomer } from '../harness/customer.ts';
-import { alwaysThere } from '../harness/management-routes.ts';
+import { alwaysThere, withIds } from '../harness/management-routes.ts';
 import type { Operation } from '../harness/openapi.ts';
 import { waitFor } from '../harness/process.ts';
 import type { TestServer } from '../harness/server.ts';
@@ -46,6 +46,16 @@ export class FuzzWorld {
     const twin = await api.create(`${path}/sandbox-issuer`);
     const organization = await api.create(`${path}/organizations`, { name: 'Tenant', external_id: 'tenant' });
     const user = await api.create(`${path}/users`, { username: 'fuzz@example.com' });
+    const member = await api.create(`${path}/users`, { username: 'member@example.com' });
+    const group = await api.create(`${path}/organizations/${organization.id}/groups`, {
+      name: 'Accounting',
+      scopes: ['reports:read'],
+    });
+    await api.create(`${path}/organizations/${organization.id}/members`, {
+      member_id: member.id,
+      scopes: ['invoices:read'],
+      groups: [group.id],
+    });
     const session = await signIn(this.#server, issuer.id, user.id);
     const below = `${path}/organizations/${organization.id}`;
     const restrictions = { scopes: [...everyPermission, 'invoices:read'] };
@@ -68,6 +78,8 @@ export class FuzzWorld {
       mail_id: await this.#showMail(issuer.id),
       org_id: organization.id,
       user_id: user.id,
+      member_id: member.id,
+      group_id: group.id,
       session_id: session.session_id,
       grant_id: grant.id,
       signing_key_id: signingKeys.data[0].id,
@@ -123,7 +135,7 @@ export class FuzzWorld {
   }
 
   bodyOf(operation: Operation): unknown {
-    const example = operation.body!.example as object;
+    const example = withIds(operation.body!.example as object, { user_id: this.#ids.user_id! });
     const { secret: key } = this.#issuerKey!;
     if (operation.operationId === 'keys.verify') return { ...example, key };
     if (operation.operationId === 'keys.verifyBatch') return { requests: [{ key }, { key, explain: true }] };

@@ -30,6 +30,8 @@ export function unknownIds(): Record<string, string> {
     issuer_id: newId(idPrefixes.issuer),
     org_id: newId(idPrefixes.organization),
     user_id: newId(idPrefixes.user),
+    member_id: newId(idPrefixes.user),
+    group_id: newId(idPrefixes.group),
     session_id: newId(idPrefixes.session),
     key_id: newId(idPrefixes.apiKey),
     grant_id: newId(idPrefixes.supportGrant),
@@ -44,9 +46,19 @@ export function unknownPlanName(): string {
   return `no-plan-${newId(idPrefixes.event)}`;
 }
 
-/** A body that the operation takes, as its contract shows one; undefined where it takes none. */
-export function exampleBodyOf({ body }: ManagementRoute): unknown {
+/**
+ * A body that the operation takes, as its contract shows one; undefined where it takes none.
+ *
+ * @param ids as for `withIds`
+ */
+export function exampleBodyOf({ body }: ManagementRoute, ids: { user_id?: string } = {}): unknown {
   if (body === undefined) return undefined;
   const known = z.globalRegistry.get(body) as { examples?: unknown[] } | undefined;
-  return known?.examples?.[0] ?? {};
+  return withIds(known?.examples?.[0] ?? {}, ids);
+}
+
+/** The example of a body with the id of a user that there is where it names one. */
+export function withIds<Body>(example: Body, { user_id: userId }: { user_id?: string }): Body {
+  const names = typeof example === 'object' && example !== null && 'member_id' in example;
+  return names && userId !== undefined ? { ...example, member_id: userId } : example;
 }

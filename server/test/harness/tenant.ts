@@ -13,6 +13,9 @@ export interface TenantOrganization {
   readonly id: string;
   readonly externalId: string;
   readonly key: TestKey;
+  /** A user who is a member by itself and by the group. */
+  readonly memberId: string;
+  readonly groupId: string;
 }
 
 /** An issuer with a key of its own that holds every permission by name, and its organizations. */
@@ -23,6 +26,7 @@ export interface TenantIssuer {
   /** Of the key that it signs tokens with. */
   readonly signingKeyId: string;
   readonly organizations: readonly [TenantOrganization, TenantOrganization];
+  /** A user who is a member of nothing. */
   readonly userId: string;
   readonly sessionId: string;
   /** Of the user's session, as it was given out. */
@@ -121,7 +125,18 @@ async function furnishIssuer(
     });
     const keys = `${path}/organizations/${organization.id}/api-keys`;
     const key = await createKey(api, keys, { name: `${marker} key of ${word}`, restrictions });
-    return { id: organization.id, externalId, key };
+    const below = `${path}/organizations/${organization.id}`;
+    const group = await api.create(`${below}/groups`, {
+      name: `${marker} group ${word} of ${name}`,
+      scopes: ['reports:read'],
+    });
+    const member = await api.create(`${path}/users`, { username: `${word}.${name}@${marker}.test` });
+    await api.create(`${below}/members`, {
+      member_id: member.id,
+      scopes: ['invoices:read'],
+      groups: [group.id],
+    });
+    return { id: organization.id, externalId, key, memberId: member.id, groupId: group.id };
   };
   const user = await api.create(`${path}/users`, {
     username: `${name}@${marker}.test`,

@@ -1,0 +1,85 @@
+import { z } from 'zod';
+import { statusOf } from '../api-keys/api-key.ts';
+import { findApiKey } from '../api-keys/api-key-store.ts';
+import { mayDo, type Principal } from '../authentication/principal.ts';
+import { AppError } from '../errors.ts';
+import { defineRoute } from '../http/route.ts';
+import { type IssuerRow, requireIssuer } from '../issuers/issuer-store.ts';
+import { type OrganizationRow, requireOrganization } from '../organizations/organization-store.ts';
+import type { Transaction } from '../postgres/database.ts';
+import { organizationScopesOf } from './client-restriction.ts';
+import { explainScopeBody, scopeExplanation } from './explain-schema.ts';
+import { explainScope, type ScopeQuestion } from './explain-scope.ts';
+import { membersParams } from './member-schema.ts';
+import { findMember } from './member-store.ts';
+
+export const explainScopeRoute = defineRoute({
+  method: 'POST',
+  path: '/v1/issuers/{issuer_id}/organizations/{org_id}/explain',
+  operationId: 'organizations.explain',
+  summary: 'Explain why a member or a key has a scope or not',
+  description: 'Asking about a key takes `gatelodge.api-keys:read` as well. Nothing is changed or counted.',
+  permission: 'gatelodge.members:read',
+  params: membersParams,
+  body: explainScopeBody,
+  responses: {
+    200: {
+      description: 'What grants or denies it.',
+      schema: z.object({ data: scopeExplanation }),
+      isReport: true,
+    },
+  },
+  async handler({ tx, principal, params, body, now }) {
+    const organization = await requireOrganization(tx, principal, params);
+    const issuer = await requireIssuer(tx, principal, params.issuer_id);
+    const who =
+      body.key_id === undefined
+        ? await memberOf(tx, organization, body)
+        : await keyOf(tx, principal, { issuer, organization }, body.key_id, now);
+    const explanation = explainScope({
+      scope: body.scope,
+      issuerStatus: issuer.status,
+      organizationStatus: organization.status,
+      who,
+    });
+    return { body: { data: { scope: body.scope, ...explanation } } };
+  },
+});
+
+async function memberOf(
+  tx: Transaction,
+  organization: OrganizationRow,
+  body: z.output<typeof explainScopeBody>,
+): Promise<ScopeQuestion['who']> {
+  const client =
+    body.client_id === undefined ? null : { organizationScopes: organizationScopesOf(body.client_id) };
+  const member = await findMember(tx, organization, body.member_id ?? '');
+  return { kind: 'member', member, client };
+}
+
+/** @throws permission_denied: what a key holds is for those who may read keys */
+async function keyOf(
+  tx: Transaction,
+  principal: Principal,
+  { issuer, organization }: { issuer: IssuerRow; organization: OrganizationRow },
+  keyId: string,
+  now: Date,
+): Promise<ScopeQuestion['who']> {
+  if (!mayDo(principal, 'gatelodge.api-keys:read')) {
+    throw new AppError('permission_denied', {
+      detail: 'The API key lacks the permission gatelodge.api-keys:read, which asking about a key takes.',
+    });
+  }
+  const { id, environment, publishable_scopes: publishableScopes } = issuer;
+  const place = {
+    accountId: principal.accountId,
+    issuer: { id, environment, publishableScopes },
+    organizationId: organization.id,
+  };
+  const row = await findApiKey(tx, principal, place, keyId);
+  if (row === null) return { kind: 'key', key: null };
+  const scopes = row.scopes ?? [];
+  // As a verification has it: of a publishable key those alone that the issuer still marks publishable.
+  const inEffect = row.kind === 'publishable' ? scopes.filter((each) => publishableScopes.includes(each)) : scopes;
+  return { kind: 'key', key: { status: statusOf(row, now), scopes: inEffect } };
+}

@@ -1,0 +1,170 @@
+import { type Selectable, sql } from 'kysely';
+import { AppError } from '../errors.ts';
+import type { GroupRow, OrganizationPlace } from '../groups/group-store.ts';
+import { requireMatch } from '../http/etag.ts';
+import { contains, type PageRequest, paged, type Sort } from '../http/listing.ts';
+import type { CursorCodec, CursorPosition } from '../http/pagination.ts';
+import type { Transaction } from '../postgres/database.ts';
+import type { MembershipsTable } from '../postgres/schema.ts';
+import { searchedOfUser, type UserRow } from '../users/user-store.ts';
+
+export type MembershipRow = Selectable<MembershipsTable>;
+
+/** What of its user a member is answered with. */
+type OfUser = Pick<UserRow, 'username_type' | 'username' | 'profile'> & { user_status: UserRow['status'] };
+
+/** A group as members and explanations tell it. */
+export type GroupOfMember = Pick<GroupRow, 'id' | 'name' | 'scopes'>;
+
+/** A membership with its user. */
+export type MemberRow = MembershipRow & OfUser;
+
+/** The same with its groups, by name. */
+export type Member = MemberRow & { groups: GroupOfMember[] };
+
+function membersOf(tx: Transaction, organization: OrganizationPlace) {
+  return tx
+    .selectFrom('memberships')
+    .innerJoin('users', 'users.id', 'memberships.user_id')
+    .selectAll('memberships')
+    .select(['users.username_type', 'users.username', 'users.profile', 'users.status as user_status'])
+    .where('memberships.account_id', '=', organization.account_id)
+    .where('memberships.issuer_id', '=', organization.issuer_id)
+    .where('memberships.organization_id', '=', organization.id);
+}
+
+/** null where the user is no member of the organization. */
+export async function findMember(
+  tx: Transaction,
+  organization: OrganizationPlace,
+  userId: string,
+): Promise<Member | null> {
+  const row = await membersOf(tx, organization)
+    .where('memberships.user_id', '=', userId)
+    .executeTakeFirst();
+  return row === undefined ? null : withGroups(tx, row);
+}
+
+/** @throws not_found */
+export async function requireMember(
+  tx: Transaction,
+  organization: OrganizationPlace,
+  userId: string,
+): Promise<Member> {
+  const member = await findMember(tx, organization, userId);
+  if (member === null) throw new AppError('not_found');
+  return member;
+}
+
+/** As `requireMember`, and nobody changes it before the transaction ends. @throws not_found, precondition_failed */
+export async function lockMember(
+  tx: Transaction,
+  organization: OrganizationPlace,
+  userId: string,
+  ifMatch: string | undefined,
+): Promise<Member> {
+  const row = await membersOf(tx, organization)
+    .where('memberships.user_id', '=', userId)
+    .forUpdate('memberships')
+    .executeTakeFirst();
+  if (row === undefined) throw new AppError('not_found');
+  requireMatch(ifMatch, row.version);
+  return withGroups(tx, row);
+}
+
+interface MemberFilter extends PageRequest {
+  search?: string | undefined;
+  group?: string | undefined;
+}
+
+/** One row more than the page holds. */
+export async function listMembers(
+  tx: Transaction,
+  organization: OrganizationPlace,
+  filter: MemberFilter,
+  cursors: CursorCodec,
+): Promise<Member[]> {
+  let query = membersOf(tx, organization);
+  if (filter.search) query = query.where(contains(searchedOfUser, filter.search));
+  const { group } = filter;
+  if (group !== undefined) {
+    query = query.where((eb) =>
+      eb.exists(
+        eb
+          .selectFrom('group_memberships as x')
+          .select('x.membership_id')
+          .where('x.account_id', '=', organization.account_id)
+          .where('x.issuer_id', '=', organization.issuer_id)
+          .where('x.organization_id', '=', organization.id)
+          .where('x.group_id', '=', group)
+          .whereRef('x.membership_id', '=', 'memberships.id'),
+      ),
+    );
+  }
+  const rows = await paged(query, 'memberships', filter, cursors, 'users.username').execute();
+  return addGroups(tx, rows);
+}
+
+/** Where a member stands in that order. */
+export function positionOfMember(sort: Sort | undefined): (member: MemberRow) => CursorPosition {
+  return ({ id, username }) => (sort?.endsWith('username') ? [username, id] : [id]);
+}
+
+/** A membership with its organization, for whoever looks from the user's side. */
+export type UserOrganization = MembershipRow & {
+  name: string;
+  external_id: string | null;
+  status: 'active' | 'suspended';
+  groups: GroupOfMember[];
+};
+
+/** One row more than the page holds. The caller has been found to see the user. */
+export async function listOrganizationsOfUser(
+  tx: Transaction,
+  user: Pick<UserRow, 'id' | 'account_id' | 'issuer_id'>,
+  page: PageRequest,
+  cursors: CursorCodec,
+): Promise<UserOrganization[]> {
+  const query = tx
+    .selectFrom('memberships')
+    .innerJoin('organizations', 'organizations.id', 'memberships.organization_id')
+    .selectAll('memberships')
+    .select(['organizations.name', 'organizations.external_id', 'organizations.status'])
+    .where('memberships.account_id', '=', user.account_id)
+    .where('memberships.issuer_id', '=', user.issuer_id)
+    .where('memberships.user_id', '=', user.id);
+  const rows = await paged(query, 'memberships', page, cursors, 'organizations.name').execute();
+  return addGroups(tx, rows);
+}
+
+async function withGroups(tx: Transaction, row: MemberRow): Promise<Member> {
+  const [member] = await addGroups(tx, [row]);
+  return member!;
+}
+
+/** Of all at once: one statement for a page. */
+async function addGroups<Row extends MembershipRow>(
+  tx: Transaction,
+  rows: readonly Row[],
+): Promise<(Row & { groups: GroupOfMember[] })[]> {
+  if (rows.length === 0) return [];
+  const [{ account_id: accountId, issuer_id: issuerId }] = rows as [Row];
+  const found = await tx
+    .selectFrom('group_memberships as x')
+    .innerJoin('groups as g', 'g.id', 'x.group_id')
+    .select(['x.membership_id', 'g.id', 'g.name', 'g.scopes'])
+    .where('x.account_id', '=', accountId)
+    .where('x.issuer_id', '=', issuerId)
+    .where('x.organization_id', 'in', [...new Set(rows.map((row) => row.organization_id))])
+    .where(
+      'x.membership_id',
+      'in',
+      rows.map(({ id }) => id),
+    )
+    .orderBy(sql`g.name collate "C"`)
+    .orderBy('g.id')
+    .execute();
+  const groups = new Map<string, GroupOfMember[]>(rows.map(({ id }) => [id, []]));
+  for (const { membership_id, id, name, scopes } of found) groups.get(membership_id)?.push({ id, name, scopes });
+  return rows.map((row) => ({ ...row, groups: groups.get(row.id)! }));
+}

@@ -1,0 +1,48 @@
+import type { JsonObject } from '../postgres/schema.ts';
+import { effectiveScopes } from './effective-scopes.ts';
+import type { GroupOfMember, Member, UserOrganization } from './member-store.ts';
+
+/** A member as it is answered. */
+export function toMemberResource(member: Member) {
+  return {
+    member_id: member.user_id,
+    organization_id: member.organization_id,
+    user: {
+      username_type: member.username_type,
+      username: member.username,
+      status: member.user_status,
+      first_name: textOf(member.profile, 'first_name'),
+      last_name: textOf(member.profile, 'last_name'),
+      display_name: textOf(member.profile, 'display_name'),
+    },
+    ...grantsOf(member),
+    created_at: member.created_at.toISOString(),
+    updated_at: member.updated_at.toISOString(),
+  };
+}
+
+/** An organization of a user as it is answered. */
+export function toUserOrganizationResource(row: UserOrganization) {
+  return {
+    organization_id: row.organization_id,
+    name: row.name,
+    external_id: row.external_id,
+    status: row.status,
+    ...grantsOf(row),
+    created_at: row.created_at.toISOString(),
+    updated_at: row.updated_at.toISOString(),
+  };
+}
+
+function grantsOf({ scopes, groups }: { scopes: string[]; groups: GroupOfMember[] }) {
+  return {
+    scopes,
+    groups: groups.map(({ id, name }) => ({ id, name })),
+    effective_scopes: effectiveScopes({ member: scopes, groups: groups.map((group) => group.scopes) }),
+  };
+}
+
+function textOf(profile: JsonObject, name: string): string | null {
+  const value = profile[name];
+  return typeof value === 'string' ? value : null;
+}
