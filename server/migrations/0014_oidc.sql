@@ -103,10 +103,12 @@ create trigger notify_change after insert or update on oidc_settings
 
 -- A browser login has a session for each client that it signs in to. null for one of the built-in client.
 alter table sessions add column login_uid text collate "C";
+-- What the client has asked the userinfo endpoint to tell of the user, besides what its scopes say.
+alter table sessions add column userinfo_claims text[] not null default '{}';
 create index sessions_by_login on sessions (account_id, issuer_id, login_uid) where login_uid is not null;
 alter table sessions drop constraint sessions_end_reason_check;
 alter table sessions add constraint sessions_end_reason_check check (end_reason in (
-  'logout', 'revoked', 'refresh_reuse', 'code_reuse', 'token_revoked', 'user_suspended'));
+  'logout', 'revoked', 'refresh_reuse', 'code_reuse', 'token_revoked', 'user_suspended', 'client_deleted'));
 
 -- ── Look-ups before the account is known ────────────────────────────────────────────────────────────────────────
 
@@ -114,7 +116,7 @@ grant select (issuer_id, model, digest, secret_generation, account_id, sealed, u
   user_id, expires_at, consumed_at) on oidc_records to gatelodge_lookup;
 grant select (issuer_id, user_id, client_id, granted) on oidc_consents to gatelodge_lookup;
 grant select (issuer_id, settings) on oidc_settings to gatelodge_lookup;
-grant select (login_uid, amr, auth_time) on sessions to gatelodge_lookup;
+grant select (login_uid, amr, auth_time, userinfo_claims) on sessions to gatelodge_lookup;
 grant select (issuer_id, username_type, username, profile, created_at, updated_at) on users to gatelodge_lookup;
 
 -- One record of an issuer by a digest of its id, of the name of a browser login or of a user code. Nothing of a user or a
@@ -181,11 +183,11 @@ end;
 
 -- A session that an access token names, with its user, and whether the token itself has been revoked.
 create function lookup_client_session(wanted_issuer text, wanted text, token_digests bytea[]) returns table (
-  user_id text, client_id text, expires_at timestamptz, ended_at timestamptz, amr text[], auth_time timestamptz,
+  user_id text, client_id text, expires_at timestamptz, ended_at timestamptz, amr text[], userinfo_claims text[],
   username_type text, username text, profile jsonb, user_updated_at timestamptz, user_status text, is_revoked boolean)
   language sql stable security definer set search_path = pg_catalog, pg_temp
 begin atomic
-  select s.user_id, s.client_id, s.expires_at, s.ended_at, s.amr, s.auth_time, u.username_type, u.username, u.profile,
+  select s.user_id, s.client_id, s.expires_at, s.ended_at, s.amr, s.userinfo_claims, u.username_type, u.username, u.profile,
     u.updated_at, u.status, exists (
       select from gatelodge.oidc_records r
       where r.issuer_id = wanted_issuer and r.model = 'RevokedToken' and r.digest = any (token_digests))

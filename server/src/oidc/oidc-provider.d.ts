@@ -20,7 +20,7 @@ declare module 'oidc-provider' {
     amr?: string[];
     acr?: string;
     authTime?: number;
-    scope?: string;
+    scope?: string | undefined;
     org?: string | null;
     [member: string]: unknown;
   }
@@ -174,6 +174,7 @@ declare module 'oidc-provider' {
     };
     readonly resourceServers: Record<string, ResourceServer>;
     readonly requestParamScopes: Set<string>;
+    readonly requestParamClaims: Set<string>;
     readonly prompts: Set<string>;
     entity(name: string, value: unknown): void;
     urlFor(name: string, options?: Record<string, string>): string;

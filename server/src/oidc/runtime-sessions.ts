@@ -1,5 +1,4 @@
 import { errors, type RecordPayload } from 'oidc-provider';
-import { canonicalIp } from '../api-keys/ip-ranges.ts';
 import { actorOfUser } from '../events/actor.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
 import type { Transaction } from '../postgres/database.ts';
@@ -10,6 +9,9 @@ import { secondsOfSession } from './client-metadata.ts';
 import { sessionsOfGrant } from './record-store.ts';
 import type { IssuerRuntime } from './runtime.ts';
 
+/** More names than there are claims are asked for by nobody who means it. */
+const mostClaims = 100;
+
 /**
  * Begins the session that a code is of, or carries it on, in the transaction that writes the code: with the request of the
  * browser, not with that of the client's backend which redeems it.
@@ -19,7 +21,7 @@ import type { IssuerRuntime } from './runtime.ts';
 export async function beginSession(
   tx: Transaction,
   runtime: IssuerRuntime,
-  { sid = '', clientId = '', accountId = '', sessionUid, amr = [], authTime, scope = '' }: RecordPayload,
+  { sid = '', clientId = '', accountId = '', sessionUid, amr = [], authTime, scope = '', claims }: RecordPayload,
 ): Promise<boolean> {
   if (!isId(idPrefixes.session, sid)) return false;
   const now = runtime.now();
@@ -35,7 +37,8 @@ export async function beginSession(
     amr,
     authTime: authTime === undefined ? now : new Date(authTime * 1000),
     scopes: scope.split(' ').filter(Boolean),
-    ip: ip === null ? null : canonicalIp(ip),
+    userinfoClaims: Object.keys((claims as { userinfo?: object } | undefined)?.userinfo ?? {}).slice(0, mostClaims),
+    ip,
     userAgent,
     now,
     expiresAt: sessionEnd(runtime),

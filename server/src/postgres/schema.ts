@@ -237,6 +237,7 @@ export interface SessionsTable {
   refreshes_since: Date;
   refreshes: Generated<number>;
   login_uid: string | null;
+  userinfo_claims: Generated<string[]>;
   ended_at: NullableTimestamp;
   end_reason: ColumnType<EndReason | null, EndReason | null | undefined, EndReason | null>;
   version: Generated<number>;

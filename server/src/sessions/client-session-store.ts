@@ -13,6 +13,8 @@ export interface ClientSession {
   amr: readonly string[];
   authTime: Date;
   scopes: readonly string[];
+  /** What it has asked the userinfo endpoint for, by name. */
+  userinfoClaims: readonly string[];
   ip: string | null;
   userAgent: string | null;
   now: Date;
@@ -37,15 +39,16 @@ export async function beginClientSession(
         and u.status = 'active'
       for share
     )
-    insert into sessions (id, account_id, issuer_id, user_id, client_id, login_uid, amr, auth_time, scopes, ip, user_agent,
-      created_at, last_used_at, refreshes_since, expires_at)
+    insert into sessions (id, account_id, issuer_id, user_id, client_id, login_uid, amr, auth_time, scopes,
+      userinfo_claims, ip, user_agent, created_at, last_used_at, refreshes_since, expires_at)
     select ${session.sessionId}, ${accountId}, ${issuerId}, h.id, ${session.clientId}, ${session.loginUid},
-      ${[...session.amr]}::text[], ${session.authTime}, ${[...session.scopes]}::text[], ${session.ip},
-      ${session.userAgent}, ${now}, ${now}, ${now}, ${expiresAt}
+      ${[...session.amr]}::text[], ${session.authTime}, ${[...session.scopes]}::text[],
+      ${[...session.userinfoClaims]}::text[], ${session.ip}, ${session.userAgent}, ${now}, ${now}, ${now}, ${expiresAt}
     from holder h
     on conflict (id) do update set
       last_used_at = excluded.last_used_at, expires_at = greatest(sessions.expires_at, excluded.expires_at),
-      amr = excluded.amr, auth_time = excluded.auth_time, scopes = excluded.scopes
+      amr = excluded.amr, auth_time = excluded.auth_time, scopes = excluded.scopes,
+      userinfo_claims = excluded.userinfo_claims
     where sessions.ended_at is null and sessions.account_id = excluded.account_id
       and sessions.issuer_id = excluded.issuer_id and sessions.user_id = excluded.user_id
       and sessions.client_id = excluded.client_id

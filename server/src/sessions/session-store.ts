@@ -181,6 +181,7 @@ type NewSessionRow = Omit<
   | 'refreshes_since'
   | 'refreshes'
   | 'login_uid'
+  | 'userinfo_claims'
 >;
 
 /**

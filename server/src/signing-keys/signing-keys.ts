@@ -92,6 +92,16 @@ export class SigningKeys {
     return signJwt(claims, { alg: key.algorithm, kid: key.id, typ }, await key.privateKey());
   }
 
+  /**
+   * The keys of an issuer, for who makes tokens in a form of its own; at once where they are held. null where there is no
+   * such issuer.
+   *
+   * @throws unavailable (503)
+   */
+  keySet(issuerId: string): KeySet | null | Promise<KeySet | null> {
+    return this.#keysOf(issuerId, true);
+  }
+
   /** The public keys of an issuer as a JSON Web Key Set; null where there is no such issuer. @throws unavailable */
   async jwks(issuerId: string): Promise<string | null> {
     return (await this.jwksDocument(issuerId))?.text ?? null;
