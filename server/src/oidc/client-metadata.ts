@@ -1,5 +1,5 @@
 import type { Client } from 'oidc-provider';
-import type { ClientRecord } from '../clients/client-directory.ts';
+import type { ClientRecord } from '../clients/client-record.ts';
 import type { SigningAlgorithm } from '../signing-keys/signing-key.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { oidcScopes, scopesOfClient } from './scopes.ts';
@@ -14,6 +14,7 @@ export const ownMetadata = [
   'refresh_token_seconds',
   'organization_scopes',
   'openid_scopes',
+  'remember_consent',
 ] as const;
 
 /**
@@ -51,6 +52,7 @@ export function toClientMetadata(
     access_token_seconds: openid.access_token_seconds ?? null,
     refresh_token_seconds: openid.refresh_token_seconds ?? null,
     organization_scopes: settings.organization_scopes ?? null,
+    remember_consent: openid.remember_consent,
     openid_scopes: scopes.filter((scope) => oidcScopes.has(scope)),
   };
 }

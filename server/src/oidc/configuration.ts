@@ -1,5 +1,5 @@
 import { type Client, type Context, errors, type ExternalSigningKey, type Token } from 'oidc-provider';
-import type { SigningAlgorithm } from '../signing-keys/signing-key.ts';
+import { type SigningAlgorithm, signingAlgorithms } from '../signing-keys/signing-key.ts';
 import {
   apiScopesOf,
   ownMetadata,
@@ -11,6 +11,7 @@ import { CookieKeys } from './cookie-keys.ts';
 import { confirmUserCode, deviceDone, enterUserCode, errorPage } from './pages.ts';
 import { loadGrant } from './grants.ts';
 import { checkAuthorizationRequest, policyOf } from './interaction-policy.ts';
+import { paths, proofAlgorithms } from './metadata.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { claimsOfScopes, standardScopes } from './scopes.ts';
 import { findUser } from './users.ts';
@@ -21,21 +22,6 @@ const codeSeconds = 60;
 const deviceCodeSeconds = 600;
 /** How long it has to last at first; each refresh token prolongs it. See `prolongGrant`. */
 const grantSeconds = 86_400;
-
-/** Where the endpoints are, below the issuer. */
-export const paths = {
-  authorization: '/authorize',
-  token: '/token',
-  pushed_authorization_request: '/par',
-  device_authorization: '/device/authorization',
-  code_verification: '/device',
-  registration: '/register',
-  jwks: '/jwks.json',
-  userinfo: '/userinfo',
-  introspection: '/introspect',
-  revocation: '/revoke',
-  end_session: '/logout',
-} as const;
 
 /** How the library is to work for an issuer. What it offers and is not named here is off. */
 export function configurationOf(
@@ -57,7 +43,10 @@ export function configurationOf(
     // What the scopes ask for stands in the ID token as well: most applications look nowhere else.
     conformIdTokenClaims: false,
     cookies: cookiesOf(runtime),
-    enabledJWA: { idTokenSigningAlgValues: ['ES256', 'EdDSA', 'RS256'] },
+    enabledJWA: {
+      idTokenSigningAlgValues: [...signingAlgorithms],
+      dPoPSigningAlgValues: [...proofAlgorithms],
+    },
     // Codes and tokens end with the session of the client, which is asked each time.
     expiresWithSession: async () => false,
     extraClientMetadata: { properties: [...ownMetadata] },
