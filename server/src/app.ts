@@ -15,7 +15,14 @@ import { listApiKeyRoutes } from './api-keys/list.route.ts';
 import { revokeApiKeyRoutes } from './api-keys/revoke.route.ts';
 import { rotateApiKeyRoutes } from './api-keys/rotate.route.ts';
 import { updateApiKeyRoutes } from './api-keys/update.route.ts';
-import { discoveryContract } from './discovery/discovery.ts';
+import { createClient } from './clients/create.route.ts';
+import { deleteClient } from './clients/delete.route.ts';
+import { getClient } from './clients/get.route.ts';
+import { listClientsRoute } from './clients/list.route.ts';
+import { rotateClientSecret } from './clients/rotate-secret.route.ts';
+import { activateClient, suspendClient } from './clients/set-status.route.ts';
+import { updateClient } from './clients/update.route.ts';
+import { discoveryContracts } from './discovery/discovery.ts';
 import { listEventsRoute } from './events/list.route.ts';
 import { createGroup } from './groups/create.route.ts';
 import { deleteGroup } from './groups/delete.route.ts';
@@ -45,6 +52,9 @@ import { getMember } from './members/get.route.ts';
 import { listMembersOfGroup, listMembersRoute } from './members/list.route.ts';
 import { listUserOrganizations } from './members/list-of-user.route.ts';
 import { updateMember } from './members/update.route.ts';
+import { oidcContracts } from './oidc/contracts.ts';
+import { getOidcSettings } from './oidc/get-settings.route.ts';
+import { updateOidcSettings } from './oidc/update-settings.route.ts';
 import { openApiContract } from './openapi/openapi.routes.ts';
 import { createOrganization } from './organizations/create.route.ts';
 import { deleteOrganization } from './organizations/delete.route.ts';
@@ -120,6 +130,8 @@ export const routes: readonly Route[] = [
   putKeyProfile,
   getLoginSettings,
   updateLoginSettings,
+  getOidcSettings,
+  updateOidcSettings,
   createUser,
   listUsersRoute,
   getUser,
@@ -136,6 +148,14 @@ export const routes: readonly Route[] = [
   listSessionsRoute,
   getSession,
   revokeSession,
+  createClient,
+  listClientsRoute,
+  getClient,
+  updateClient,
+  rotateClientSecret,
+  suspendClient,
+  activateClient,
+  deleteClient,
   createOrganization,
   listOrganizationsRoute,
   getOrganization,
@@ -172,7 +192,8 @@ export const routes: readonly Route[] = [
   getStatement,
   listEventsRoute,
   jwksContract,
-  discoveryContract,
+  ...discoveryContracts,
+  ...oidcContracts,
   ...devMailboxContracts,
   ...healthContracts,
   openApiContract,

@@ -1,5 +1,5 @@
 import type { EdgeEndpoint } from './edge/edge.ts';
-import { RuntimeRoutes } from './edge/runtime-routes.ts';
+import { type RuntimeRoute, RuntimeRoutes } from './edge/runtime-routes.ts';
 import type { AppError } from './errors.ts';
 
 interface RuntimeEndpoints {
@@ -10,6 +10,8 @@ interface RuntimeEndpoints {
   authMe: EdgeEndpoint;
   jwks: EdgeEndpoint;
   discovery: EdgeEndpoint;
+  /** Those of the OIDC runtime. */
+  oidc: readonly RuntimeRoute[];
   /** Who answers a user what no endpoint of its own does. */
   refusingUser: (error: () => AppError) => EdgeEndpoint;
 }
@@ -23,6 +25,7 @@ export function createRuntimeRoutes({
   authMe,
   jwks,
   discovery,
+  oidc,
   refusingUser: refusing,
 }: RuntimeEndpoints): RuntimeRoutes {
   return new RuntimeRoutes([
@@ -38,5 +41,12 @@ export function createRuntimeRoutes({
       methods: { GET: discovery },
       isPublic: true,
     },
+    {
+      path: '/.well-known/oauth-authorization-server',
+      issuer: 'required',
+      methods: { GET: discovery },
+      isPublic: true,
+    },
+    ...oidc,
   ]);
 }

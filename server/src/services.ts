@@ -3,6 +3,8 @@ import { createAccountDeletion } from './accounts/account-deletion.ts';
 import { createKeyNotices } from './api-keys/notice-job.ts';
 import { createQuietRetirement } from './api-keys/quiet-job.ts';
 import { Authenticator } from './authentication/authenticator.ts';
+import { createClientDeletion } from './clients/client-deletion.ts';
+import { ClientDirectory } from './clients/client-directory.ts';
 import { DiscoveryEndpoint } from './discovery/discovery.ts';
 import type { RuntimeRoutes } from './edge/runtime-routes.ts';
 import { ExposureNotes } from './exposure/exposure-notes.ts';
@@ -26,6 +28,9 @@ import type { DevMailbox } from './mail/dev-mailbox.ts';
 import type { MailOutbox } from './mail/mail-outbox.ts';
 import { openMailing } from './mail/mailing.ts';
 import { createMemberSweep } from './members/member-sweep.ts';
+import { IssuerSettings } from './oidc/issuer-settings.ts';
+import { createOidc, type Oidc } from './oidc/oidc.ts';
+import { createRecordSweep } from './oidc/record-sweep.ts';
 import { OtpCallers } from './otp/otp-callers.ts';
 import { OtpDigests } from './otp/otp-digests.ts';
 import { OtpEndpoint } from './otp/otp-endpoint.ts';
@@ -100,6 +105,7 @@ export interface Services {
   changeFeed: ChangeFeed;
   freshness: Freshness;
   keys: KeyDirectory;
+  clients: ClientDirectory;
   imported: ImportedKeys;
   counters: DecisionCounters;
   metrics: Metrics;
@@ -112,6 +118,7 @@ export interface Services {
   findings: LedgerFindings;
   signingKeys: SigningKeys;
   sessions: Sessions;
+  oidc: Oidc;
   /** Where mails are left to be sent. */
   mails: MailOutbox;
   /** null where there is a mail server, and in production. */
@@ -119,6 +126,7 @@ export interface Services {
   accountDeletion: Periodic;
   issuerDeletion: Periodic;
   memberSweep: Periodic;
+  clientDeletion: Periodic;
   authenticator: Authenticator;
   meter: Meter;
   endpoints: {
@@ -194,6 +202,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
     });
     const freshness = new Freshness({ pool: lookupPool, changeFeed, staleSeconds: settings.staleSeconds });
     const keys = new KeyDirectory({ pool: lookupPool, cache, freshness, secrets, imported });
+    const clients = new ClientDirectory({ pool: lookupPool, cache, freshness, secrets, nowMs });
     const counters = new DecisionCounters();
     const database = new Database({ pool, ...(options.onQuery && { onQuery: options.onQuery }) });
     // Nobody's requests run its statements.
@@ -251,6 +260,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       createAccountDeletion(database, log),
       createIssuerDeletion(database, log),
       createMemberSweep(background, log),
+      createClientDeletion(background, log, now),
       createIdempotencyExpiry(database, log),
       createKeyNotices(background, log, now),
       createQuietRetirement(background, fold, log, now),
@@ -259,6 +269,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       leakReports,
       mail.sweep,
       createOtpSweep(background, log, now),
+      createRecordSweep(background, log, now),
       createLedgerKeeping(metering.keeper, log),
       createMeteringSweep({ connection: meteringPool, nowMs, eventDays: settings.meteredEventDays }, log),
     ] as const;
@@ -271,6 +282,22 @@ export async function createServices(settings: Settings, options: ServiceOptions
       callers: new OtpCallers({ keys, counters, exposures, meter, twins, nowMs }),
       docsBaseUrl: settings.publicUrl,
     };
+    const issuerSettings = new IssuerSettings(lookupPool);
+    const oidc = createOidc({
+      settings,
+      secrets,
+      signingKeys,
+      database,
+      lookupPool,
+      accountSlots: userSlots,
+      lookupSlots: new AccountSlots(lookupConnections),
+      issuerSettings,
+      keys,
+      clients,
+      meter,
+      log,
+      now,
+    });
     const digests = new OtpDigests(secrets);
     const requestOtp = new RequestOtp({
       database,
@@ -307,6 +334,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       changeFeed,
       freshness,
       keys,
+      clients,
       imported,
       counters,
       metrics: new Metrics({
@@ -328,11 +356,13 @@ export async function createServices(settings: Settings, options: ServiceOptions
       findings: metering.findings,
       signingKeys,
       sessions,
+      oidc,
       mails: mail.outbox,
       devMailbox: mail.devMailbox,
       accountDeletion: jobs[0],
       issuerDeletion: jobs[1],
       memberSweep: jobs[2],
+      clientDeletion: jobs[3],
       authenticator,
       meter,
       endpoints: {
@@ -356,7 +386,8 @@ export async function createServices(settings: Settings, options: ServiceOptions
           logout: new LogoutEndpoint(ofUsers),
           authMe: new AuthMeEndpoint(ofUsers),
           jwks: new JwksEndpoint(signingKeys),
-          discovery: new DiscoveryEndpoint({ settings, keys }),
+          discovery: new DiscoveryEndpoint({ settings, keys, issuerSettings }),
+          oidc: oidc.routes,
           refusingUser: (error) => new UserRefusal(error, settings.publicUrl),
         }),
       },

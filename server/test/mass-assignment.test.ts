@@ -250,6 +250,7 @@ function pathOf({ path }: Operation): string {
     .replace('{user_id}', issuer.userId)
     .replace('{member_id}', memberId)
     .replace('{group_id}', groupId)
+    .replace('{client_id}', issuer.client.id)
     .replace('{session_id}', issuer.sessionId)
     .replace('{key_id}', keyOfPath.id)
     .replace('{grant_id}', supportGrantId)

@@ -39,7 +39,9 @@ const lookups = [
   'lookup_api_key(wanted bytea)',
   'lookup_api_key_v2(wanted bytea)',
   'lookup_api_key_v3(wanted bytea)',
+  'lookup_client(wanted_issuer text, wanted text)',
   'lookup_deleting_accounts()',
+  'lookup_deleting_clients(most integer)',
   'lookup_deleting_issuers()',
   'lookup_departed_organizations(most integer)',
   'lookup_import_batch(batch text)',
@@ -296,7 +298,9 @@ describe('what may see across accounts', () => {
           // How it is planned, and nothing of what it may see.
           ...(signature.startsWith('lookup_origin_of_issuer(') ? ['enable_sort=off'] : []),
           ...(signature.startsWith('fold_ledger(') ? ['work_mem=16MB'] : []),
-          ...(signature.startsWith('lookup_api_key_v3(') ? ['plan_cache_mode=force_generic_plan'] : []),
+          ...(/^lookup_(?:api_key_v3|client)\(/.test(signature)
+            ? ['plan_cache_mode=force_generic_plan']
+            : []),
         ],
         is_public: false,
         is_the_services: true,

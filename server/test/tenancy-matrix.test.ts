@@ -49,6 +49,7 @@ interface Ids {
   user_id: string;
   member_id: string;
   group_id: string;
+  client_id: string;
   session_id: string;
   key_id: readonly string[];
   grant_id: string;
@@ -73,6 +74,7 @@ const idsOf = ({ key, supportGrantId, planName }: Owner, issuer: TenantIssuer, a
   user_id: issuer.userId,
   member_id: issuer.organizations[at].memberId,
   group_id: issuer.organizations[at].groupId,
+  client_id: issuer.client.id,
   session_id: issuer.sessionId,
   key_id: [key.id, issuer.key.id, issuer.organizations[at].key.id],
   grant_id: supportGrantId,

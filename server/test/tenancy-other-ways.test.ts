@@ -112,6 +112,7 @@ describe('support access', () => {
         .replace('{user_id}', theirs.issuer.userId)
         .replace('{member_id}', theirs.issuer.organizations[0].memberId)
         .replace('{group_id}', theirs.issuer.organizations[0].groupId)
+        .replace('{client_id}', theirs.issuer.client.id)
         .replace('{session_id}', theirs.issuer.sessionId)
         .replace('{key_id}', theirs.issuer.key.id)
         .replace('{grant_id}', theirs.supportGrantId)
@@ -133,6 +134,7 @@ describe('support access', () => {
     `/v1/issuers/${tenant.issuer.id}`,
     `/v1/issuers/${tenant.issuer.id}/organizations`,
     `/v1/issuers/${tenant.issuer.id}/users`,
+    `/v1/issuers/${tenant.issuer.id}/clients`,
     `/v1/issuers/${tenant.issuer.id}/signing-keys`,
     '/v1/api-keys',
     '/v1/events',

@@ -20,6 +20,8 @@ const tables = [
   'oidc_records',
   'refresh_tokens',
   'sessions',
+  'client_secrets',
+  'clients',
   'users',
   'events',
   'idempotency_records',

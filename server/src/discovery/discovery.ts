@@ -82,13 +82,19 @@ const contract = {
 export const discoveryContracts = [
   defineContract({
     ...contract,
-    responses: { ...contract.responses, 200: { ...contract.responses[200], headers: [...contract.responses[200].headers] } },
+    responses: {
+      ...contract.responses,
+      200: { ...contract.responses[200], headers: [...contract.responses[200].headers] },
+    },
     path: '/{issuer_id}/.well-known/openid-configuration',
     operationId: 'discovery.get',
   }),
   defineContract({
     ...contract,
-    responses: { ...contract.responses, 200: { ...contract.responses[200], headers: [...contract.responses[200].headers] } },
+    responses: {
+      ...contract.responses,
+      200: { ...contract.responses[200], headers: [...contract.responses[200].headers] },
+    },
     path: '/.well-known/oauth-authorization-server/{issuer_id}',
     operationId: 'discovery.getByHost',
     summary: 'The same where RFC 8414 puts it',

@@ -78,7 +78,9 @@ function answerersOf(route: RuntimeRoute): Answerers {
   const refusing = route.refusing ?? ((error: () => AppError) => new RefusingEndpoint(error, isPublic));
   const { GET: get } = methods;
   const own = Object.entries(methods);
-  const byMethod = new Map<string, EdgeEndpoint | RawEndpoint>(get === undefined ? own : [...own, ['HEAD', get]]);
+  const byMethod = new Map<string, EdgeEndpoint | RawEndpoint>(
+    get === undefined ? own : [...own, ['HEAD', get]],
+  );
   const allow = [...byMethod.keys(), 'OPTIONS'].join(', ');
   byMethod.set('OPTIONS', new OptionsEndpoint(allow));
   const wrongMethod = () => new AppError('method_not_allowed', { headers: { Allow: allow } });

@@ -44,7 +44,10 @@ export async function lockGroup(
   groupId: string,
   ifMatch: string | undefined,
 ): Promise<GroupRow> {
-  const row = await groupsOf(tx, organization).where('groups.id', '=', groupId).forUpdate().executeTakeFirst();
+  const row = await groupsOf(tx, organization)
+    .where('groups.id', '=', groupId)
+    .forUpdate()
+    .executeTakeFirst();
   if (row === undefined) throw new AppError('not_found');
   requireMatch(ifMatch, row.version);
   return row;
@@ -61,7 +64,9 @@ export async function requireNamedGroups(
   groupIds: readonly string[],
 ): Promise<GroupRow[]> {
   if (groupIds.length === 0) return [];
-  const rows = await groupsOf(tx, organization).where('groups.id', 'in', [...groupIds]).execute();
+  const rows = await groupsOf(tx, organization)
+    .where('groups.id', 'in', [...groupIds])
+    .execute();
   const byId = new Map(rows.map((row) => [row.id, row]));
   const errors = groupIds.flatMap((id, index) =>
     byId.has(id)

@@ -58,6 +58,8 @@ beforeAll(async () => {
   const below = `${path}/organizations/${organization.id}`;
   await api.create(`${below}/members`, { member_id: ids.member_id, scopes: ['reports:read'] });
   ids.group_id = (await api.create(`${below}/groups`, { name: 'a group', scopes: ['reports:read'] })).id;
+  const redirect = { redirect_uris: ['https://app.example.com/callback'] };
+  ids.client_id = (await api.create(`${path}/clients`, { name: 'App', settings: { openid: redirect } })).id;
   ids.session_id = (await signIn(server, issuer.id, ids.user_id!)).session_id;
   ids.grant_id = (
     await api.create('/v1/account/support-grants', {

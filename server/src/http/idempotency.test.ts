@@ -40,6 +40,11 @@ describe('a creation repeated under its Idempotency-Key', () => {
     'plans.create': { name: 'gold' },
     'signingKeys.rotate': undefined,
     'users.create': { username_type: 'email', username: 'ada@acme.test' },
+    'clients.create': {
+      name: 'Web',
+      settings: { openid: { redirect_uris: ['https://app.example.com/callback'] } },
+    },
+    'clients.rotateSecret': { grace_seconds: 60 },
     'usage.reportOutcomes': { outcomes: [{ key_id: server.demo.key.id, status: 200 }] },
   };
   const creating = routes.filter((route) => route.handler !== null && route.creates === true);
@@ -62,7 +67,14 @@ describe('a creation repeated under its Idempotency-Key', () => {
       const { id } = await createKey(operator, inPlace(route).split('/{key_id}', 1)[0]!);
       keys.set(route.operationId, id);
     }
-    path = (route) => inPlace(route).replace('{key_id}', keys.get(route.operationId) ?? '');
+    const client = await operator.create(`/v1/issuers/${issuer.id}/clients`, {
+      name: 'App',
+      settings: { openid: { redirect_uris: ['https://app.example.com/callback'] } },
+    });
+    path = (route) =>
+      inPlace(route)
+        .replace('{key_id}', keys.get(route.operationId) ?? '')
+        .replace('{client_id}', client.id);
   });
 
   test('is offered by every POST that creates', () => {

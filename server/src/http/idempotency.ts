@@ -105,6 +105,8 @@ const outdatedCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'username_taken',
   'plan_exists',
   'already_rotated',
+  // Whoever names the version that it changes has changed it; what it may do is asked before.
+  'precondition_failed',
 ]);
 
 /**

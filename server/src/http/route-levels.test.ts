@@ -49,6 +49,9 @@ const openBelowIssuer = [
   'loginSettings.get',
   'loginSettings.update',
   ...['create', 'list', 'get', 'update', 'suspend', 'activate', 'delete'].map((verb) => `users.${verb}`),
+  ...['create', 'list', 'get', 'update', 'rotateSecret', 'suspend', 'activate', 'delete'].map(
+    (verb) => `clients.${verb}`,
+  ),
   ...['list', 'get', 'revoke'].map((verb) => `sessions.${verb}`),
   ...['list', 'revoke'].map((verb) => `user.sessions.${verb}`),
   'user.organizations.list',

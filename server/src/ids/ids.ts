@@ -5,6 +5,8 @@ export const idPrefixes = {
   account: 'acc_',
   issuer: 'i_',
   organization: 'org_',
+  client: 'cli_',
+  clientSecret: 'csec_',
   user: 'usr_',
   session: 'ses_',
   apiKey: 'key_',

@@ -22,6 +22,8 @@ const tablesBelow = [
   'oidc_records',
   'refresh_tokens',
   'sessions',
+  'client_secrets',
+  'clients',
   'users',
 ] as const;
 
@@ -31,8 +33,9 @@ interface DoomedIssuer {
 }
 
 /**
- * The job that takes away what a deleted issuer has left: its mails, keys, organizations with their members, users
- * and their sessions, and itself. What there is to do stands in the issuers, so it goes on after a crash and on whichever node gets there first.
+ * The job that takes away what a deleted issuer has left: its mails, keys, organizations with their members, clients, users
+ * and their sessions, and itself. What there is to do stands in the issuers, so it goes on after a crash and on whichever
+ * node gets there first.
  *
  * @param atOnce rows that one step deletes at most
  */

@@ -14,12 +14,7 @@ export interface ScopeSources {
  * What a member may do: what it has by itself or by a group, as far as client and key let it through. Each scope once, in
  * the order of their characters. An empty restriction lets nothing through.
  */
-export function effectiveScopes({
-  member,
-  groups,
-  organizationScopes,
-  keyCeiling,
-}: ScopeSources): string[] {
+export function effectiveScopes({ member, groups, organizationScopes, keyCeiling }: ScopeSources): string[] {
   const granted = new Set([member, ...groups].flat());
   return [...granted]
     .filter((scope) => lets(organizationScopes, scope) && lets(keyCeiling, scope))

@@ -88,7 +88,11 @@ function checksOfMember(scope: string, { member, client }: Who<'member'>): Scope
     const unknown = (['user', 'grant', 'client'] as const).map((check) =>
       skipped(check, 'There is no membership.'),
     );
-    return [failed('membership', 'No user of this id is a member of the organization.'), ...unknown, ...ofKeys];
+    return [
+      failed('membership', 'No user of this id is a member of the organization.'),
+      ...unknown,
+      ...ofKeys,
+    ];
   }
   return [
     passed('membership', 'The user is a member of the organization.'),
@@ -142,8 +146,7 @@ function checksOfKey(scope: string, { key }: Who<'key'>): ScopeCheck[] {
 }
 
 function grantsOf(scope: string, who: ScopeQuestion['who']): ScopeExplanation['granted_by'] {
-  if (who.kind === 'key')
-    return { member: false, groups: [], key: who.key?.scopes.includes(scope) === true };
+  if (who.kind === 'key') return { member: false, groups: [], key: who.key?.scopes.includes(scope) === true };
   if (who.member === null) return { member: false, groups: [], key: false };
   return {
     member: who.member.scopes.includes(scope),

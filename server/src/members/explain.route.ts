@@ -80,6 +80,7 @@ async function keyOf(
   if (row === null) return { kind: 'key', key: null };
   const scopes = row.scopes ?? [];
   // As a verification has it: of a publishable key those alone that the issuer still marks publishable.
-  const inEffect = row.kind === 'publishable' ? scopes.filter((each) => publishableScopes.includes(each)) : scopes;
+  const inEffect =
+    row.kind === 'publishable' ? scopes.filter((each) => publishableScopes.includes(each)) : scopes;
   return { kind: 'key', key: { status: statusOf(row, now), scopes: inEffect } };
 }

@@ -14,9 +14,7 @@ import { listMembers, positionOfMember } from './member-store.ts';
 const memberQuery = {
   ...pageQuery,
   sort: usernameSortQuery,
-  search: text(1, 200)
-    .optional()
-    .describe('Part of the username, the first or the last name, in any case.'),
+  search: text(1, 200).optional().describe('Part of the username, the first or the last name, in any case.'),
 };
 
 const responses = { 200: { description: 'A page of members.', schema: pageOf(memberResource) } };

@@ -30,9 +30,7 @@ export const createMemberBody = z
   .refine(hasSource, { path: ['scopes'], message: needsScopes })
   .meta({
     id: 'CreateMemberRequest',
-    examples: [
-      { member_id: 'usr_0000000000000000000000000', scopes: ['invoices:read', 'invoices:write'] },
-    ],
+    examples: [{ member_id: 'usr_0000000000000000000000000', scopes: ['invoices:read', 'invoices:write'] }],
   });
 
 /** What `PATCH` may change, whole: a merge patch is applied to what there is and then checked by this. */

@@ -39,9 +39,7 @@ export async function findMember(
   organization: OrganizationPlace,
   userId: string,
 ): Promise<Member | null> {
-  const row = await membersOf(tx, organization)
-    .where('memberships.user_id', '=', userId)
-    .executeTakeFirst();
+  const row = await membersOf(tx, organization).where('memberships.user_id', '=', userId).executeTakeFirst();
   return row === undefined ? null : withGroups(tx, row);
 }
 
@@ -165,6 +163,7 @@ async function addGroups<Row extends MembershipRow>(
     .orderBy('g.id')
     .execute();
   const groups = new Map<string, GroupOfMember[]>(rows.map(({ id }) => [id, []]));
-  for (const { membership_id, id, name, scopes } of found) groups.get(membership_id)?.push({ id, name, scopes });
+  for (const { membership_id, id, name, scopes } of found)
+    groups.get(membership_id)?.push({ id, name, scopes });
   return rows.map((row) => ({ ...row, groups: groups.get(row.id)! }));
 }

@@ -42,7 +42,11 @@ function shownBy(authorization: string | undefined, form: URLSearchParams): Show
     return { clientId, secret };
   }
   if (secret !== null)
-    throw new OAuthError(400, 'invalid_request', 'client authentication must only be provided using one mechanism');
+    throw new OAuthError(
+      400,
+      'invalid_request',
+      'client authentication must only be provided using one mechanism',
+    );
   const basic = parseBasic(authorization);
   if (basic === null) throw invalidClient();
   if (clientId !== null && clientId !== basic.clientId)

@@ -26,7 +26,11 @@ export const ownMetadata = [
  */
 export function toClientMetadata(
   { id, name, type, confidential, settings }: ClientRecord,
-  { secret, algorithm, grantTypes }: { secret: string; algorithm: SigningAlgorithm; grantTypes: ReadonlySet<string> },
+  {
+    secret,
+    algorithm,
+    grantTypes,
+  }: { secret: string; algorithm: SigningAlgorithm; grantTypes: ReadonlySet<string> },
 ): Record<string, unknown> {
   const { openid } = settings;
   const method = openid.token_endpoint_auth_method;

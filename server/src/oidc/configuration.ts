@@ -1,4 +1,4 @@
-import { type Client, type Context, errors, type ExternalSigningKey, type Token } from 'oidc-provider';
+import { type Client, type Context, type ExternalSigningKey, errors, type Token } from 'oidc-provider';
 import { type SigningAlgorithm, signingAlgorithms } from '../signing-keys/signing-key.ts';
 import {
   apiScopesOf,
@@ -8,10 +8,10 @@ import {
   secondsOfSession,
 } from './client-metadata.ts';
 import { CookieKeys } from './cookie-keys.ts';
-import { confirmUserCode, deviceDone, enterUserCode, errorPage } from './pages.ts';
 import { loadGrant } from './grants.ts';
 import { checkAuthorizationRequest, policyOf } from './interaction-policy.ts';
 import { paths, proofAlgorithms } from './metadata.ts';
+import { confirmUserCode, deviceDone, enterUserCode, errorPage } from './pages.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { claimsOfScopes, standardScopes } from './scopes.ts';
 import { findUser } from './users.ts';
@@ -67,11 +67,13 @@ export function configurationOf(
     scopes: [...standardScopes],
     subjectTypes: ['public'],
     ttl: {
-      AccessToken: (_context: Context, _token: Token, client: Client) => secondsOfAccessToken(runtime, client),
+      AccessToken: (_context: Context, _token: Token, client: Client) =>
+        secondsOfAccessToken(runtime, client),
       ClientCredentials: (_context: Context, _token: Token, client: Client) =>
         secondsOfAccessToken(runtime, client),
       IdToken: (_context: Context, _token: Token, client: Client) => secondsOfAccessToken(runtime, client),
-      RefreshToken: (_context: Context, _token: Token, client: Client) => secondsOfRefreshToken(runtime, client),
+      RefreshToken: (_context: Context, _token: Token, client: Client) =>
+        secondsOfRefreshToken(runtime, client),
       AuthorizationCode: codeSeconds,
       DeviceCode: deviceCodeSeconds,
       Grant: (_context: Context, _grant: Token, client: Client | undefined) =>
@@ -152,7 +154,6 @@ function resourceOf({ url }: IssuerRuntime, resource: string, client: Client) {
 /** A page may ask from where a client without a secret has its users sent back to; a secret is nothing for a page. */
 function mayPageAsk(_context: Context, origin: string, client: Client): boolean {
   return (
-    client.clientAuthMethod === 'none' &&
-    client.redirectUris.some((uri) => URL.parse(uri)?.origin === origin)
+    client.clientAuthMethod === 'none' && client.redirectUris.some((uri) => URL.parse(uri)?.origin === origin)
   );
 }

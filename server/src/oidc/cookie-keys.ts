@@ -30,7 +30,8 @@ export class CookieKeys {
     if (shown.length !== macBytes) return -1;
     const { generation } = this.#secrets.current('cookie');
     for (const secret of this.#secrets.generations('cookie')) {
-      if (timingSafeEqual(this.#macOf(secret.key, data), shown)) return secret.generation === generation ? 0 : 1;
+      if (timingSafeEqual(this.#macOf(secret.key, data), shown))
+        return secret.generation === generation ? 0 : 1;
     }
     return -1;
   }

@@ -74,7 +74,12 @@ function mayRead({ confidential, settings }: ClientRecord, origin: string | unde
 
 /** What the library's models throw, as far as it is for the client. */
 export function fromLibrary(error: unknown): unknown {
-  const { expose, statusCode, error: code, error_description: description } = error as Record<string, unknown>;
+  const {
+    expose,
+    statusCode,
+    error: code,
+    error_description: description,
+  } = error as Record<string, unknown>;
   if (expose !== true || typeof statusCode !== 'number' || typeof code !== 'string') return error;
   return new OAuthError(
     statusCode,

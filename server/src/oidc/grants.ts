@@ -20,11 +20,14 @@ export async function loadGrant(runtime: IssuerRuntime, context: Context): Promi
   const user = oidc.account as RuntimeUser | undefined;
   if (client === undefined || user === undefined) return undefined;
   const isRenewed = await renewEndedSession(runtime, session, client.clientId);
-  const grantId = oidc.result?.consent?.grantId ?? (isRenewed ? undefined : session.grantIdFor(client.clientId));
+  const grantId =
+    oidc.result?.consent?.grantId ?? (isRenewed ? undefined : session.grantIdFor(client.clientId));
   const existing = grantId === undefined ? undefined : await provider.Grant.find(grantId);
   const isOwn = existing?.accountId === user.accountId && existing.clientId === client.clientId;
   if (isFirstParty(client)) {
-    const grant = isOwn ? existing : new provider.Grant({ accountId: user.accountId, clientId: client.clientId });
+    const grant = isOwn
+      ? existing
+      : new provider.Grant({ accountId: user.accountId, clientId: client.clientId });
     if (allowAllAsked(context, grant) || !isOwn) await grant.save();
     return grant;
   }

@@ -218,7 +218,10 @@ async function grant({ held, interaction, client }: Opened, info: RequestInfo): 
         subject: { type: 'user', id: userId },
         environment: runtime.issuer.environment,
         issuerId: runtime.issuer.id,
-        data: { client_id: client.clientId, scopes: [...asked.openid, ...Object.values(asked.resources).flat()] },
+        data: {
+          client_id: client.clientId,
+          scopes: [...asked.openid, ...Object.values(asked.resources).flat()],
+        },
       },
     ]);
   });

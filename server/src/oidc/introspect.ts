@@ -1,5 +1,5 @@
-import { type ClientForm, FormEndpoint, type FormEndpointDependencies } from './form-endpoint.ts';
 import { parameter } from './form-body.ts';
+import { type ClientForm, FormEndpoint, type FormEndpointDependencies } from './form-endpoint.ts';
 import { OAuthError } from './oauth-answer.ts';
 import type { TokenReader } from './token-reader.ts';
 

@@ -29,7 +29,9 @@ interface SettingsRow extends pg.QueryResultRow {
  */
 export class IssuerSettings {
   readonly #pool: pg.Pool;
-  readonly #held = new LRUCache<string, { issuer: IssuerRecord; settings: RuntimeSettings }>({ max: heldIssuers });
+  readonly #held = new LRUCache<string, { issuer: IssuerRecord; settings: RuntimeSettings }>({
+    max: heldIssuers,
+  });
   readonly #inFlight = new Map<IssuerRecord, Promise<RuntimeSettings | null>>();
   readonly #strangers = new ConcurrencyLimit(limitsOfStrangers);
 

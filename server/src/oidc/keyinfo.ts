@@ -1,6 +1,6 @@
-import { chargeAndRecord, type Meter } from '../verification/meter.ts';
 import { decide } from '../verification/decide.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
+import { chargeAndRecord, type Meter } from '../verification/meter.ts';
 import type { KeyRecord } from '../verification/records.ts';
 import { refusals } from '../verification/refusals.ts';
 import { parameter } from './form-body.ts';
@@ -42,7 +42,9 @@ export class KeyinfoEndpoint extends FormEndpoint {
         wait === null ? {} : { 'Retry-After': String(wait) },
       );
     }
-    return decision.valid && refusal === null ? activeKey(key, held.runtime.url, decision.scopes) : { active: false };
+    return decision.valid && refusal === null
+      ? activeKey(key, held.runtime.url, decision.scopes)
+      : { active: false };
   }
 }
 

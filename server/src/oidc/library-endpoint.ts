@@ -53,7 +53,11 @@ export class LibraryEndpoint implements RawEndpoint {
    * The library makes URLs and cookies by what a request says of where it went. Nothing of that comes from the request:
    * neither its Host nor what proxies, or whoever plays one, have added.
    */
-  #rewrite(request: IncomingMessage, { issuerId, rest }: { issuerId: string; rest: string }, info: EdgeInfo): void {
+  #rewrite(
+    request: IncomingMessage,
+    { issuerId, rest }: { issuerId: string; rest: string },
+    info: EdgeInfo,
+  ): void {
     const { headers } = request;
     const base = this.#base;
     for (const name of Object.keys(headers)) if (name.startsWith('x-forwarded')) delete headers[name];

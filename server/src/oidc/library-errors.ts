@@ -14,7 +14,12 @@ export function asLibraryError(error: unknown): unknown {
     return statusError(503, 'temporarily_unavailable', 'try again shortly', retryAfter);
   }
   if (code === 'rate_limited')
-    return statusError(429, 'slow_down', 'too many refreshes of this session', headers['Retry-After'] ?? '60');
+    return statusError(
+      429,
+      'slow_down',
+      'too many refreshes of this session',
+      headers['Retry-After'] ?? '60',
+    );
   return error;
 }
 

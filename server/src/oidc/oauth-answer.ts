@@ -47,7 +47,8 @@ export function oauthErrorAnswer(error: unknown, requestId: string, headers: str
 function fromAppError(error: unknown): OAuthError {
   const { code, status, detail, headers } = toAppError(error);
   if (code === 'not_found' || code === 'internal_error') throw error;
-  if (code === 'unavailable') return new OAuthError(503, 'temporarily_unavailable', 'try again shortly', headers);
+  if (code === 'unavailable')
+    return new OAuthError(503, 'temporarily_unavailable', 'try again shortly', headers);
   if (code === 'rate_limited') return new OAuthError(429, 'slow_down', detail, headers);
   return new OAuthError(status, 'invalid_request', detail, headers);
 }

@@ -296,7 +296,10 @@ declare module 'oidc-provider' {
     base(): Policy;
     Prompt: new (
       info: { name: string; requestable?: boolean },
-      ...rest: (PolicyCheck | ((context: Context) => Record<string, unknown> | Promise<Record<string, unknown>>))[]
+      ...rest: (
+        | PolicyCheck
+        | ((context: Context) => Record<string, unknown> | Promise<Record<string, unknown>>)
+      )[]
     ) => PolicyPrompt;
     Check: {
       new (

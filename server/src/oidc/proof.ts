@@ -25,7 +25,8 @@ export async function requireProof(
   const bound = (claims.cnf as { jkt?: unknown } | undefined)?.jkt;
   const proof = request.headers.dpop;
   if (bound === undefined && scheme === 'bearer' && proof === undefined) return;
-  if (typeof bound !== 'string' || scheme !== 'dpop' || typeof proof !== 'string') throw refused('invalid_token');
+  if (typeof bound !== 'string' || scheme !== 'dpop' || typeof proof !== 'string')
+    throw refused('invalid_token');
   const { payload, key } = await verified(proof, runtime);
   const ath = createHash('sha256').update(token).digest('base64url');
   const isOfRequest =

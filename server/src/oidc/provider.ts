@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Client, type Context, Provider, type Session, type Token } from 'oidc-provider';
-import { requestInfoOf } from '../edge/request-info.ts';
 import type { ClientDirectory } from '../clients/client-directory.ts';
+import { requestInfoOf } from '../edge/request-info.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
 import type { Log } from '../logs/log.ts';
 import type { KeyMaterial } from '../signing-keys/key-material.ts';

@@ -63,7 +63,8 @@ export class RecordAdapter implements Adapter {
             ? await lockLiveSession(tx, this.#runtime, payload.sid)
             : await beginSession(tx, this.#runtime, stored);
         if (!isAlive) throw new errors.InvalidGrant('the session has ended');
-      } else if (values.user_id !== null && !(await this.#runtime.lockActiveUser(tx, values.user_id))) return false;
+      } else if (values.user_id !== null && !(await this.#runtime.lockActiveUser(tx, values.user_id)))
+        return false;
       if (before === 'found') return changeRecord(tx, this.#scope, this.#digestsOf(id), values);
       await putRecord(tx, this.#scope, values, now);
       if (this.#model === 'RefreshToken' && payload.grantId !== undefined)
@@ -101,7 +102,9 @@ export class RecordAdapter implements Adapter {
 
   async destroy(id: string): Promise<void> {
     const before = visitOf(this.#model, id);
-    const wasThere = await this.#runtime.inAccount((tx) => deleteRecord(tx, this.#scope, this.#digestsOf(id)));
+    const wasThere = await this.#runtime.inAccount((tx) =>
+      deleteRecord(tx, this.#scope, this.#digestsOf(id)),
+    );
     visit(this.#model, id, { state: 'gone', sessionId: null });
     // A browser login gets another id now and then, and is then destroyed under the old one first.
     if (this.#model === 'Session' && before?.state === 'found' && !wasThere && before.loginUid !== undefined)
@@ -127,7 +130,8 @@ export class RecordAdapter implements Adapter {
     const { runtime, place } = { runtime: this.#runtime, place: this.#scope };
     const row = await runtime.look((pool) => findRecord(pool, place, name));
     if (row === undefined) {
-      if (id !== undefined && this.#model !== 'Session') visit(this.#model, id, { state: 'unknown', sessionId: null });
+      if (id !== undefined && this.#model !== 'Session')
+        visit(this.#model, id, { state: 'unknown', sessionId: null });
       return undefined;
     }
     const payload = this.#open(row);
@@ -160,7 +164,8 @@ export class RecordAdapter implements Adapter {
           : newRecordDigest(secrets, { issuerId, model: 'user-code' }, payload.userCode).digest,
       login_uid: this.#model === 'Session' ? (payload.uid ?? null) : null,
       grant_id: payload.grantId ?? null,
-      session_id: ofSessions.has(this.#model) && payload.accountId !== undefined ? (payload.sid ?? null) : null,
+      session_id:
+        ofSessions.has(this.#model) && payload.accountId !== undefined ? (payload.sid ?? null) : null,
       user_id: payload.accountId ?? null,
       expires_at: expiresAt,
     };

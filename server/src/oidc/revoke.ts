@@ -1,4 +1,5 @@
 import { actorOfSystem } from '../events/actor.ts';
+import { endSessions } from '../sessions/session-store.ts';
 import { parameter } from './form-body.ts';
 import { type ClientForm, FormEndpoint } from './form-endpoint.ts';
 import { OAuthError } from './oauth-answer.ts';
@@ -7,7 +8,6 @@ import { sealRecord } from './record-seal.ts';
 import { putRecord } from './record-store.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { revokedTokenModel } from './token-reader.ts';
-import { endSessions } from '../sessions/session-store.ts';
 
 /**
  * `POST /{issuer_id}/revoke` (RFC 7009): a client gives back a token of its own. A refresh token takes its session along

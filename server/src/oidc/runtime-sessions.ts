@@ -21,7 +21,16 @@ const mostClaims = 100;
 export async function beginSession(
   tx: Transaction,
   runtime: IssuerRuntime,
-  { sid = '', clientId = '', accountId = '', sessionUid, amr = [], authTime, scope = '', claims }: RecordPayload,
+  {
+    sid = '',
+    clientId = '',
+    accountId = '',
+    sessionUid,
+    amr = [],
+    authTime,
+    scope = '',
+    claims,
+  }: RecordPayload,
 ): Promise<boolean> {
   if (!isId(idPrefixes.session, sid)) return false;
   const now = runtime.now();
@@ -37,7 +46,10 @@ export async function beginSession(
     amr,
     authTime: authTime === undefined ? now : new Date(authTime * 1000),
     scopes: scope.split(' ').filter(Boolean),
-    userinfoClaims: Object.keys((claims as { userinfo?: object } | undefined)?.userinfo ?? {}).slice(0, mostClaims),
+    userinfoClaims: Object.keys((claims as { userinfo?: object } | undefined)?.userinfo ?? {}).slice(
+      0,
+      mostClaims,
+    ),
     ip,
     userAgent,
     now,

@@ -138,4 +138,5 @@ const systemActor: Record<EndReason, string> = {
   code_reuse: 'code-reuse',
   token_revoked: 'token-revocation',
   user_suspended: 'suspension',
+  client_deleted: 'client-deletion',
 };

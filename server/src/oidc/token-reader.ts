@@ -69,7 +69,8 @@ export class TokenReader {
       { issuerId: issuer.id, model: revokedTokenModel },
       claims.jti,
     );
-    if (claims.sid === undefined) return (await isRevoked(runtime, digests)) ? null : { claims, session: null };
+    if (claims.sid === undefined)
+      return (await isRevoked(runtime, digests)) ? null : { claims, session: null };
     const session = await this.#sessionOf(runtime, claims, digests, client);
     return session === null ? null : { claims, session };
   }
@@ -93,7 +94,12 @@ export class TokenReader {
     const [row] = await runtime.look((pool) =>
       callLookup<SessionRow>(pool, 'lookup_client_session', [runtime.issuer.id, claims.sid, digests]),
     );
-    if (row === undefined || row.is_revoked || row.user_id !== claims.sub || row.client_id !== claims.client_id)
+    if (
+      row === undefined ||
+      row.is_revoked ||
+      row.user_id !== claims.sub ||
+      row.client_id !== claims.client_id
+    )
       return null;
     if (row.ended_at !== null || row.expires_at <= runtime.now() || row.user_status !== 'active') return null;
     const only = typeof claims.org_id === 'string' ? claims.org_id : null;

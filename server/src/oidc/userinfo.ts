@@ -11,8 +11,8 @@ import { fromLibrary } from './form-endpoint.ts';
 import { OAuthError, oauthErrorAnswer, requireRunning } from './oauth-answer.ts';
 import { requireProof } from './proof.ts';
 import type { HeldProvider, OidcProviders } from './providers.ts';
-import { claimsInScope, userClaims } from './user-claims.ts';
 import type { LiveToken, TokenReader } from './token-reader.ts';
+import { claimsInScope, userClaims } from './user-claims.ts';
 
 interface Dependencies {
   keys: KeyDirectory;

@@ -1,6 +1,6 @@
 import { type Account, errors } from 'oidc-provider';
-import { lookUpOrganizationsOf, type OrganizationClaim } from '../members/user-organizations.ts';
 import { withOrganizations } from '../members/organizations-claim.ts';
+import { lookUpOrganizationsOf, type OrganizationClaim } from '../members/user-organizations.ts';
 import { callLookup } from '../postgres/lookup.ts';
 import type { ConsentGranted } from '../postgres/schema.ts';
 import { organizationScopesOfClient } from './client-metadata.ts';

@@ -174,6 +174,7 @@ const tagDescriptions: Record<string, string> = {
   apiKeys: 'API keys of the account, of an issuer, or of an organization.',
   auth: 'Sign-in of an application’s users.',
   authorize: 'Decisions for a gateway that holds the request (forward auth).',
+  clients: 'The applications that may sign users of an issuer in.',
   events: 'What has happened.',
   devMailbox: 'The mails that were not sent, in development alone.',
   discovery: 'What an issuer is, for whoever reads its tokens.',

@@ -75,7 +75,8 @@ export async function holdOrganization(
     '=',
     params.org_id,
   );
-  const held = purpose === 'members' ? query.forShare('organizations') : query.forNoKeyUpdate('organizations');
+  const held =
+    purpose === 'members' ? query.forShare('organizations') : query.forNoKeyUpdate('organizations');
   const row = await held.executeTakeFirst();
   if (row === undefined) throw new AppError('not_found');
   return row;

@@ -8,7 +8,7 @@ export const changeChannel = 'gatelodge_change';
 export type Change =
   /** `digest` is the key's digest in hex, the name under which nodes hold it. */
   | { kind: 'api-key'; id: string; digest: string }
-  | { kind: 'account' | 'issuer' | 'organization'; id: string }
+  | { kind: 'account' | 'issuer' | 'organization' | 'client'; id: string }
   /** A plan was made, changed or deleted; `account_id` is whose it is, `is_operator` whether that is the operator's. */
   | { kind: 'plan'; account_id: string; name: string; is_operator: boolean }
   /** Keys were imported; `id` is the call's batch. */
@@ -51,6 +51,7 @@ export function parseChange(payload: string): Change | null {
     case 'account':
     case 'issuer':
     case 'organization':
+    case 'client':
       return typeof id === 'string' ? { kind, id } : null;
     case 'api-key':
       return typeof id === 'string' && typeof digest === 'string' ? { kind, id, digest } : null;

@@ -12,6 +12,8 @@ export async function deleteSilently(tx: Transaction): Promise<void> {
 type DeletedTable =
   | 'api_keys'
   | 'organizations'
+  | 'client_secrets'
+  | 'clients'
   | 'users'
   | 'groups'
   | 'memberships'

@@ -1,4 +1,5 @@
 import type { ColumnType, Generated } from 'kysely';
+import type { ClientType } from '../clients/client-settings.ts';
 import type { Environment, KeyKind, KeyProfile } from '../key-profiles/key-profile.ts';
 import type { CounterPeriod } from '../limits/counter-period.ts';
 import type { LevelKind, WindowLimit } from '../limits/limits.ts';
@@ -17,6 +18,8 @@ export interface Schema {
   issuers: IssuersTable;
   key_profiles: KeyProfilesTable;
   organizations: OrganizationsTable;
+  clients: ClientsTable;
+  client_secrets: ClientSecretsTable;
   users: UsersTable;
   groups: GroupsTable;
   memberships: MembershipsTable;
@@ -160,6 +163,22 @@ export interface GroupsTable {
   updated_at: Timestamp;
 }
 
+export interface ClientsTable {
+  id: string;
+  account_id: string;
+  issuer_id: string;
+  name: string;
+  type: ClientType;
+  confidential: boolean;
+  settings: Jsonb<JsonObject>;
+  metadata: GeneratedJsonb<JsonObject>;
+  status: Generated<'active' | 'suspended'>;
+  deleting: Generated<boolean>;
+  version: Generated<number>;
+  created_at: Timestamp;
+  updated_at: Timestamp;
+}
+
 export interface MembershipsTable {
   id: string;
   account_id: string;
@@ -186,6 +205,18 @@ interface DepartedOrganizationsTable {
   account_id: string;
   issuer_id: string;
   created_at: Timestamp;
+}
+
+export interface ClientSecretsTable {
+  id: string;
+  account_id: string;
+  issuer_id: string;
+  client_id: string;
+  digest: Buffer;
+  digest_generation: number;
+  hint: string;
+  created_at: Date;
+  expires_at: NullableTimestamp;
 }
 
 export interface UsersTable {
@@ -218,7 +249,8 @@ export type EndReason =
   | 'refresh_reuse'
   | 'code_reuse'
   | 'token_revoked'
-  | 'user_suspended';
+  | 'user_suspended'
+  | 'client_deleted';
 
 export interface SessionsTable {
   id: string;

@@ -15,8 +15,7 @@ export const productScopesField = z
   .transform((entries, context) => {
     entries.forEach((entry, index) => {
       const problem = problemOf(entry);
-      if (problem !== null)
-        context.addIssue({ code: 'custom', path: [index], input: entry, ...problem });
+      if (problem !== null) context.addIssue({ code: 'custom', path: [index], input: entry, ...problem });
     });
     return [...new Set(entries)];
   })

@@ -24,6 +24,8 @@ export const managementPermissions = [
   'gatelodge.key-profiles:write',
   'gatelodge.signing-keys:read',
   'gatelodge.signing-keys:write',
+  'gatelodge.clients:read',
+  'gatelodge.clients:write',
   'gatelodge.organizations:read',
   'gatelodge.organizations:write',
   'gatelodge.members:read',

@@ -8,6 +8,7 @@ export const secretPurposes = [
   'cursor',
   'signing-key',
   'refresh-token',
+  'client-secret',
   'mail',
   'otp',
   'oidc',

@@ -77,6 +77,10 @@ const needs: Partial<Record<SecretPurpose, typeof keysNeed>> = {
     what: 'browser logins, grants and tokens of OIDC clients that have not expired',
     remedy: 'Try again when they have: what is written from now on is of the newest generation.',
   },
+  'client-secret': {
+    what: 'secrets of clients that have not expired',
+    remedy: 'Rotate the secrets of those clients first, and wait until the grace of the old ones ends.',
+  },
   mail: {
     what: 'mails that wait or can be read',
     remedy: 'Try again when they are gone: in a day, at the latest.',

@@ -9,6 +9,7 @@ import type { Environment } from '../key-profiles/key-profile.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { EndReason, SessionsTable } from '../postgres/schema.ts';
 import { endBrowserLogins } from './browser-login-store.ts';
+import { builtInClientId } from './built-in-client.ts';
 import { refreshesAtMost, refreshWindowMs } from './refresh-budget.ts';
 
 export type SessionRow = Selectable<SessionsTable>;
@@ -132,18 +133,49 @@ export async function endSessions(
     .execute();
   if (!reasonsOfOneClient.has(reason)) await endBrowserLogins(tx, scope, rows);
   const ended = rows.filter((row) => row.expires_at > now);
-  const events = ended.map(
-    ({ id, user_id }): NewEvent => ({
-      type: 'session.terminated',
-      subject: { type: 'session', id },
-      environment: scope.environment,
-      issuerId: scope.issuerId,
-      data: { reason, user_id },
-    }),
-  );
+  const events = ended.map((row) => terminated(row, scope, reason));
   for (let from = 0; from < events.length; from += eventsAtOnce)
     await recordAll(events.slice(from, from + eventsAtOnce));
   return ended.length;
+}
+
+function terminated(
+  { id, user_id }: Pick<SessionRow, 'id' | 'user_id'>,
+  { environment, issuerId }: { environment: Environment; issuerId: string },
+  reason: EndReason,
+): NewEvent {
+  return {
+    type: 'session.terminated',
+    subject: { type: 'session', id },
+    environment,
+    issuerId,
+    data: { reason, user_id },
+  };
+}
+
+/**
+ * Ends sessions of a client that is being deleted, at most so many, with an event for each that had not expired.
+ *
+ * @param step.atOnce up to 1,000
+ * @returns how many it has ended; fewer than `atOnce` when none are left
+ */
+export async function endSessionsOfClient(
+  tx: Transaction,
+  scope: { accountId: string; issuerId: string; environment: Environment; clientId: string },
+  step: { now: Date; atOnce: number; recordAll: (events: readonly NewEvent[]) => Promise<void> },
+): Promise<number> {
+  // The built-in client is named for the index that serves this, which leaves its sessions out.
+  const { rows } = await sql<Pick<SessionRow, 'id' | 'user_id' | 'expires_at'>>`
+    update sessions set ended_at = ${step.now}, end_reason = 'client_deleted', version = version + 1
+    where account_id = ${scope.accountId} and issuer_id = ${scope.issuerId} and ended_at is null and id = any (array(
+      select s.id from sessions s
+      where s.account_id = ${scope.accountId} and s.issuer_id = ${scope.issuerId} and s.client_id = ${scope.clientId}
+        and s.ended_at is null and s.client_id <> ${sql.lit(builtInClientId)}
+      order by s.id limit ${step.atOnce} for update))
+    returning id, user_id, expires_at`.execute(tx);
+  const ended = rows.filter((row) => row.expires_at > step.now);
+  await step.recordAll(ended.map((row) => terminated(row, scope, 'client_deleted')));
+  return rows.length;
 }
 
 /**

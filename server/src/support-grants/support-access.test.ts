@@ -42,6 +42,7 @@ describe('what a grant opens', () => {
   const permissions = [
     'gatelodge.account:read',
     'gatelodge.api-keys:read',
+    'gatelodge.clients:read',
     'gatelodge.events:read',
     'gatelodge.groups:read',
     'gatelodge.issuers:read',
@@ -68,6 +69,8 @@ describe('what a grant opens', () => {
     'signingKeys.get',
     'users.list',
     'users.get',
+    'clients.list',
+    'clients.get',
     'user.sessions.list',
     'sessions.list',
     'sessions.get',
@@ -115,6 +118,10 @@ describe('what a grant opens', () => {
     ids.member_id = (await api.create(`${issuer}/users`, { username: 'b@example.com' })).id as string;
     ids.group_id = (await api.create(`${below}/groups`, { name: 'a', scopes: ['reports:read'] })).id;
     await api.create(`${below}/members`, { member_id: ids.member_id, groups: [ids.group_id] });
+    const redirect = { redirect_uris: ['https://shop.example/callback'] };
+    ids.client_id = (
+      await api.create(`${issuer}/clients`, { name: 'Shop', settings: { openid: redirect } })
+    ).id;
     ids.session_id = (await signIn(server, ids.issuer_id!, ids.user_id)).session_id;
     ids.plan_name = (await api.create('/v1/plans', { name: 'gold' })).name;
     keyIds.account = (await createKey(api, '/v1/api-keys')).id;

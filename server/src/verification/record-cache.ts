@@ -9,7 +9,8 @@ import { TwoGenerationMap } from './two-generation-map.ts';
 /** A change of something a node may hold in memory, as the database's triggers announce it. */
 export type RecordChange =
   | { kind: 'api-key'; digest: string }
-  | { kind: 'organization' | 'issuer' | 'account'; id: string }
+  /** Clients are held elsewhere (`ClientDirectory`), which asks here whether they have changed. */
+  | { kind: 'organization' | 'issuer' | 'account' | 'client'; id: string }
   /** `is_operator`: it is one that accounts may be on. */
   | { kind: 'plan'; account_id: string; name: string; is_operator: boolean };
 
@@ -144,7 +145,7 @@ export class RecordCache {
     if (change.kind === 'api-key') this.#keys.delete(change.digest);
     else if (change.kind === 'organization') this.#organizations.delete(change.id);
     else if (change.kind === 'issuer') this.#issuers.delete(change.id);
-    else this.#accounts.delete(change.id);
+    else if (change.kind === 'account') this.#accounts.delete(change.id);
   }
 
   /** Whoever is on the plan is read anew. */

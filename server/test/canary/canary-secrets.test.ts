@@ -11,8 +11,8 @@ import { silentLog } from '../../src/supervisor/log.ts';
 import { ApiClient } from '../harness/api-client.ts';
 import { startTestCluster, type TestCluster } from '../harness/cluster.ts';
 import type { TestDatabase } from '../harness/database.ts';
-import { type Find, Needles } from '../harness/needles.ts';
 import { withIds } from '../harness/management-routes.ts';
+import { type Find, Needles } from '../harness/needles.ts';
 import { ApiContract, type Operation } from '../harness/openapi.ts';
 import { newAddress, SignIn as OtpClient } from '../harness/otp-client.ts';
 import { type RawAnswer, type RawRequest, send } from '../harness/raw-http.ts';
@@ -78,6 +78,10 @@ function collectSecrets(): void {
     keys.push(issuer.key, issuer.publishableKey, ...issuer.organizations.map(({ key }) => key));
   for (const { id, tokens } of [tenant.issuer, tenant.sibling, tenant.twin])
     addTokens(`the user of ${id}`, tokens);
+  for (const { client } of [tenant.issuer, tenant.sibling, tenant.twin]) {
+    needles.addSecret(`the secret of ${client.id}`, client.secret);
+    needles.addSecret(`the Basic credentials of ${client.id}`, `${client.id}:${client.secret}`);
+  }
   for (const { id, secret } of keys) {
     needles.addKey(`the secret of ${id}`, secret);
     needles.addSecret(`the Basic credentials of ${id}`, `${id}:${secret}`);
@@ -245,6 +249,8 @@ async function succeeding(operation: Operation): Promise<void> {
     const secret = made?.secret_plain ?? made?.api_key?.secret_plain;
     if (secret !== undefined && answer.headers['idempotent-replayed'] === undefined)
       needles.addKey(`the secret that ${operation.operationId} has made`, secret);
+    if (typeof made?.secret === 'string' && answer.headers['idempotent-replayed'] === undefined)
+      needles.addSecret(`the client secret that ${operation.operationId} has made`, made.secret);
   }
 }
 
@@ -406,6 +412,7 @@ function pathOf({ path, operationId }: Operation): string {
     .replace('{user_id}', issuer.userId)
     .replace('{member_id}', memberId)
     .replace('{group_id}', groupId)
+    .replace('{client_id}', issuer.client.id)
     .replace('{session_id}', issuer.sessionId)
     .replace('{key_id}', keyOfPath.id)
     .replace('{grant_id}', supportGrantId)

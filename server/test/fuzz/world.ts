@@ -56,6 +56,10 @@ export class FuzzWorld {
       scopes: ['invoices:read'],
       groups: [group.id],
     });
+    const client = await api.create(`${path}/clients`, {
+      name: 'fuzz',
+      settings: { openid: { redirect_uris: ['https://fuzz.example.com/callback'] } },
+    });
     const session = await signIn(this.#server, issuer.id, user.id);
     const below = `${path}/organizations/${organization.id}`;
     const restrictions = { scopes: [...everyPermission, 'invoices:read'] };
@@ -80,6 +84,7 @@ export class FuzzWorld {
       user_id: user.id,
       member_id: member.id,
       group_id: group.id,
+      client_id: client.id,
       session_id: session.session_id,
       grant_id: grant.id,
       signing_key_id: signingKeys.data[0].id,

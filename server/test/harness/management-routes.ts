@@ -32,6 +32,7 @@ export function unknownIds(): Record<string, string> {
     user_id: newId(idPrefixes.user),
     member_id: newId(idPrefixes.user),
     group_id: newId(idPrefixes.group),
+    client_id: newId(idPrefixes.client),
     session_id: newId(idPrefixes.session),
     key_id: newId(idPrefixes.apiKey),
     grant_id: newId(idPrefixes.supportGrant),

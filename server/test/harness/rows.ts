@@ -10,6 +10,8 @@ const tenantTables = [
   'key_profiles',
   'signing_keys',
   'organizations',
+  'clients',
+  'client_secrets',
   'users',
   'groups',
   'memberships',

@@ -28,6 +28,8 @@ export interface TenantIssuer {
   readonly organizations: readonly [TenantOrganization, TenantOrganization];
   /** A user who is a member of nothing. */
   readonly userId: string;
+  /** A confidential one; its secret as it was given out. */
+  readonly client: { readonly id: string; readonly secret: string };
   readonly sessionId: string;
   /** Of the user's session, as it was given out. */
   readonly tokens: { readonly access: string; readonly refresh: string };
@@ -143,6 +145,11 @@ async function furnishIssuer(
     profile: { display_name: `${marker} user of ${name}` },
     metadata: { of: marker },
   });
+  const client = await api.create(`${path}/clients`, {
+    name: `${marker} client of ${name}`,
+    settings: { openid: { redirect_uris: [`https://${name}.${marker}.test/callback`] } },
+    metadata: { of: marker },
+  });
   succeeded(await api.patch(`${path}/login-settings`, { audience: `https://${name}.${marker}.test` }));
   const { session_id: sessionId, token: access, refresh_token: refresh } = await signIn(server, id, user.id);
   const { body: signingKeys } = await api.get(`${path}/signing-keys`);
@@ -150,6 +157,7 @@ async function furnishIssuer(
     id,
     signingKeyId: signingKeys.data[0].id,
     userId: user.id,
+    client: { id: client.id, secret: client.secret },
     sessionId,
     tokens: { access, refresh },
     key: await createKey(api, `${path}/api-keys`, {

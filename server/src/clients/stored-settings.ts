@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import type { JsonObject } from '../postgres/schema.ts';
+import {
+  applicationTypes,
+  authMethods,
+  type ClientSettings,
+  grantTypes,
+  withDefaults,
+} from './client-settings.ts';
+
+const texts = z.array(z.string());
+/** A grant of a later build is one that this build does not carry out. */
+const knownGrants = texts.transform((grants) => grantTypes.filter((grant) => grants.includes(grant)));
+
+const openid = z.object({
+  application_type: orNothing(z.enum(applicationTypes)),
+  grant_types: orNothing(knownGrants),
+  redirect_uris: orNothing(texts),
+  post_logout_redirect_uris: orNothing(texts),
+  token_endpoint_auth_method: orNothing(z.enum(authMethods)),
+  pkce: orNothing(z.enum(['required', 'optional'])),
+  require_pushed_authorization_requests: orNothing(z.boolean()),
+  dpop_bound_access_tokens: orNothing(z.boolean()),
+  resource_indicators: orNothing(texts),
+  backchannel_logout_uri: orNothing(z.string().nullable()),
+  backchannel_logout_session_required: orNothing(z.boolean()),
+  access_token_seconds: orNothing(z.int().nullable()),
+  refresh_token_seconds: orNothing(z.int().nullable()),
+  remember_consent: orNothing(z.boolean()),
+});
+
+const stored = z.object({
+  protocol: orNothing(z.literal('oidc')),
+  scopes: orNothing(texts),
+  // Where it can't be read, nothing rather than everything.
+  organization_scopes: texts.nullable().catch([]),
+  openid,
+});
+
+/**
+ * The settings of a row, also of one that a node of a build which knows more, or other values, has written: whatever this
+ * build can't take is as if it had not been set, and what it does not know is left out.
+ */
+export function readSettings({
+  confidential,
+  settings,
+}: {
+  confidential: boolean;
+  settings: JsonObject;
+}): ClientSettings {
+  return withDefaults({ confidential, settings: stored.parse(settings) }).settings;
+}
+
+function orNothing<Member extends z.ZodType>(member: Member) {
+  return member.optional().catch(undefined);
+}
