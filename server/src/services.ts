@@ -31,6 +31,7 @@ import { createMemberSweep } from './members/member-sweep.ts';
 import { IssuerSettings } from './oidc/issuer-settings.ts';
 import { createOidc, type Oidc } from './oidc/oidc.ts';
 import { createRecordSweep } from './oidc/record-sweep.ts';
+import { CodeSignIn } from './otp/code-sign-in.ts';
 import { OtpCallers } from './otp/otp-callers.ts';
 import { OtpDigests } from './otp/otp-digests.ts';
 import { OtpEndpoint } from './otp/otp-endpoint.ts';
@@ -308,16 +309,8 @@ export async function createServices(settings: Settings, options: ServiceOptions
       twins,
       now,
     });
-    const verifyOtp = new VerifyOtp({
-      pool,
-      database,
-      accountSlots,
-      secrets,
-      digests,
-      sessions,
-      signingKeys,
-      now,
-    });
+    const codes = new CodeSignIn({ pool, database, accountSlots, secrets, digests, now });
+    const verifyOtp = new VerifyOtp({ codes, sessions, signingKeys });
     const authenticator = new Authenticator(keys, exposures, meter, nowMs);
     const verifier = new Verifier({ keys, freshness, counters, exposures, meter, replays, nowMs });
     return {

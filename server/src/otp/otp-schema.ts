@@ -44,13 +44,16 @@ export interface OtpAsked {
   readonly deviceToken: string | undefined;
 }
 
+/** What a guess says besides. `code`: 6 to 8 digits. */
+export type VerifyAsked = OtpAsked & { readonly code: string };
+
 /** @throws invalid_request (422) */
 export function parseRequestOtp(body: unknown): OtpAsked {
   return askedIn(parseInput(requestOtpBody, body));
 }
 
-/** `code`: 6 to 8 digits. @throws invalid_request (422) */
-export function parseVerifyOtp(body: unknown): OtpAsked & { readonly code: string } {
+/** @throws invalid_request (422) */
+export function parseVerifyOtp(body: unknown): VerifyAsked {
   const parsed = parseInput(verifyOtpBody, body);
   return { ...askedIn(parsed), code: parsed.otp.replaceAll(separators, '') };
 }
