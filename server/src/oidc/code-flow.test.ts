@@ -1,7 +1,7 @@
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { afterAll, describe, expect, test } from 'vitest';
 import { createCustomer } from '../../test/harness/customer.ts';
-import { OidcBrowser } from '../../test/harness/oidc-browser.ts';
+import { OidcBrowser, pkce } from '../../test/harness/oidc-browser.ts';
 import { claimsOf, OidcClient, redirectUri } from '../../test/harness/oidc-client.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { TestIssuer } from '../../test/harness/test-issuer.ts';
@@ -171,12 +171,13 @@ test('client credentials: a token of the client’s own, without a session', asy
 
 test('pushed authorization requests', async () => {
   const browser = new OidcBrowser(server);
-  const verifier = 'a'.repeat(43);
+  const { verifier, challenge } = pkce();
   const pushed = await client.post('/par', {
+    client_id: client.id,
     response_type: 'code',
     redirect_uri: redirectUri,
     scope: 'openid',
-    code_challenge: 'ZtNPunH49FD35FWYhT5Tv8I7vRKQJ8uxMaL0_9eHjNA',
+    code_challenge: challenge,
     code_challenge_method: 'S256',
   });
   expect(pushed.status).toBe(201);
