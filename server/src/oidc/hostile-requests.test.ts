@@ -62,7 +62,9 @@ describe('a redirect URI', () => {
     expect(mutants.length).toBeGreaterThanOrEqual(200);
     for (const mutant of mutants) {
       const { status, headers } = await authorize(asked({ redirect_uri: mutant }));
-      expect([mutant, status, headers.location]).toEqual([mutant, 400, undefined]);
+      // 431: too long for a request line at all.
+      const isRefused = status === 400 || (status === 431 && mutant.length > 10_000);
+      expect([mutant.slice(0, 100), isRefused, headers.location]).toEqual([mutant.slice(0, 100), true, undefined]);
     }
   });
 

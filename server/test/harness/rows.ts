@@ -23,6 +23,7 @@ const tenantTables = [
   'oidc_records',
   'oidc_consents',
   'oidc_settings',
+  'logout_notices',
   'api_keys',
   'events',
   'idempotency_records',
