@@ -58,11 +58,27 @@ create table oidc_settings (
 );
 create index oidc_settings_of_account on oidc_settings (account_id, issuer_id);
 
+-- Clients that are to be told that a session of theirs has ended (OpenID Connect Back-Channel Logout 1.0).
+create table logout_notices (
+  id         text collate "C" primary key,
+  account_id text collate "C" not null,
+  issuer_id  text collate "C" not null,
+  client_id  text collate "C" not null,
+  user_id    text collate "C" not null,
+  session_id text collate "C" not null,
+  created_at timestamptz not null,
+  due_at     timestamptz not null,
+  attempts   integer not null default 0,
+  foreign key (account_id, issuer_id) references issuers (account_id, id) on delete cascade
+);
+create index logout_notices_due on logout_notices (due_at);
+create index logout_notices_by_issuer on logout_notices (account_id, issuer_id);
+
 do $$
 declare
   tenant_table text;
 begin
-  foreach tenant_table in array array['oidc_records', 'oidc_consents', 'oidc_settings']
+  foreach tenant_table in array array['oidc_records', 'oidc_consents', 'oidc_settings', 'logout_notices']
   loop
     execute format('alter table %I enable row level security', tenant_table);
     execute format('create policy own_account on %I to gatelodge_app using (account_id = current_account())
@@ -70,7 +86,7 @@ begin
     execute format('create policy lookup on %I for select to gatelodge_lookup using (true)', tenant_table);
   end loop;
 end $$;
-grant select, insert, update, delete on oidc_records, oidc_consents, oidc_settings to gatelodge_app;
+grant select, insert, update, delete on oidc_records, oidc_consents, oidc_settings, logout_notices to gatelodge_app;
 
 -- As require_live_refresh_generation: a record that is made while its generation is retired is either counted there or
 -- refused here.
@@ -116,6 +132,8 @@ grant select (issuer_id, model, digest, secret_generation, account_id, sealed, u
   user_id, expires_at, consumed_at) on oidc_records to gatelodge_lookup;
 grant select (issuer_id, user_id, client_id, granted) on oidc_consents to gatelodge_lookup;
 grant select (issuer_id, settings) on oidc_settings to gatelodge_lookup;
+grant select, update on logout_notices to gatelodge_lookup;
+create policy claim on logout_notices for update to gatelodge_lookup using (true);
 grant select (login_uid, amr, auth_time, userinfo_claims) on sessions to gatelodge_lookup;
 grant select (issuer_id, username_type, username, profile, created_at, updated_at) on users to gatelodge_lookup;
 
@@ -205,6 +223,20 @@ begin atomic
     where r.issuer_id = wanted_issuer and r.model = 'RevokedToken' and r.digest = any (token_digests));
 end;
 
+-- Takes notices that are due for the length of a lease: of nodes at the same time each gets others.
+create function claim_logout_notices(moment timestamptz, lease_end timestamptz, most integer)
+  returns setof gatelodge.logout_notices
+  language sql volatile security definer set search_path = pg_catalog, pg_temp
+begin atomic
+  update gatelodge.logout_notices n set due_at = lease_end, attempts = n.attempts + 1
+  where n.id in (
+    select d.id from gatelodge.logout_notices d
+    join gatelodge.issuers i on i.id = d.issuer_id
+    where d.due_at <= moment and not i.deleting
+    order by d.due_at limit most for update of d skip locked)
+  returning n.*;
+end;
+
 -- Accounts with records that have expired.
 create function lookup_accounts_with_past_oidc_records(before timestamptz, most integer) returns setof text
   language sql stable security definer set search_path = pg_catalog, pg_temp
@@ -233,7 +265,7 @@ begin
   for lookup in
     select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'gatelodge' and p.proname in ('lookup_oidc_record', 'lookup_oidc_settings', 'lookup_oidc_user',
-      'lookup_client_session', 'lookup_revoked_token', 'lookup_accounts_with_past_oidc_records',
+      'lookup_client_session', 'lookup_revoked_token', 'claim_logout_notices', 'lookup_accounts_with_past_oidc_records',
       'lookup_oidc_of_generation')
   loop
     execute format('alter function %s owner to gatelodge_lookup', lookup);

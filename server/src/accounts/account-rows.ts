@@ -18,6 +18,7 @@ const tables = [
   'api_keys',
   'organizations',
   'oidc_records',
+  'logout_notices',
   'refresh_tokens',
   'sessions',
   'client_secrets',

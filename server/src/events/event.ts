@@ -43,6 +43,7 @@ export type EventType =
   | 'login-settings.updated'
   | 'oidc-settings.updated'
   | 'authorization.granted'
+  | 'logout.failed'
   | 'user.created'
   | 'user.updated'
   | 'user.suspended'

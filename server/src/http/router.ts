@@ -159,6 +159,7 @@ const parameterPrefixes: Record<string, (typeof idPrefixes)[keyof typeof idPrefi
   account_id: idPrefixes.account,
   issuer_id: idPrefixes.issuer,
   org_id: idPrefixes.organization,
+  client_id: idPrefixes.client,
   user_id: idPrefixes.user,
   member_id: idPrefixes.user,
   group_id: idPrefixes.group,

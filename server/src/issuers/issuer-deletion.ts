@@ -20,6 +20,7 @@ const tablesBelow = [
   'api_keys',
   'organizations',
   'oidc_records',
+  'logout_notices',
   'refresh_tokens',
   'sessions',
   'client_secrets',

@@ -35,6 +35,7 @@ export function configurationOf(
   const { oidc, url } = runtime;
   return {
     adapter: how.adapter,
+    allowOmittingSingleRegisteredRedirectUri: false,
     jwks: { keys: how.keys },
     claims: { ...claimsOfScopes, acr: null, iss: null, sid: null },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'none'],

@@ -62,6 +62,8 @@ export class RecordAdapter implements Adapter {
           this.#model === 'RefreshToken'
             ? await lockLiveSession(tx, this.#runtime, payload.sid)
             : await beginSession(tx, this.#runtime, stored);
+        // Whoever was first to redeem is answered, also where another has shown the same meanwhile: with what is dead.
+        if (!isAlive && hasConsumed()) return false;
         if (!isAlive) throw new errors.InvalidGrant('the session has ended');
       } else if (values.user_id !== null && !(await this.#runtime.lockActiveUser(tx, values.user_id)))
         return false;
@@ -94,7 +96,10 @@ export class RecordAdapter implements Adapter {
         await this.#runtime.endSession(tx, { sessionId }, this.#reuseReason);
       return used;
     });
-    if (outcome === 'used') return;
+    if (outcome === 'used') {
+      visit('consumed', '', { state: 'found', sessionId });
+      return;
+    }
     if (this.#model === 'PushedAuthorizationRequest')
       throw new errors.InvalidRequestUri('request_uri is invalid, expired, or was already used');
     throw new errors.InvalidGrant(outcome === 'reused' ? 'already used' : 'not found');
@@ -210,6 +215,11 @@ function markGone(loginUid: string): void {
 
 function isGone(loginUid: string | undefined): boolean {
   return loginUid !== undefined && visitOf('login', loginUid)?.state === 'gone';
+}
+
+/** Whether this request has used up a code or a refresh token. */
+function hasConsumed(): boolean {
+  return visitOf('consumed', '') !== undefined;
 }
 
 function epochOf(moment: Date): number {

@@ -30,13 +30,12 @@ export class RequestContext {
   organization(): string | null {
     const oidc = this.current?.oidc;
     if (oidc === undefined) return null;
-    const { entities } = oidc;
-    const source =
-      entities.AuthorizationCode ??
-      entities.RotatedRefreshToken ??
-      entities.RefreshToken ??
-      (oidc.route === 'token' ? entities.DeviceCode : undefined);
-    if (source !== undefined) return source.org ?? null;
+    // Elsewhere these are what is being made.
+    if (oidc.route === 'token') {
+      const { AuthorizationCode, RotatedRefreshToken, RefreshToken, DeviceCode } = oidc.entities;
+      const source = AuthorizationCode ?? RotatedRefreshToken ?? RefreshToken ?? DeviceCode;
+      return source?.org ?? null;
+    }
     const asked = oidc.params.org;
     return oidc.result?.organization?.org_id ?? (typeof asked === 'string' ? asked : null);
   }

@@ -9,6 +9,7 @@ const idParameters: Record<string, { noun: string; prefix: string }> = {
   account_id: { noun: 'account', prefix: idPrefixes.account },
   issuer_id: { noun: 'issuer', prefix: idPrefixes.issuer },
   org_id: { noun: 'organization', prefix: idPrefixes.organization },
+  client_id: { noun: 'client', prefix: idPrefixes.client },
   user_id: { noun: 'user', prefix: idPrefixes.user },
   member_id: { noun: 'user', prefix: idPrefixes.user },
   group_id: { noun: 'group', prefix: idPrefixes.group },

@@ -22,6 +22,7 @@ type DeletedTable =
   | 'sessions'
   | 'refresh_tokens'
   | 'oidc_records'
+  | 'logout_notices'
   | 'idempotency_records'
   | 'support_grants'
   | 'plans'

@@ -31,6 +31,7 @@ export interface Schema {
   oidc_records: OidcRecordsTable;
   oidc_consents: OidcConsentsTable;
   oidc_settings: OidcSettingsTable;
+  logout_notices: LogoutNoticesTable;
   api_keys: ApiKeysTable;
   events: EventsTable;
   idempotency_records: IdempotencyRecordsTable;
@@ -317,6 +318,18 @@ interface OidcConsentsTable {
   account_id: string;
   granted: Jsonb<ConsentGranted>;
   updated_at: Date;
+}
+
+export interface LogoutNoticesTable {
+  id: string;
+  account_id: string;
+  issuer_id: string;
+  client_id: string;
+  user_id: string;
+  session_id: string;
+  created_at: Date;
+  due_at: Date;
+  attempts: Generated<number>;
 }
 
 interface OidcSettingsTable {

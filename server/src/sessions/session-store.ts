@@ -9,6 +9,7 @@ import type { Environment } from '../key-profiles/key-profile.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { EndReason, SessionsTable } from '../postgres/schema.ts';
 import { endBrowserLogins } from './browser-login-store.ts';
+import { noteLogouts } from './logout-notice-store.ts';
 import { builtInClientId } from './built-in-client.ts';
 import { refreshesAtMost, refreshWindowMs } from './refresh-budget.ts';
 
@@ -129,9 +130,10 @@ export async function endSessions(
       // Expired ones too: one that is refreshed at this moment looks expired still, and would go on.
       return eb('user_id', '=', scope.userId);
     })
-    .returning(['id', 'user_id', 'login_uid', 'expires_at'])
+    .returning(['id', 'user_id', 'client_id', 'login_uid', 'expires_at'])
     .execute();
   if (!reasonsOfOneClient.has(reason)) await endBrowserLogins(tx, scope, rows);
+  if (reason !== 'token_revoked') await noteLogouts(tx, scope, rows, now);
   const ended = rows.filter((row) => row.expires_at > now);
   const events = ended.map((row) => terminated(row, scope, reason));
   for (let from = 0; from < events.length; from += eventsAtOnce)

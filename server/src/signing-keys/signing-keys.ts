@@ -10,7 +10,7 @@ import { callLookup } from '../postgres/lookup.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 import type { Settings } from '../settings.ts';
 import type { AccessClaims } from '../tokens/access-claims.ts';
-import { type accessTokenType, signJwt, verifyAccessToken } from '../tokens/jwt.ts';
+import { type accessTokenType, type logoutTokenType, signJwt, verifyAccessToken } from '../tokens/jwt.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import type { RecordCache } from '../verification/record-cache.ts';
 import type { IssuerRecord } from '../verification/records.ts';
@@ -83,7 +83,7 @@ export class SigningKeys {
    *
    * @throws not_found where the issuer is gone; unavailable (503)
    */
-  async sign(issuer: Pick<IssuerRecord, 'id'>, claims: object, typ: typeof accessTokenType): Promise<string> {
+  async sign(issuer: Pick<IssuerRecord, 'id'>, claims: object, typ: typeof accessTokenType | typeof logoutTokenType): Promise<string> {
     const found = this.#keysOf(issuer.id, false);
     const set = found instanceof Promise ? await found : found;
     if (set === null) throw new AppError('not_found');
