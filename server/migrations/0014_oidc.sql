@@ -177,10 +177,11 @@ begin
 end $$;
 
 -- What decides how an issuer's runtime works.
-create function lookup_oidc_settings(wanted_issuer text) returns table (login_settings jsonb, oidc_settings jsonb)
+create function lookup_oidc_settings(wanted_issuer text)
+  returns table (name text, login_settings jsonb, oidc_settings jsonb)
   language sql stable security definer set search_path = pg_catalog, pg_temp
 begin atomic
-  select l.settings, o.settings
+  select i.name, l.settings, o.settings
   from gatelodge.issuers i
   left join gatelodge.login_settings l on l.issuer_id = i.id
   left join gatelodge.oidc_settings o on o.issuer_id = i.id

@@ -11,6 +11,7 @@ import { saveConsent } from './consent-store.ts';
 import { applyConsent } from './grants.ts';
 import { requireRunning } from './oauth-answer.ts';
 import type { HeldProvider, OidcProviders } from './providers.ts';
+import type { IssuerRuntime } from './runtime.ts';
 
 /** The browser's request for a page of an interaction, and what answers it. Both are node:http's own. */
 export interface Exchange {
@@ -26,7 +27,10 @@ export type InteractionStep = 'login' | 'organization' | 'consent';
 export interface LoadedInteraction {
   readonly uid: string;
   readonly issuer: IssuerRecord;
+  readonly runtime: IssuerRuntime;
   readonly step: InteractionStep;
+  /** Where it goes on, once the user has answered: a form that is sent twice is answered twice. */
+  readonly onward: string | null;
   /** Why it is asked, by the names of the library: `no_session`, `max_age`, `login_prompt`, `consent_prompt` … */
   readonly reasons: readonly string[];
   readonly client: {
@@ -79,6 +83,8 @@ export class Interactions {
     return {
       uid,
       issuer: held.runtime.issuer,
+      runtime: held.runtime,
+      onward: interaction.result === undefined ? null : interaction.returnTo,
       step: stepOf(prompt.name),
       reasons: prompt.reasons,
       client: {

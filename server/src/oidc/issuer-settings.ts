@@ -14,11 +14,14 @@ const limitsOfStrangers = { concurrent: 2, waiting: 1_000, waitMs: 2_000 };
 
 /** What decides how an issuer's runtime works. */
 export interface RuntimeSettings {
+  /** The issuer's name, which is no setting of a flow but stands on its pages. */
+  name: string;
   login: LoginSettings;
   oidc: OidcSettings;
 }
 
 interface SettingsRow extends pg.QueryResultRow {
+  name: string;
   login_settings: JsonObject | null;
   oidc_settings: JsonObject | null;
 }
@@ -57,6 +60,7 @@ export class IssuerSettings {
     );
     if (row === undefined) return null;
     const settings = {
+      name: row.name,
       login: resolveLoginSettings(row.login_settings),
       oidc: resolveOidcSettings(row.oidc_settings),
     };

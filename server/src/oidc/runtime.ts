@@ -14,6 +14,7 @@ import { endSessions } from '../sessions/session-store.ts';
 import type { Settings } from '../settings.ts';
 import type { SigningKeys } from '../signing-keys/signing-keys.ts';
 import type { IssuerRecord } from '../verification/records.ts';
+import type { RuntimeSettings } from './issuer-settings.ts';
 import { asLibraryError } from './library-errors.ts';
 import type { OidcSettings } from './oidc-settings.ts';
 import { RequestContext } from './request-context.ts';
@@ -38,6 +39,7 @@ type Ended = { sessionId: string } | { loginUid: string };
 /** One issuer as its flows see it: its settings, and the way to its rows. */
 export class IssuerRuntime {
   readonly issuer: IssuerRecord;
+  readonly name: string;
   /** The `iss` of its tokens. */
   readonly url: string;
   readonly login: LoginSettings;
@@ -50,10 +52,11 @@ export class IssuerRuntime {
 
   constructor(
     deps: RuntimeDependencies,
-    { issuer, login, oidc }: { issuer: IssuerRecord; login: LoginSettings; oidc: OidcSettings },
+    { issuer, name, login, oidc }: { issuer: IssuerRecord } & RuntimeSettings,
   ) {
     this.#deps = deps;
     this.issuer = issuer;
+    this.name = name;
     this.login = login;
     this.oidc = oidc;
     this.url = issuerUrl(deps.settings, issuer.id);
