@@ -19,7 +19,7 @@ import { registerDevMailboxRoutes } from './mail/dev-mailbox.routes.ts';
 import { registerOpenApiRoute } from './openapi/openapi.routes.ts';
 import { resolveMasterKey } from './secrets/master-key.ts';
 import { resolveMetricsToken } from './secrets/metrics-token.ts';
-import { type Clock, createServices, type Services } from './services.ts';
+import { type Clock, createServices, type ServiceOptions, type Services } from './services.ts';
 import type { Settings } from './settings.ts';
 import { asListenError } from './supervisor/port-probe.ts';
 import { StartError } from './supervisor/start-error.ts';
@@ -45,6 +45,7 @@ export interface ServeOptions {
   clock?: Clock;
   log?: Log;
   onQuery?: (sql: string) => void;
+  outbound?: ServiceOptions['outbound'];
 }
 
 const maxHeaderBytes = 16 * 1024;
@@ -72,6 +73,7 @@ export async function serve(settings: Settings, options: ServeOptions): Promise<
     log,
     ...(options.clock && { clock: options.clock }),
     ...(options.onQuery && { onQuery: options.onQuery }),
+    ...(options.outbound && { outbound: options.outbound }),
   });
   try {
     const bootstrap = await ensureBootstrap(services, { demo: options.demo });

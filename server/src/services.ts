@@ -28,6 +28,7 @@ import type { DevMailbox } from './mail/dev-mailbox.ts';
 import type { MailOutbox } from './mail/mail-outbox.ts';
 import { openMailing } from './mail/mailing.ts';
 import { createMemberSweep } from './members/member-sweep.ts';
+import { createBackchannelLogout } from './oidc/backchannel-logout.ts';
 import { IssuerSettings } from './oidc/issuer-settings.ts';
 import { createOidc, type Oidc } from './oidc/oidc.ts';
 import { createRecordSweep } from './oidc/record-sweep.ts';
@@ -39,6 +40,7 @@ import { createOtpSweep } from './otp/otp-sweep.ts';
 import { RequestOtp } from './otp/request-otp.ts';
 import { SandboxTwins } from './otp/sandbox-twins.ts';
 import { VerifyOtp } from './otp/verify-otp.ts';
+import { OutboundClient, type OutboundOptions } from './outbound/outbound-client.ts';
 import { type ChangeFeed, startChangeFeed } from './postgres/change-feed.ts';
 import { Database } from './postgres/database.ts';
 import { readInstallationId } from './postgres/installation.ts';
@@ -87,6 +89,8 @@ export interface ServiceOptions {
   clock?: Clock;
   /** Told the text of every statement that a transaction of the management API runs; for tests. */
   onQuery?: (sql: string) => void;
+  /** Which names and certificates outbound calls trust instead of this machine’s; for tests. */
+  outbound?: Pick<OutboundOptions, 'dnsServers' | 'ca'>;
 }
 
 /** Everything a route may use. Made here and nowhere else. */
@@ -120,6 +124,8 @@ export interface Services {
   signingKeys: SigningKeys;
   sessions: Sessions;
   oidc: Oidc;
+  /** Calls every URL that somebody else chose. */
+  outbound: OutboundClient;
   /** Where mails are left to be sent. */
   mails: MailOutbox;
   /** null where there is a mail server, and in production. */
@@ -256,6 +262,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       docsBaseUrl: settings.publicUrl,
     };
     const now = () => clock.now();
+    const outbound = new OutboundClient({ allow: settings.outboundAllow, ...options.outbound });
     const mail = await openMailing({ settings, database: background, secrets, log, now });
     const jobs = [
       createAccountDeletion(database, log),
@@ -271,6 +278,16 @@ export async function createServices(settings: Settings, options: ServiceOptions
       mail.sweep,
       createOtpSweep(background, log, now),
       createRecordSweep(background, log, now),
+      createBackchannelLogout({
+        settings,
+        database: background,
+        keys,
+        clients,
+        signingKeys,
+        outbound,
+        log,
+        now,
+      }),
       createLedgerKeeping(metering.keeper, log),
       createMeteringSweep({ connection: meteringPool, nowMs, eventDays: settings.meteredEventDays }, log),
     ] as const;
@@ -338,6 +355,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
         exposures,
         reportLeak,
         mail,
+        outbound,
         metering,
         pools: [pool, lookupPool, meteringPool],
       }),
@@ -350,6 +368,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       signingKeys,
       sessions,
       oidc,
+      outbound,
       mails: mail.outbox,
       devMailbox: mail.devMailbox,
       accountDeletion: jobs[0],
@@ -385,6 +404,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
         }),
       },
       close: async () => {
+        outbound.close();
         for (const job of jobs) await job.close();
         await mail.delivery.close();
         await metering?.close();

@@ -189,8 +189,7 @@ export const settingsTable = [
     default: '',
     defaultNote: 'none',
     description:
-      'Private networks (CIDR, divided by commas) that webhooks and other outbound calls may reach.',
-    isReserved: true,
+      'Networks (CIDR, divided by commas) that outbound calls may reach although they are private, and by plain http as well.',
     parser: parsers.networks,
   },
   {

@@ -120,6 +120,15 @@ describe('GET /metrics', () => {
     expect(await counted()).toBe(before + 3);
   });
 
+  test('200: counts calls of others’ URLs by outcome', async () => {
+    const { outbound } = server.running.services;
+    await expect(outbound.fetch('https://127.0.0.1/', { accountId: null })).rejects.toThrow();
+    const { text } = await get('/metrics', bearer(token));
+    expect(text).toContain('gatelodge_outbound_calls_total{outcome="blocked_address"} 1\n');
+    expect(text).toContain('gatelodge_outbound_calls_total{outcome="answered"} 0\n');
+    expect(text).toContain('gatelodge_outbound_calls_under_way 0\n');
+  });
+
   test('200: names no path, key or account that a caller chose', async () => {
     // The attack: a label for every made-up path, until the memory is full; or a secret that ends up in one.
     const key = await createKey(server.operator.api, '/v1/api-keys');

@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Metering } from '../ledger/metering.ts';
 import type { Mailing } from '../mail/mailing.ts';
+import type { OutboundClient } from '../outbound/outbound-client.ts';
 import type { DecisionCounters } from '../verification/decision-counters.ts';
 import type { Freshness } from '../verification/freshness.ts';
 import type { ImportedKeys } from '../verification/imported-keys.ts';
@@ -14,6 +15,7 @@ interface Sources {
   exposures: { readonly dropped: number };
   reportLeak: { readonly counts: Readonly<Record<'queued' | 'capped', number>> };
   mail: Pick<Mailing, 'delivery' | 'waiting'>;
+  outbound: Pick<OutboundClient, 'counts' | 'underWay'>;
   metering: Pick<Metering, 'ledger' | 'fold' | 'findings'>;
   pools: readonly Record<'totalCount' | 'idleCount' | 'waitingCount', number>[];
 }
@@ -25,7 +27,7 @@ export class Metrics {
 
   constructor(sources: Sources) {
     const { counters, freshness, cache, imported, exposures, reportLeak, metering, pools } = sources;
-    const { mail } = sources;
+    const { mail, outbound } = sources;
     const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry });
     this.#requests = new Histogram({
@@ -94,6 +96,16 @@ export class Metrics {
         for (const [outcome, count] of Object.entries(mail.delivery.counts)) this.inc({ outcome }, count);
       },
     });
+    new Counter({
+      name: 'gatelodge_outbound_calls_total',
+      help: 'Calls of URLs that others chose by how they ended. blocked_url, blocked_address: never made; busy: not made for want of room; abandoned: given up by who made them.',
+      labelNames: ['outcome'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [outcome, count] of Object.entries(outbound.counts)) this.inc({ outcome }, count);
+      },
+    });
     const gauge = (name: string, help: string, read: () => number) =>
       new Gauge({
         name,
@@ -141,6 +153,11 @@ export class Metrics {
       'gatelodge_mails_oldest_waiting_seconds',
       'How long the first of them has waited.',
       () => mail.waiting.oldestSeconds,
+    );
+    gauge(
+      'gatelodge_outbound_calls_under_way',
+      'Calls of URLs that others chose that are being made.',
+      () => outbound.underWay,
     );
     const inAll = (member: keyof Sources['pools'][number]) => () =>
       pools.reduce((sum, pool) => sum + pool[member], 0);

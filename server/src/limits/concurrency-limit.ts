@@ -7,6 +7,8 @@ interface Options {
   waiting: number;
   /** How long one of them waits at the most. */
   waitMs: number;
+  /** What one is turned away with; `unavailable` (503) unless given. */
+  noRoom?: () => Error;
 }
 
 /**
@@ -27,7 +29,7 @@ export class ConcurrencyLimit {
     return this.#running === 0 && this.#queue.size === 0;
   }
 
-  /** Runs `work` when its turn comes. @throws unavailable (503) when there is no room, or no turn in time */
+  /** Runs `work` when its turn comes. @throws what `noRoom` makes when there is no room, or no turn in time */
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#running < this.#options.concurrent) this.#running++;
     else await this.#turn();
@@ -40,7 +42,8 @@ export class ConcurrencyLimit {
 
   /** A turn comes from one that has ended, so `#running` already counts it. */
   #turn(): Promise<void> {
-    if (this.#queue.size >= this.#options.waiting) return Promise.reject(noRoom());
+    const { waiting, waitMs, noRoom = unavailable } = this.#options;
+    if (this.#queue.size >= waiting) return Promise.reject(noRoom());
     return new Promise((resolve, reject) => {
       const begin = () => {
         clearTimeout(timer);
@@ -49,7 +52,7 @@ export class ConcurrencyLimit {
       const timer = setTimeout(() => {
         this.#queue.delete(begin);
         reject(noRoom());
-      }, this.#options.waitMs);
+      }, waitMs);
       this.#queue.add(begin);
     });
   }
@@ -65,7 +68,7 @@ export class ConcurrencyLimit {
   }
 }
 
-function noRoom(): AppError {
+function unavailable(): AppError {
   return new AppError('unavailable', {
     detail: 'Too many requests of this kind are under way. Try again shortly.',
     headers: { 'Retry-After': '1' },

@@ -64,7 +64,11 @@ describe('a redirect URI', () => {
       const { status, headers } = await authorize(asked({ redirect_uri: mutant }));
       // 431: too long for a request line at all.
       const isRefused = status === 400 || (status === 431 && mutant.length > 10_000);
-      expect([mutant.slice(0, 100), isRefused, headers.location]).toEqual([mutant.slice(0, 100), true, undefined]);
+      expect([mutant.slice(0, 100), isRefused, headers.location]).toEqual([
+        mutant.slice(0, 100),
+        true,
+        undefined,
+      ]);
     }
   });
 

@@ -7,6 +7,7 @@ import { IntrospectEndpoint } from './introspect.ts';
 import type { IssuerSettings } from './issuer-settings.ts';
 import { KeyinfoEndpoint } from './keyinfo.ts';
 import { LibraryEndpoint, PostedAuthorization } from './library-endpoint.ts';
+import { LogoutEndpoint } from './logout.ts';
 import { paths } from './metadata.ts';
 import type { ProviderDependencies } from './provider.ts';
 import { OidcProviders } from './providers.ts';
@@ -44,6 +45,7 @@ export function createOidc(deps: Dependencies): Oidc {
       introspect: new IntrospectEndpoint(of),
       revoke: new RevokeEndpoint(of),
       keyinfo: new KeyinfoEndpoint(of),
+      logout: new LogoutEndpoint(of),
     }),
   };
 }
@@ -55,10 +57,11 @@ interface Endpoints {
   introspect: EdgeEndpoint;
   revoke: EdgeEndpoint;
   keyinfo: EdgeEndpoint;
+  logout: EdgeEndpoint;
 }
 
 function routesOf(endpoints: Endpoints): readonly RuntimeRoute[] {
-  const { library, postedAuthorization, userInfo, introspect, revoke, keyinfo } = endpoints;
+  const { library, postedAuthorization, userInfo, introspect, revoke, keyinfo, logout } = endpoints;
   const issuer = 'required';
   return [
     { path: paths.authorization, issuer, methods: { GET: library, POST: postedAuthorization } },
@@ -72,6 +75,7 @@ function routesOf(endpoints: Endpoints): readonly RuntimeRoute[] {
     { path: paths.userinfo, issuer, methods: { GET: userInfo, POST: userInfo }, isPublic: true },
     { path: paths.introspection, issuer, methods: { POST: introspect } },
     { path: paths.revocation, issuer, methods: { POST: revoke }, isPublic: true },
+    { path: paths.end_session, issuer, methods: { GET: logout, POST: logout } },
     { path: '/keyinfo', issuer, methods: { POST: keyinfo } },
   ];
 }

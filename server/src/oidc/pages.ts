@@ -8,7 +8,6 @@ import { type Html, html, ownHtml } from '../mail/html.ts';
 export const pageHeaders = {
   'Content-Security-Policy':
     "default-src 'none'; script-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
-  'X-Content-Type-Options': 'nosniff',
   'X-Frame-Options': 'DENY',
   'Referrer-Policy': 'no-referrer',
 } as const;
@@ -122,4 +121,22 @@ function unescaped(text: string): string {
     .replaceAll('&quot;', '"')
     .replaceAll('&#39;', "'")
     .replaceAll('&amp;', '&');
+}
+
+/** Whether the user means to be signed out: a link that somebody else has made leads here. */
+export function confirmLogoutPage(
+  action: string,
+  fields: readonly (readonly [string, string])[],
+  clientName: string | null,
+): string {
+  const hidden = fields.map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`);
+  return page(
+    'Sign out?',
+    html`<p>${clientName === null ? 'You are' : `${clientName} asks you to sign out. You are`} signed in to every application that you use with this account in this browser.</p>
+<form method="post" action="${action}">${hidden}<button type="submit">Sign out</button></form>`,
+  );
+}
+
+export function signedOutPage(): string {
+  return page('You are signed out', html`<p>You can close this page.</p>`);
 }

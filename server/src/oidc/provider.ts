@@ -116,6 +116,7 @@ function takeProofsOnce(provider: Provider, runtime: IssuerRuntime): void {
 
 async function answerAsWeDo(context: Context, next: () => Promise<void>): Promise<void> {
   for (const [name, value] of Object.entries(pageHeaders)) context.set(name, value);
+  context.set('X-Content-Type-Options', 'nosniff');
   context.set('Cache-Control', 'no-store');
   await next();
 }

@@ -53,11 +53,7 @@ export async function claimLogoutNotices(
 
 /** It has been delivered, or will never be. */
 export async function deleteLogoutNotice(tx: Transaction, { account_id, id }: LogoutNotice): Promise<void> {
-  await tx
-    .deleteFrom('logout_notices')
-    .where('account_id', '=', account_id)
-    .where('id', '=', id)
-    .execute();
+  await tx.deleteFrom('logout_notices').where('account_id', '=', account_id).where('id', '=', id).execute();
 }
 
 /** It is tried again then. */

@@ -9,8 +9,8 @@ import type { Environment } from '../key-profiles/key-profile.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { EndReason, SessionsTable } from '../postgres/schema.ts';
 import { endBrowserLogins } from './browser-login-store.ts';
-import { noteLogouts } from './logout-notice-store.ts';
 import { builtInClientId } from './built-in-client.ts';
+import { noteLogouts } from './logout-notice-store.ts';
 import { refreshesAtMost, refreshWindowMs } from './refresh-budget.ts';
 
 export type SessionRow = Selectable<SessionsTable>;

@@ -83,7 +83,11 @@ export class SigningKeys {
    *
    * @throws not_found where the issuer is gone; unavailable (503)
    */
-  async sign(issuer: Pick<IssuerRecord, 'id'>, claims: object, typ: typeof accessTokenType | typeof logoutTokenType): Promise<string> {
+  async sign(
+    issuer: Pick<IssuerRecord, 'id'>,
+    claims: object,
+    typ: typeof accessTokenType | typeof logoutTokenType,
+  ): Promise<string> {
     const found = this.#keysOf(issuer.id, false);
     const set = found instanceof Promise ? await found : found;
     if (set === null) throw new AppError('not_found');

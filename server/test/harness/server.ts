@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Bootstrap, bootstrapPath } from '../../src/bootstrap/bootstrap.ts';
 import { createLog } from '../../src/logs/log.ts';
 import { generateKeyText } from '../../src/secrets/key-text.ts';
-import { type RunningServer, serve } from '../../src/serve.ts';
+import { type RunningServer, type ServeOptions, serve } from '../../src/serve.ts';
 import type { Clock } from '../../src/services.ts';
 import { loadSettings } from '../../src/settings.ts';
 import { ApiClient } from './api-client.ts';
@@ -51,6 +51,8 @@ export interface TestServerOptions {
   /** A migrated database to run on instead of a fresh one; whoever gave it drops it. */
   database?: TestDatabase;
   demo?: boolean;
+  /** Which DNS servers and certificates its outbound calls trust. */
+  outbound?: ServeOptions['outbound'];
 }
 
 /** Runs the real server in this process on a database of its own and a free port of 127.0.0.1. */
@@ -76,6 +78,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     log: createLog('debug', { write: (line: string) => void logLines.push(line) }),
     onQuery: (sql) => statements.push(sql),
     ...(options.clock && { clock: options.clock }),
+    ...(options.outbound && { outbound: options.outbound }),
   });
   const bootstrap = JSON.parse(await readFile(bootstrapPath(dataDir), 'utf8')) as Bootstrap;
   return {
