@@ -12,6 +12,8 @@ interface RuntimeEndpoints {
   discovery: EdgeEndpoint;
   /** Those of the OIDC runtime. */
   oidc: readonly RuntimeRoute[];
+  /** The pages of the hosted login. */
+  login: readonly RuntimeRoute[];
   /** Who answers a user what no endpoint of its own does. */
   refusingUser: (error: () => AppError) => EdgeEndpoint;
 }
@@ -26,6 +28,7 @@ export function createRuntimeRoutes({
   jwks,
   discovery,
   oidc,
+  login,
   refusingUser: refusing,
 }: RuntimeEndpoints): RuntimeRoutes {
   return new RuntimeRoutes([
@@ -48,5 +51,6 @@ export function createRuntimeRoutes({
       isPublic: true,
     },
     ...oidc,
+    ...login,
   ]);
 }

@@ -23,6 +23,8 @@ import { type Metering, openMetering } from './ledger/metering.ts';
 import { createLedgerKeeping, createMeteringSweep } from './ledger/metering-jobs.ts';
 import { AccountSlots } from './limits/account-slots.ts';
 import type { MemoryLimiter } from './limits/memory-limiter.ts';
+import { ErrorPages } from './login/error-pages.ts';
+import { loginRoutes } from './login/login.ts';
 import type { Log } from './logs/log.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
 import type { MailOutbox } from './mail/mail-outbox.ts';
@@ -301,6 +303,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       docsBaseUrl: settings.publicUrl,
     };
     const issuerSettings = new IssuerSettings(lookupPool);
+    const errorPages = new ErrorPages({ settings, keys, issuerSettings, log });
     const oidc = createOidc({
       settings,
       secrets,
@@ -310,6 +313,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       accountSlots: userSlots,
       lookupSlots: new AccountSlots(lookupConnections),
       issuerSettings,
+      errorPages,
       keys,
       clients,
       meter,
@@ -400,6 +404,15 @@ export async function createServices(settings: Settings, options: ServiceOptions
           jwks: new JwksEndpoint(signingKeys),
           discovery: new DiscoveryEndpoint({ settings, keys, issuerSettings }),
           oidc: oidc.routes,
+          login: loginRoutes({
+            settings,
+            secrets,
+            interactions: oidc.interactions,
+            requestOtp,
+            codes,
+            errorPages,
+            nowMs,
+          }),
           refusingUser: (error) => new UserRefusal(error, settings.publicUrl),
         }),
       },

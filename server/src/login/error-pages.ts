@@ -8,7 +8,7 @@ import type { IssuerSettings } from '../oidc/issuer-settings.ts';
 import { OAuthError } from '../oidc/oauth-answer.ts';
 import type { Settings } from '../settings.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
-import { answerPage } from './answer-page.ts';
+import { writePage } from './answer-page.ts';
 import type { Page, Surface } from './page.ts';
 import { type NoticeName, noticePage } from './pages/notice-page.ts';
 import { plainSurface, surfaceOf } from './surface.ts';
@@ -24,7 +24,13 @@ interface Dependencies {
 interface Shown {
   readonly name: NoticeName;
   readonly status: number;
+  readonly detail?: string;
   readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Whether whoever asks is a browser that shows pages (RFC 9110 §12.5.1); programs are answered as OAuth has it. */
+export function wantsPage({ headers }: Pick<IncomingMessage, 'headers'>): boolean {
+  return /\btext\/html\b/i.test(headers.accept ?? '');
 }
 
 /** Errors, for people who meet them in a browser. */
@@ -35,36 +41,33 @@ export class ErrorPages {
     this.#deps = deps;
   }
 
-  /** Answers what has failed at this issuer. Never rejects. */
+  /** The page for what has failed at this issuer; what is a fault of ours is logged. Never rejects. */
+  async pageFor(
+    request: Pick<IncomingMessage, 'headers'>,
+    info: EdgeInfo,
+    issuerId: string,
+    error: unknown,
+  ): Promise<{ surface: Surface; page: Page }> {
+    const shown = shownFor(error);
+    if (shown.name === 'failed') this.#deps.log.error({ err: error, request_id: info.id }, 'request failed');
+    const surface = await this.#surface(request, issuerId);
+    const isUnknown = surface.brand === null && shown.name === 'over';
+    const name = isUnknown ? 'unknownIssuer' : shown.name;
+    return { surface, page: noticePage(surface, name, { ...shown, requestId: info.id }) };
+  }
+
+  /** Answers with it. */
   async answer(
-    exchange: { request: IncomingMessage; response: ServerResponse; info: EdgeInfo },
+    { request, response, info }: { request: IncomingMessage; response: ServerResponse; info: EdgeInfo },
     issuerId: string,
     error: unknown,
   ): Promise<void> {
-    const { response, info } = exchange;
-    const shown = shownFor(error);
-    if (shown.status >= 500 && shown.name === 'failed')
-      this.#deps.log.error({ err: error, request_id: info.id }, 'request failed');
-    const surface = await this.#surface(exchange.request, issuerId);
-    const isUnknown = surface.brand === null && shown.name === 'over';
-    const page = noticePage(surface, isUnknown ? 'unknownIssuer' : shown.name, {
-      ...shown,
-      requestId: info.id,
-    });
-    this.write(exchange, surface, page);
-  }
-
-  write(
-    { response, info }: { response: ServerResponse; info: EdgeInfo },
-    surface: Surface,
-    page: Page,
-  ): void {
-    if (response.headersSent || response.destroyed) return;
-    answerPage(response, surface, page, { requestId: info.id, isSecure: info.isSecure });
+    const { surface, page } = await this.pageFor(request, info, issuerId, error);
+    writePage(response, surface, page, info);
   }
 
   /** As much as can be known of the issuer, whatever does not work. */
-  async #surface({ headers }: IncomingMessage, issuerId: string): Promise<Surface> {
+  async #surface({ headers }: Pick<IncomingMessage, 'headers'>, issuerId: string): Promise<Surface> {
     const { settings, keys, issuerSettings } = this.#deps;
     const wishes = { uiLocales: null, acceptLanguage: headers['accept-language'] };
     const url = issuerUrl(settings, issuerId);
@@ -81,23 +84,29 @@ export class ErrorPages {
 }
 
 function shownFor(error: unknown): Shown {
-  if (error instanceof OAuthError) {
-    if (error.status === 403) return { name: 'suspended', status: 403 };
-    if (error.status === 429 || error.status === 503)
-      return { name: 'unavailable', status: error.status, headers: retryAfterOf(error.headers) };
-    return { name: 'malformed', status: error.status, headers: error.headers };
-  }
+  if (error instanceof OAuthError) return shownForOAuth(error);
   if (error instanceof libraryErrors.OIDCProviderError) {
-    const { statusCode: status } = error;
-    if (status === 429 || status === 503)
-      return { name: 'unavailable', status, headers: retryAfterOf({}) };
-    return { name: 'over', status: 404 };
+    const { statusCode: status, error: code, error_description: description } = error;
+    if (status === 429 || status === 503) return { name: 'unavailable', status, headers: retryAfterOf({}) };
+    return { name: 'badRequest', status, detail: detailOf(code, description) };
   }
   const { code, status, headers } = toAppError(error);
   if (code === 'unavailable' || code === 'rate_limited')
     return { name: 'unavailable', status, headers: retryAfterOf(headers) };
   if (status >= 500) return { name: 'failed', status };
   return code === 'not_found' ? { name: 'over', status } : { name: 'malformed', status, headers };
+}
+
+function shownForOAuth({ status, error, description, headers }: OAuthError): Shown {
+  if (status === 403) return { name: 'suspended', status };
+  if (status === 429 || status === 503)
+    return { name: 'unavailable', status, headers: retryAfterOf(headers) };
+  return { name: 'badRequest', status, headers, detail: detailOf(error, description) };
+}
+
+/** What the developer of the client has to know. */
+export function detailOf(error: string, description: string | undefined): string {
+  return description === undefined ? error : `${error}: ${description}`;
 }
 
 function retryAfterOf(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {

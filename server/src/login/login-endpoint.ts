@@ -3,9 +3,10 @@ import type { RawEndpoint } from '../edge/edge.ts';
 import { splitIssuerPath } from '../edge/issuer-path.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { readForm } from '../oidc/form-body.ts';
-import type { Exchange, Interactions, InteractionStep, LoadedInteraction } from '../oidc/interactions.ts';
+import type { Exchange, InteractionStep, Interactions, LoadedInteraction } from '../oidc/interactions.ts';
 import { otpLimits } from '../otp/otp-limits.ts';
 import type { Settings } from '../settings.ts';
+import { writePage } from './answer-page.ts';
 import { cookieLine, readCookie } from './cookies.ts';
 import type { ErrorPages } from './error-pages.ts';
 import { type FlowState, type FlowStates, flowSeconds, isTokenOf } from './flow-state.ts';
@@ -139,7 +140,9 @@ export class LoginEndpoint implements RawEndpoint {
       const lines = [cookieLine(flow.name, '', { ...attributes, maxAgeSeconds: 0 })];
       if (reply.deviceToken !== undefined) {
         const maxAgeSeconds = otpLimits.deviceDays * daySeconds;
-        lines.push(cookieLine(device.name, reply.deviceToken, { ...attributes, path: device.path, maxAgeSeconds }));
+        lines.push(
+          cookieLine(device.name, reply.deviceToken, { ...attributes, path: device.path, maxAgeSeconds }),
+        );
       }
       exchange.response.appendHeader('Set-Cookie', lines);
       redirect(exchange, reply.onward);
@@ -166,7 +169,7 @@ export class LoginEndpoint implements RawEndpoint {
   }
 
   #write(exchange: BrowserExchange, surface: Surface, page: Page): void {
-    this.#deps.errorPages.write(exchange, surface, page);
+    writePage(exchange.response, surface, page, exchange.info);
   }
 
   #stepOf({ step }: LoadedInteraction): Step {

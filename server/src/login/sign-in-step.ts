@@ -109,7 +109,10 @@ export class SignInStep implements Step {
     // The form was sent twice, and the other one has used the code up.
     const { onward } = await this.#deps.interactions.load(exchange, loaded.issuer.id, loaded.uid);
     if (onward !== null) return { onward };
-    return this.#codeReply(visit, state, { status: 422, message: texts.code.wrong(details.attemptsLeft ?? 0) });
+    return this.#codeReply(visit, state, {
+      status: 422,
+      message: texts.code.wrong(details.attemptsLeft ?? 0),
+    });
   }
 
   /** Answers when the next one may be asked for; or, where there can be none now, how many seconds to wait. */

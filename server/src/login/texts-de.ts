@@ -69,7 +69,7 @@ export const german: Texts = {
     lead: (brand) =>
       `Das beendet Ihre Sitzung bei ${brand} in diesem Browser, für alle Anwendungen, die sie verwenden.`,
     confirm: 'Abmelden',
-    stay: 'Angemeldet bleiben',
+    stay: 'Um angemeldet zu bleiben, schließen Sie diese Seite.',
     done: { title: 'Sie sind abgemeldet', text: 'Sie können diese Seite schließen.' },
   },
   device: {
@@ -81,7 +81,8 @@ export const german: Texts = {
     failed: 'Das hat nicht geklappt. Geben Sie den Code noch einmal ein.',
     refused: 'Das Gerät wurde nicht verbunden. Um ein anderes zu verbinden, geben Sie dessen Code ein.',
     confirmTitle: 'Ist das Ihr Gerät?',
-    confirm: (client) => `${client} möchte mit Ihrem Konto verbunden werden. Ihr Gerät muss diesen Code anzeigen:`,
+    confirm: (client) =>
+      `${client} möchte mit Ihrem Konto verbunden werden. Ihr Gerät muss diesen Code anzeigen:`,
     warning:
       'Wenn jemand anderes Sie hierher geschickt hat oder Ihr Gerät einen anderen Code zeigt, sagen Sie Nein.',
     yes: 'Ja, verbinden',

@@ -66,9 +66,10 @@ export const english: Texts = {
   },
   logout: {
     title: 'Sign out?',
-    lead: (brand) => `This ends your session with ${brand} in this browser, for every application that uses it.`,
+    lead: (brand) =>
+      `This ends your session with ${brand} in this browser, for every application that uses it.`,
     confirm: 'Sign out',
-    stay: 'Stay signed in',
+    stay: 'To stay signed in, close this page.',
     done: { title: 'You’re signed out', text: 'You can close this page.' },
   },
   device: {

@@ -11,7 +11,7 @@ import { CookieKeys } from './cookie-keys.ts';
 import { loadGrant } from './grants.ts';
 import { checkAuthorizationRequest, policyOf } from './interaction-policy.ts';
 import { paths, proofAlgorithms } from './metadata.ts';
-import { confirmUserCode, deviceDone, enterUserCode, errorPage } from './pages.ts';
+import { pagesOf } from './pages.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { claimsOfScopes, standardScopes } from './scopes.ts';
 import { findUser } from './users.ts';
@@ -61,7 +61,7 @@ export function configurationOf(
     issueRefreshToken: async (_context: Context, client: Client) => client.grantTypeAllowed('refresh_token'),
     loadExistingGrant: (context: Context) => loadGrant(runtime, context),
     pkce: { required: (_context: Context, client: Client) => client.pkce_required !== false },
-    renderError: errorPage,
+    renderError: pagesOf(runtime).renderError,
     responseTypes: ['code'],
     rotateRefreshToken: true,
     routes: paths,
@@ -106,6 +106,7 @@ function cookiesOf({ issuer, secrets, url }: IssuerRuntime) {
 
 function featuresOf(runtime: IssuerRuntime) {
   const { oidc, url } = runtime;
+  const pages = pagesOf(runtime);
   return {
     devInteractions: { enabled: false },
     claimsParameter: { enabled: true },
@@ -117,9 +118,9 @@ function featuresOf(runtime: IssuerRuntime) {
       enabled: oidc.device_flow,
       mask: '****-****',
       charset: 'base-20',
-      userCodeInputSource: enterUserCode,
-      userCodeConfirmSource: confirmUserCode,
-      successSource: deviceDone,
+      userCodeInputSource: pages.userCodeInputSource,
+      userCodeConfirmSource: pages.userCodeConfirmSource,
+      successSource: pages.successSource,
       // Whose the device says it is, nobody can tell.
       deviceInfo: () => ({}),
     },

@@ -12,6 +12,7 @@ import { applyConsent } from './grants.ts';
 import { requireRunning } from './oauth-answer.ts';
 import type { HeldProvider, OidcProviders } from './providers.ts';
 import type { IssuerRuntime } from './runtime.ts';
+import { findUsername } from './users.ts';
 
 /** The browser's request for a page of an interaction, and what answers it. Both are node:http's own. */
 export interface Exchange {
@@ -98,6 +99,11 @@ export class Interactions {
       uiLocales: textOf(params.ui_locales),
       asked: askedFor(interaction),
     };
+  }
+
+  /** Who is signed in, as the user knows itself; null where nobody is. */
+  async usernameOf({ runtime, userId }: LoadedInteraction): Promise<string | null> {
+    return userId === null ? null : findUsername(runtime, userId);
   }
 
   /**

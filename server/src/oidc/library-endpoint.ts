@@ -4,6 +4,7 @@ import type { RawEndpoint } from '../edge/edge.ts';
 import { splitIssuerPath } from '../edge/issuer-path.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
+import { type ErrorPages, wantsPage } from '../login/error-pages.ts';
 import type { Settings } from '../settings.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import { readForm } from './form-body.ts';
@@ -14,6 +15,7 @@ interface Dependencies {
   settings: Pick<Settings, 'publicUrl'>;
   keys: KeyDirectory;
   providers: OidcProviders;
+  errorPages: ErrorPages;
 }
 
 /** The library takes as much of a form. */
@@ -32,8 +34,9 @@ export class LibraryEndpoint implements RawEndpoint {
 
   async handleRaw(request: IncomingMessage, response: ServerResponse, info: EdgeInfo): Promise<void> {
     const headers: string[] = [];
+    const whole = request.url ?? '';
     try {
-      const { issuerId, rest } = splitWithQuery(request.url ?? '');
+      const { issuerId, rest } = splitWithQuery(whole);
       const issuer = await this.#deps.keys.findIssuer(issuerId);
       if (issuer === null) throw new AppError('not_found');
       requireRunning(issuer);
@@ -45,7 +48,10 @@ export class LibraryEndpoint implements RawEndpoint {
       await callback(request, response);
     } catch (error) {
       if (response.headersSent) throw error;
-      this.#refuse(response, error, info, headers);
+      if (wantsPage(request) && pagesOfPeople.test(whole)) {
+        const { issuerId } = splitWithQuery(whole);
+        await this.#deps.errorPages.answer({ request, response, info }, issuerId, error);
+      } else this.#refuse(response, error, info, headers);
     }
   }
 
@@ -76,6 +82,9 @@ export class LibraryEndpoint implements RawEndpoint {
     writeAnswer(response, headers, answer);
   }
 }
+
+/** Where browsers go themselves, and not the programs of clients. */
+const pagesOfPeople = /^\/[^/]*\/(?:authorize|device)(?:[/?]|$)/;
 
 function splitWithQuery(url: string): { issuerId: string; rest: string } {
   const queryAt = url.indexOf('?');

@@ -8,6 +8,11 @@ import { splitIssuerPath } from '../edge/issuer-path.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import { actorOfUser } from '../events/actor.ts';
+import { pageAnswer } from '../login/answer-page.ts';
+import { type ErrorPages, wantsPage } from '../login/error-pages.ts';
+import type { Page, Surface } from '../login/page.ts';
+import { confirmLogoutPage, loggedOutPage } from '../login/pages/logout-pages.ts';
+import { surfaceOf } from '../login/surface.ts';
 import { endSessions } from '../sessions/session-store.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import { findBrowserLogin, forgottenLogin } from './browser-login.ts';
@@ -15,13 +20,14 @@ import { CookieKeys } from './cookie-keys.ts';
 import { parameter, readForm } from './form-body.ts';
 import { type IdTokenHint, readIdTokenHint } from './id-token-hint.ts';
 import { OAuthError, oauthErrorAnswer, requireRunning } from './oauth-answer.ts';
-import { confirmLogoutPage, pageHeaders, signedOutPage } from './pages.ts';
+import { shownIssuer } from './pages.ts';
 import type { HeldProvider, OidcProviders } from './providers.ts';
 
 interface Dependencies {
   keys: KeyDirectory;
   clients: ClientDirectory;
   providers: OidcProviders;
+  errorPages: ErrorPages;
 }
 
 /** What a request to sign out has asked for, checked. */
@@ -49,7 +55,6 @@ export class LogoutEndpoint implements EdgeEndpoint {
 
   async handle(request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer> {
     const { keys, providers } = this.#deps;
-    headers.push(...Object.entries(pageHeaders).flat());
     try {
       const url = request.url ?? '';
       const issuer = await keys.findIssuer(splitIssuerPath(url).issuerId ?? '');
@@ -58,21 +63,29 @@ export class LogoutEndpoint implements EdgeEndpoint {
       const held = await providers.of(issuer);
       const isPost = request.method === 'POST';
       const parameters = isPost ? await readForm(request) : new URLSearchParams(url.split('?')[1] ?? '');
-      headers.push('X-Request-Id', info.id);
       const confirmation = isPost ? parameter(parameters, 'confirmation') : null;
       // What comes from another site by POST comes without the cookies; as a GET it brings them.
       if (isPost && confirmation === null)
-        return redirect(headers, `${held.runtime.url}/logout?${askedAgain(parameters)}`);
+        return redirect(headers, info, `${held.runtime.url}/logout?${askedAgain(parameters)}`);
       const asked = await this.#check(held, parameters);
       const login = await findBrowserLogin(held, request.headers.cookie);
-      if (login === null) return done(headers, asked);
+      const show: Show = (pageOf) => {
+        const surface = surfaceFor(request, held);
+        headers.push('X-Request-Id', info.id);
+        return pageAnswer(headers, surface, pageOf(surface), info);
+      };
+      if (login === null) return done(headers, info, asked, show);
       const isMeant = isOfLogin(asked.hint, login) || isConfirmed(held, login, parameters, confirmation);
-      if (!isMeant) return ask(asked, login);
+      if (!isMeant) return ask(asked, login, show);
       await signOut(held, login, info);
       headers.push(...forgottenLogin(held));
-      return done(headers, asked);
+      return done(headers, info, asked, show);
     } catch (error) {
-      return oauthErrorAnswer(error, info.id, headers);
+      if (!wantsPage(request)) return oauthErrorAnswer(error, info.id, headers);
+      const { issuerId } = splitIssuerPath(request.url ?? '');
+      const { surface, page } = await this.#deps.errorPages.pageFor(request, info, issuerId ?? '', error);
+      headers.push('X-Request-Id', info.id);
+      return pageAnswer(headers, surface, page, info);
     }
   }
 
@@ -133,28 +146,30 @@ function isConfirmed(
   return keys.verify(`logout ${login.uid} ${askedAgain(parameters)}`, confirmation);
 }
 
-function ask({ held, client, parameters }: Asked, login: Session): EdgeAnswer {
-  const fields = [
-    ...askedAgain(parameters),
-    ['confirmation', confirmationOf(held, login, parameters)] as const,
-  ];
-  const action = `${held.runtime.url}/logout`;
-  return {
-    status: 200,
-    contentType: htmlType,
-    body: confirmLogoutPage(action, fields, client?.name ?? null),
+/** Answers a page in the look of the issuer. */
+type Show = (pageOf: (surface: Surface) => Page) => EdgeAnswer;
+
+function surfaceFor({ headers, url = '' }: EdgeRequest, { runtime }: HeldProvider): Surface {
+  const uiLocales = new URLSearchParams(url.split('?')[1] ?? '').get('ui_locales');
+  return surfaceOf(shownIssuer(runtime), { uiLocales, acceptLanguage: headers['accept-language'] });
+}
+
+function ask({ held, next, parameters }: Asked, login: Session, show: Show): EdgeAnswer {
+  const fields = {
+    ...Object.fromEntries(askedAgain(parameters)),
+    confirmation: confirmationOf(held, login, parameters),
   };
+  const action = `${held.runtime.url}/logout`;
+  const targets = { redirectUri: next };
+  return show((surface) => confirmLogoutPage(surface, { action, fields, targets }));
 }
 
-const htmlType = 'text/html; charset=utf-8';
-
-function done(headers: string[], { next }: Asked): EdgeAnswer {
-  if (next !== null) return redirect(headers, next);
-  return { status: 200, contentType: htmlType, body: signedOutPage() };
+function done(headers: string[], info: EdgeInfo, { next }: Asked, show: Show): EdgeAnswer {
+  return next === null ? show(loggedOutPage) : redirect(headers, info, next);
 }
 
-function redirect(headers: string[], location: string): EdgeAnswer {
-  headers.push('Location', location);
+function redirect(headers: string[], info: EdgeInfo, location: string): EdgeAnswer {
+  headers.push('X-Request-Id', info.id, 'Location', location, 'Referrer-Policy', 'same-origin');
   return { status: 303 };
 }
 

@@ -1,5 +1,6 @@
 import type { EdgeEndpoint, RawEndpoint } from '../edge/edge.ts';
 import type { RuntimeRoute } from '../edge/runtime-routes.ts';
+import type { ErrorPages } from '../login/error-pages.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import type { Meter } from '../verification/meter.ts';
 import { Interactions } from './interactions.ts';
@@ -20,6 +21,7 @@ interface Dependencies extends RuntimeDependencies, ProviderDependencies {
   issuerSettings: IssuerSettings;
   keys: KeyDirectory;
   meter: Meter;
+  errorPages: ErrorPages;
 }
 
 /** The OIDC runtime of all issuers. */

@@ -45,6 +45,14 @@ export async function findUser(runtime: IssuerRuntime, userId: string): Promise<
   };
 }
 
+/** What an active user signs in as; null where there is none. @throws the library's error where it can't be looked up */
+export async function findUsername(runtime: IssuerRuntime, userId: string): Promise<string | null> {
+  const [row] = await runtime.look((pool) =>
+    callLookup<UserRow>(pool, 'lookup_oidc_user', [runtime.issuer.id, userId, '']),
+  );
+  return row?.username ?? null;
+}
+
 /** How the user of this request has signed in. */
 function amrOf(runtime: IssuerRuntime): readonly string[] {
   const entities = runtime.context.current?.oidc.entities;

@@ -7,7 +7,12 @@ export type DeviceFault = 'unknown' | 'failed' | 'refused';
 /** Where a user types the code that a device shows (RFC 8628 §3.3). */
 export function userCodePage(
   { texts }: Surface,
-  { action, xsrf, userCode, fault }: { action: string; xsrf: string; userCode: string; fault: DeviceFault | null },
+  {
+    action,
+    xsrf,
+    userCode,
+    fault,
+  }: { action: string; xsrf: string; userCode: string; fault: DeviceFault | null },
 ): Page {
   const of = texts.device;
   const message = fault === null ? null : of[fault];
@@ -30,7 +35,13 @@ ${hiddenOf({ xsrf })}
 /** Where a user says that it is its own device that shows this code: somebody else may have sent it here (§5.4). */
 export function confirmDevicePage(
   { texts }: Surface,
-  { action, xsrf, userCode, shownCode, client }: Record<'action' | 'xsrf' | 'userCode' | 'shownCode' | 'client', string>,
+  {
+    action,
+    xsrf,
+    userCode,
+    shownCode,
+    client,
+  }: Record<'action' | 'xsrf' | 'userCode' | 'shownCode' | 'client', string>,
 ): Page {
   const of = texts.device;
   return {

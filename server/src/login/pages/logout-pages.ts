@@ -5,7 +5,11 @@ import type { FormTargets } from '../page-headers.ts';
 /** Whether the user wants to sign out: another site may have sent it here (RP-Initiated Logout 1.0 §2). */
 export function confirmLogoutPage(
   { texts, brand }: Surface,
-  { action, xsrf, targets }: { action: string; xsrf: string; targets: FormTargets },
+  {
+    action,
+    fields,
+    targets,
+  }: { action: string; fields: Readonly<Record<string, string>>; targets: FormTargets },
 ): Page {
   const of = texts.logout;
   return {
@@ -15,10 +19,10 @@ export function confirmLogoutPage(
     body: html`
 <p class="lead">${of.lead(brand ?? '')}</p>
 <form method="post" action="${action}">
-${hiddenOf({ xsrf })}
-<button type="submit" name="logout" value="yes" autofocus>${of.confirm}</button>
-<button type="submit" class="plain">${of.stay}</button>
-</form>`,
+${hiddenOf(fields)}
+<button type="submit" autofocus>${of.confirm}</button>
+</form>
+<p class="quiet">${of.stay}</p>`,
   };
 }
 

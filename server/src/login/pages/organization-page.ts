@@ -44,7 +44,9 @@ ${choices.map(({ id, name }) => html`<li><button type="submit" name="organizatio
 </ul>
 <button type="submit" class="plain" name="organization" value="all">${of.all}</button>
 </form>
-${isSearchable ? html`<nav class="others">
+${
+  isSearchable
+    ? html`<nav class="others">
 ${hasMore && last !== undefined ? html`<a class="link" href="${path}?${next}">${of.more}</a>` : none}
 ${isFirstPage && query === '' ? none : html`<a class="link" href="${path}">${of.first}</a>`}
 </nav>
@@ -52,6 +54,8 @@ ${isFirstPage && query === '' ? none : html`<a class="link" href="${path}">${of.
 <label for="q">${of.search}</label>
 <input id="q" name="q" type="search" maxlength="200" autocomplete="off" value="${query}">
 <button type="submit" class="plain">${texts.search}</button>
-</form>` : none}`,
+</form>`
+    : none
+}`,
   };
 }
