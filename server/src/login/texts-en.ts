@@ -70,7 +70,7 @@ export const english: Texts = {
       `This ends your session with ${brand} in this browser, for every application that uses it.`,
     confirm: 'Sign out',
     stay: 'To stay signed in, close this page.',
-    done: { title: 'You’re signed out', text: 'You can close this page.' },
+    done: { title: 'You are signed out', text: 'You can close this page.' },
   },
   device: {
     title: 'Connect a device',

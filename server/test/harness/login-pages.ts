@@ -67,17 +67,23 @@ function unescaped(text: string): string {
 export class LoginVisitor {
   readonly browser: OidcBrowser;
   readonly #server: TestServer;
+  readonly #headers: Readonly<Record<string, string>>;
 
-  constructor(server: TestServer, browser = new OidcBrowser(server)) {
+  /** @param options.headers sent along with each request */
+  constructor(
+    server: TestServer,
+    options: { browser?: OidcBrowser; headers?: Readonly<Record<string, string>> } = {},
+  ) {
     this.#server = server;
-    this.browser = browser;
+    this.browser = options.browser ?? new OidcBrowser(server);
+    this.#headers = options.headers ?? {};
   }
 
   /** Follows redirects to a page, or to the client. */
   async go(url: string, init: RequestInit = {}): Promise<LoginPage> {
     const { publicUrl } = this.#server.running.services.settings;
     let target = new URL(url, publicUrl);
-    let next: RequestInit = init;
+    let next: RequestInit = { ...init, headers: { ...this.#headers, ...init.headers } };
     for (let hops = 0; hops < 12; hops++) {
       if (target.origin !== new URL(publicUrl).origin) return readPage(target, 0, new Headers(), '');
       const answer = await this.browser.request(target.pathname + target.search, next);

@@ -32,7 +32,7 @@ ${alertOf(fault?.message ?? null, 'email')}
 <form method="post" action="${path}">
 ${hiddenOf({ action: 'address', token })}
 <label for="email">${of.label}</label>
-<input id="email" name="email" type="email" autocomplete="username email" autocapitalize="none" spellcheck="false" inputmode="email" maxlength="320" required autofocus value="${address}"${faultOf(fault?.message ?? null)}>
+<input id="email" name="email" type="email" autocomplete="username" autocapitalize="none" spellcheck="false" inputmode="email" maxlength="320" required autofocus value="${address}"${faultOf(fault?.message ?? null)}>
 <button type="submit">${texts.continue}</button>
 </form>
 ${canHaveCode ? html`<form class="others" method="post" action="${path}">${hiddenOf({ action: 'have-code', token })}<button type="submit" class="link">${of.haveCode}</button></form>` : none}
