@@ -60,12 +60,19 @@ export function enterUserCode(
   _out: unknown,
   error?: { userCode?: string; name?: string },
 ): void {
-  const message =
-    error === undefined
-      ? 'Type the code that your device shows.'
-      : error.userCode !== undefined || error.name === 'NoCodeError'
-        ? 'There is no such code. Look at your device and type it again.'
-        : 'That did not work. Type the code again.';
+  const isWrongCode = error?.userCode !== undefined || error?.name === 'NoCodeError';
+  // The form of a page that is too old, or of another: what it would be answered by is not kept.
+  if (error !== undefined && !isWrongCode) {
+    show(
+      context,
+      'This did not work',
+      html`<p role="status">Nothing was connected.</p><p><a href="${actionOf(form)}">Start again</a></p>`,
+    );
+    return;
+  }
+  const message = isWrongCode
+    ? 'There is no such code. Look at your device and type it again.'
+    : 'Type the code that your device shows.';
   show(
     context,
     'Connect a device',

@@ -47,9 +47,7 @@ function draftOf(operation: Operation, world: FuzzWorld): Draft {
   return {
     method: operation.method,
     target: world.pathOf(operation.path),
-    query: operation.parameters
-      .filter((parameter) => parameter.in === 'query' && parameter.required)
-      .map(({ name, example }): [string, string] => [name, world.queryOf(operation, name, example)]),
+    query: world.queryOf(operation),
     headers: [['Host', 'localhost'], ...world.credentialsFor(operation), ...contentTypeOf(operation)],
     body: contentOf(operation, world),
     isChunked: false,

@@ -178,20 +178,27 @@ export class FuzzWorld {
     const { id } = this.#client!;
     if (operationId === 'oidc.keyinfo') return { key: this.#issuerKey!.secret };
     if (operationId === 'oidc.pushAuthorization' || operationId === 'oidc.postAuthorize')
-      return {
-        client_id: id,
-        response_type: 'code',
-        scope: 'openid',
-        redirect_uri: redirectUri,
-        code_challenge: pkce().challenge,
-        code_challenge_method: 'S256',
-      };
+      return this.#authorization();
     return 'client_id' in example ? { ...example, client_id: id } : example;
   }
 
-  /** What a query parameter is to be. */
-  queryOf({ operationId }: Operation, name: string, example: unknown): string {
-    return operationId === 'oidc.authorize' && name === 'client_id' ? this.#client!.id : String(example);
+  /** The query of an operation that it should carry out. */
+  queryOf(operation: Operation): [string, string][] {
+    if (operation.operationId === 'oidc.authorize') return Object.entries(this.#authorization());
+    return operation.parameters
+      .filter((parameter) => parameter.in === 'query' && parameter.required)
+      .map(({ name, example }): [string, string] => [name, String(example)]);
+  }
+
+  #authorization(): Record<string, string> {
+    return {
+      client_id: this.#client!.id,
+      response_type: 'code',
+      scope: 'openid',
+      redirect_uri: redirectUri,
+      code_challenge: pkce().challenge,
+      code_challenge_method: 'S256',
+    };
   }
 
   /** Answers the id of a mail that is in the mailbox of the server. */
