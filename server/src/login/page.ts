@@ -71,18 +71,6 @@ export function monogram(name: string): Html {
   return html`<span class="monogram" aria-hidden="true">${(first?.segment ?? '·').toUpperCase()}</span>`;
 }
 
-/** What went wrong, in front of the form that it is about. */
-export function alertOf(message: string | null, fieldId: string | null): Html {
-  if (message === null) return none;
-  const text = fieldId === null ? html`${message}` : html`<a href="#${fieldId}">${message}</a>`;
-  return html`<div class="alert" role="alert" id="error">${text}</div>`;
-}
-
-/** The attributes that tie a field to the message about it. */
-export function faultOf(message: string | null): Html {
-  return message === null ? none : html` aria-invalid="true" aria-describedby="error"`;
-}
-
 /** The members that every form of a flow has. */
 export function hiddenOf(fields: Readonly<Record<string, string>>): Html {
   return html`${Object.entries(fields).map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`)}`;

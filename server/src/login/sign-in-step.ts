@@ -7,8 +7,9 @@ import { codeAsTyped, type OtpAsked } from '../otp/otp-schema.ts';
 import type { RequestOtp } from '../otp/request-otp.ts';
 import { maxUsernameLength, normalizeAddress } from '../users/username.ts';
 import type { FlowState } from './flow-state.ts';
-import { addressPage, type Fault } from './pages/address-page.ts';
+import { addressPage } from './pages/address-page.ts';
 import { codePage } from './pages/code-page.ts';
+import type { Fault } from './pages/fault.ts';
 import type { Reply, Step, Visit } from './visit.ts';
 
 interface Dependencies {

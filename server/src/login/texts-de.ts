@@ -21,7 +21,7 @@ export const german: Texts = {
   code: {
     title: 'Sehen Sie in Ihr Postfach',
     sent: 'Wenn Sie sich mit',
-    sentAfter: 'anmelden können, ist ein Code zu Ihnen unterwegs. Das kann eine Minute dauern.',
+    sentAfter: ' anmelden können, ist ein Code zu Ihnen unterwegs. Das kann eine Minute dauern.',
     label: 'Code',
     submit: 'Anmelden',
     malformed: 'Geben Sie den Code aus der E-Mail ein: 6 bis 8 Ziffern.',
@@ -30,7 +30,7 @@ export const german: Texts = {
         ? `Dieser Code ist falsch oder abgelaufen. ${left === 1 ? 'Es bleibt 1 Versuch.' : `Es bleiben ${left} Versuche.`}`
         : 'Dieser Code ist falsch oder abgelaufen. Fordern Sie einen neuen an, um weiterzumachen.',
     tooMany: (wait) => `Zu viele Versuche. Versuchen Sie es in ${wait} noch einmal.`,
-    noneYet: 'Keine E-Mail? Sehen Sie im Spam-Ordner nach, oder',
+    noneYet: 'Keine E-Mail? Sehen Sie zuerst im Spam-Ordner nach.',
     resend: 'Neuen Code senden',
     resendIn: 'Neuer Code in {seconds} s',
     resendTooSoon: (wait) => `Einen weiteren Code gibt es in ${wait}. Der letzte gilt noch.`,
@@ -78,8 +78,15 @@ export const german: Texts = {
     label: 'Gerätecode',
     unknown:
       'Diesen Code gibt es nicht, oder er ist abgelaufen. Sehen Sie auf Ihr Gerät und geben Sie ihn noch einmal ein.',
-    failed: 'Das hat nicht geklappt. Geben Sie den Code noch einmal ein.',
-    refused: 'Das Gerät wurde nicht verbunden. Um ein anderes zu verbinden, geben Sie dessen Code ein.',
+    failed: {
+      title: 'Das hat nicht geklappt',
+      text: 'Es wurde nichts verbunden. Beginnen Sie neu mit dem Code Ihres Geräts.',
+    },
+    refused: {
+      title: 'Das Gerät wurde nicht verbunden',
+      text: 'Sie haben Nein gesagt. Sie können diese Seite schließen.',
+    },
+    again: 'Code eingeben',
     confirmTitle: 'Ist das Ihr Gerät?',
     confirm: (client) =>
       `${client} möchte mit Ihrem Konto verbunden werden. Ihr Gerät muss diesen Code anzeigen:`,

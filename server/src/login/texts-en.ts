@@ -21,7 +21,7 @@ export const english: Texts = {
   code: {
     title: 'Check your email',
     sent: 'If you can sign in with',
-    sentAfter: 'a code is on its way to you. It may take a minute.',
+    sentAfter: ', a code is on its way to you. It may take a minute.',
     label: 'Code',
     submit: 'Sign in',
     malformed: 'Enter the code from the email: 6 to 8 digits.',
@@ -30,7 +30,7 @@ export const english: Texts = {
         ? `That code isn’t right or has expired. ${plural(left, 'attempt')} left.`
         : 'That code isn’t right or has expired. Send a new code to go on.',
     tooMany: (wait) => `Too many attempts. Try again in ${wait}.`,
-    noneYet: 'No email? Look in your spam folder, or',
+    noneYet: 'No email? Look in your spam folder first.',
     resend: 'Send a new code',
     resendIn: 'New code in {seconds} s',
     resendTooSoon: (wait) => `You can ask for another code in ${wait}. The last one still works.`,
@@ -77,8 +77,12 @@ export const english: Texts = {
     lead: 'Enter the code that your device shows.',
     label: 'Device code',
     unknown: 'There is no such code, or it has expired. Look at your device and enter it again.',
-    failed: 'That didn’t work. Enter the code again.',
-    refused: 'The device was not connected. If you want to connect another one, enter its code.',
+    failed: {
+      title: 'That didn’t work',
+      text: 'Nothing was connected. Start again with the code of your device.',
+    },
+    refused: { title: 'The device was not connected', text: 'You have said no. You can close this page.' },
+    again: 'Enter a code',
     confirmTitle: 'Is this your device?',
     confirm: (client) => `${client} asks to be connected to your account. Your device has to show this code:`,
     warning: 'If somebody else sent you here, or your device shows another code, say no.',

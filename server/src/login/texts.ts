@@ -74,8 +74,9 @@ export interface Texts {
     readonly lead: string;
     readonly label: string;
     readonly unknown: string;
-    readonly failed: string;
-    readonly refused: string;
+    readonly failed: Notice;
+    readonly refused: Notice;
+    readonly again: string;
     readonly confirmTitle: string;
     readonly confirm: (client: string) => string;
     readonly warning: string;

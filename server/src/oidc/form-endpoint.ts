@@ -84,7 +84,7 @@ export function fromLibrary(error: unknown): unknown {
   return new OAuthError(
     statusCode,
     code,
-    String(description ?? code),
+    typeof description === 'string' ? description : code,
     statusCode === 503 ? { 'Retry-After': '1' } : {},
   );
 }

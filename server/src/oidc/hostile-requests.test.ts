@@ -191,7 +191,7 @@ describe('cookies', () => {
     const browser = new OidcBrowser(server);
     await client.signIn(browser, { userId: user.id });
     const renamed = [...browser.cookies]
-      .map(([name, { value }]) => `${name.replace(issuer.id, other.id)}=${value}`)
+      .map(([, { name, value }]) => `${name.replace(issuer.id, other.id)}=${value}`)
       .join('; ');
     const { headers } = await send(
       `${server.url}/${other.id}/authorize?${new URLSearchParams(asked({ client_id: otherClient.id, prompt: 'none' }))}`,
@@ -203,9 +203,9 @@ describe('cookies', () => {
   test('that nobody has signed count for nothing', async () => {
     const browser = new OidcBrowser(server);
     await client.signIn(browser, { userId: user.id });
-    for (const [name, cookie] of browser.cookies)
-      if (name.endsWith('.sig'))
-        browser.cookies.set(name, { ...cookie, value: `${cookie.value.slice(0, -2)}AA` });
+    for (const [key, cookie] of browser.cookies)
+      if (cookie.name.endsWith('.sig'))
+        browser.cookies.set(key, { ...cookie, value: `${cookie.value.slice(0, -2)}AA` });
     const { parameters } = await client.code(browser, { userId: user.id }, { prompt: 'none' });
     expect(parameters.get('error')).toBe('login_required');
   });

@@ -4,11 +4,11 @@ import { isFirstParty, mayAskForScope, organizationScopesOfClient } from './clie
 import type { IssuerRuntime } from './runtime.ts';
 import { organizationsOfUser } from './users.ts';
 
-const { Check, Prompt, base } = interactionPolicy;
+const { Check, Prompt } = interactionPolicy;
 
 /** What the user is asked, in this order: who it is, which organization it means, and whether the client may. */
 export function policyOf(runtime: IssuerRuntime): unknown {
-  const policy = base();
+  const policy = interactionPolicy.base();
   policy.add(organizationPrompt(runtime), 1);
   const consent = policy.get('consent');
   // Whoever else is on a device can take a native client's redirect, so the user is asked each time (RFC 8252 §8.6);

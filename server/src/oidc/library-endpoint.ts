@@ -8,6 +8,7 @@ import { type ErrorPages, wantsPage } from '../login/error-pages.ts';
 import type { Settings } from '../settings.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import { readForm } from './form-body.ts';
+import { paths } from './metadata.ts';
 import { OAuthError, oauthErrorAnswer, requireRunning } from './oauth-answer.ts';
 import type { OidcProviders } from './providers.ts';
 
@@ -42,7 +43,9 @@ export class LibraryEndpoint implements RawEndpoint {
       requireRunning(issuer);
       if (Number(request.headers['content-length'] ?? 0) > maxBodyBytes)
         throw new OAuthError(413, 'invalid_request', 'the body is too large', { Connection: 'close' });
-      const { callback } = await this.#deps.providers.of(issuer);
+      const { callback, runtime } = await this.#deps.providers.of(issuer);
+      if (rest.startsWith(paths.code_verification) && !runtime.oidc.device_flow)
+        throw new AppError('not_found');
       this.#rewrite(request, { issuerId, rest }, info);
       response.setHeader('X-Request-Id', info.id);
       await callback(request, response);

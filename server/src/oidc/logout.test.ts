@@ -117,7 +117,10 @@ describe('without one', () => {
     expect(page.headers.get('Content-Security-Policy')).toContain("frame-ancestors 'none'");
     expect(await isSignedIn(browser)).toBe(true);
     const form = new URLSearchParams(
-      [...page.text.matchAll(/name="([^"]*)" value="([^"]*)"/g)].map(([, name, value]) => [name!, value!]),
+      [...page.text.matchAll(/name="([^"]*)" value="([^"]*)"/g)].map(([, name, value]): [string, string] => [
+        name!,
+        value!,
+      ]),
     );
     const submit = (by: OidcBrowser, body: URLSearchParams) =>
       by.request(`/${issuer.id}/logout`, {

@@ -66,7 +66,7 @@ export class LogoutEndpoint implements EdgeEndpoint {
       const confirmation = isPost ? parameter(parameters, 'confirmation') : null;
       // What comes from another site by POST comes without the cookies; as a GET it brings them.
       if (isPost && confirmation === null)
-        return redirect(headers, info, `${held.runtime.url}/logout?${askedAgain(parameters)}`);
+        return redirect(headers, info, `${held.runtime.url}/logout?${askedAgain(parameters).toString()}`);
       const asked = await this.#check(held, parameters);
       const login = await findBrowserLogin(held, request.headers.cookie);
       const show: Show = (pageOf) => {
@@ -132,7 +132,7 @@ function isOfLogin(hint: IdTokenHint | null, login: Session): boolean {
 /** What the form of our own page carries along: nobody else knows it, and it is of no use to another login. */
 function confirmationOf(held: HeldProvider, login: Session, parameters: URLSearchParams): string {
   const keys = new CookieKeys(held.runtime.secrets, held.runtime.issuer.id);
-  return keys.sign(`logout ${login.uid} ${askedAgain(parameters)}`);
+  return keys.sign(`logout ${login.uid} ${askedAgain(parameters).toString()}`);
 }
 
 function isConfirmed(
@@ -143,7 +143,7 @@ function isConfirmed(
 ): boolean {
   if (confirmation === null) return false;
   const keys = new CookieKeys(held.runtime.secrets, held.runtime.issuer.id);
-  return keys.verify(`logout ${login.uid} ${askedAgain(parameters)}`, confirmation);
+  return keys.verify(`logout ${login.uid} ${askedAgain(parameters).toString()}`, confirmation);
 }
 
 /** Answers a page in the look of the issuer. */

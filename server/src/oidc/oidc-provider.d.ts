@@ -65,6 +65,7 @@ declare module 'oidc-provider' {
     sidFor(clientId: string, sid?: string): string | undefined;
     grantIdFor(clientId: string, grantId?: string): string | undefined;
     ensureClientContainer(clientId: string): void;
+    persist(): Promise<string>;
     authTime(): number | undefined;
   }
 
@@ -220,7 +221,8 @@ declare module 'oidc-provider' {
     silent: boolean;
     callback(): (request: IncomingMessage, response: ServerResponse) => Promise<void>;
     use(middleware: (context: Context, next: () => Promise<void>) => Promise<void>): this;
-    on(event: string, listener: (...values: never[]) => void): this;
+    on(event: 'server_error', listener: (context: Context, error: unknown) => void): this;
+    on(event: 'error', listener: (error: unknown, context: Context | undefined) => void): this;
     createContext(request: IncomingMessage, response: ServerResponse): Context;
     cookieName(type: 'session' | 'interaction' | 'resume'): string;
     interactionDetails(request: IncomingMessage, response: ServerResponse): Promise<Interaction>;

@@ -3,8 +3,8 @@ import { detailOf } from '../login/error-pages.ts';
 import { showInLibrary } from '../login/library-pages.ts';
 import {
   confirmDevicePage,
-  type DeviceFault,
   deviceDonePage,
+  deviceEndedPage,
   userCodePage,
 } from '../login/pages/device-pages.ts';
 import { type NoticeName, noticePage } from '../login/pages/notice-page.ts';
@@ -36,9 +36,9 @@ export function pagesOf(runtime: IssuerRuntime) {
   const issuer = shownIssuer(runtime);
   return {
     /** Why a request can't go on that can't be sent back to where it came from. */
-    renderError(context: Context, out: { error: string; error_description?: string }): void {
+    renderError(context: Context, out: { error: string; error_description?: string }, error: unknown): void {
       const { status } = context;
-      const name = noticeFor(status, out.error);
+      const name = noticeFor(status, error);
       const detail = name === 'badRequest' ? detailOf(out.error, out.error_description) : undefined;
       showInLibrary(issuer, context, (surface, requestId) =>
         noticePage(surface, name, { status, requestId, ...(detail !== undefined && { detail }) }),
@@ -46,13 +46,23 @@ export function pagesOf(runtime: IssuerRuntime) {
     },
 
     userCodeInputSource(context: Context, form: string, _out: unknown, error?: DeviceError): void {
-      showInLibrary(issuer, context, (surface) =>
-        userCodePage(surface, {
-          action: actionOf(form),
-          xsrf: hiddenOf(form, 'xsrf'),
-          userCode: error?.userCode ?? '',
-          fault: faultOf(error),
-        }),
+      const { status } = context;
+      const isUnknown = error?.userCode !== undefined || error?.name === 'NoCodeError';
+      showInLibrary(issuer, context, (surface, requestId) =>
+        // The form of a page that is too old, or of another: what it would be answered by is not kept.
+        error !== undefined && !isUnknown
+          ? deviceEndedPage(surface, {
+              status,
+              requestId,
+              isRefused: error.name === 'AbortedError',
+              onward: actionOf(form),
+            })
+          : userCodePage(surface, {
+              action: actionOf(form),
+              xsrf: hiddenOf(form, 'xsrf'),
+              userCode: error?.userCode ?? '',
+              isUnknown,
+            }),
       );
     },
 
@@ -81,16 +91,10 @@ export function pagesOf(runtime: IssuerRuntime) {
 }
 
 /** Of the library's errors people meet these by no fault of the client. */
-function noticeFor(status: number, error: string): NoticeName {
+function noticeFor(status: number, error: unknown): NoticeName {
   if (status === 429 || status === 503) return 'unavailable';
   if (status >= 500) return 'failed';
-  return error === 'session_not_found' ? 'over' : 'badRequest';
-}
-
-function faultOf(error: DeviceError | undefined): DeviceFault | null {
-  if (error === undefined) return null;
-  if (error.name === 'AbortedError') return 'refused';
-  return error.userCode !== undefined || error.name === 'NoCodeError' ? 'unknown' : 'failed';
+  return error instanceof Error && error.name === 'SessionNotFound' ? 'over' : 'badRequest';
 }
 
 /** The library makes forms whole; ours is another one that asks for the same. What it has escaped is read back. */

@@ -51,12 +51,16 @@ export function createProvider(
   compareSecrets(provider, runtime, clients);
   makeOwnTokens(provider, runtime);
   nameSessions(provider);
+  keepSavedSessions(provider);
   keepOrganizations(provider);
   takeProofsOnce(provider, runtime);
   provider.use(answerAsWeDo);
-  provider.on('server_error', ((context: Context, error: unknown) => {
-    log.error({ err: error, request_id: requestInfoOf(context.req).id }, 'request failed');
-  }) as (...values: never[]) => void);
+  const logFailure = (error: unknown, context: Context | undefined) => {
+    log.error({ err: error, request_id: context && requestInfoOf(context.req).id }, 'request failed');
+  };
+  provider.on('server_error', (context: Context, error: unknown) => logFailure(error, context));
+  // What fails outside of the library's own handling.
+  provider.on('error', logFailure);
   return provider;
 }
 
@@ -99,6 +103,14 @@ function nameSessions(provider: Provider): void {
   };
 }
 
+/** Where a form comes without a session, the library wants to keep one that has never been saved, and would fail at it. */
+function keepSavedSessions(provider: Provider): void {
+  const { persist } = provider.Session.prototype;
+  provider.Session.prototype.persist = async function persistSaved(this: Session) {
+    return typeof this.exp === 'number' ? persist.call(this) : '';
+  };
+}
+
 /** Codes and refresh tokens keep the organization that they are for. */
 function keepOrganizations(provider: Provider): void {
   for (const model of [provider.AuthorizationCode, provider.RefreshToken, provider.DeviceCode]) {
@@ -119,4 +131,6 @@ async function answerAsWeDo(context: Context, next: () => Promise<void>): Promis
   context.set('X-Content-Type-Options', 'nosniff');
   context.set('Cache-Control', 'no-store');
   await next();
+  // Nobody reads what stands in a redirect, and it would repeat what is in the URL.
+  if (context.status === 303) context.body = '';
 }

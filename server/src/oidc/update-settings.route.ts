@@ -28,7 +28,7 @@ export const updateOidcSettings = defineRoute({
       schema: z.object({ data: oidcSettingsResource }),
     },
   },
-  async handler({ tx, principal, params, body, ifMatch, record }) {
+  async handler({ services, tx, principal, params, body, ifMatch, record, afterCommit }) {
     // The issuer's lock stands for the row, which may not be there yet.
     const issuer = await lockIssuer(tx, principal, params.issuer_id, undefined);
     const current = await findOidcSettingsRow(tx, { id: issuer.id, account: { id: issuer.account_id } });
@@ -61,6 +61,7 @@ export const updateOidcSettings = defineRoute({
       issuerId: issuer.id,
       data: { changed },
     });
+    afterCommit(() => services.cache.forget({ kind: 'issuer', id: issuer.id }));
     return { body: { data: settings }, version };
   },
 });

@@ -23,7 +23,7 @@ const profileClaims: ReadonlySet<string> = new Set(claimsOfScopes.profile);
 export function userClaims(user: UserFacts, amr: readonly string[]): Record<string, unknown> {
   const { username_type: type, username, profile, updated_at: updatedAt } = user;
   const named = [profile.first_name, profile.last_name].filter(
-    (part) => typeof part === 'string' && part !== '',
+    (part): part is string => typeof part === 'string' && part !== '',
   );
   return {
     ...(named.length > 0 && { name: named.join(' ') }),

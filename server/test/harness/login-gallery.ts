@@ -213,12 +213,19 @@ export class LoginGallery {
     const enter = await one.go(`/${this.#issuer.id}/device`);
     const unknown = await one.submit(enter, { user_code: 'BBBB-BBBB' });
     const confirm = await one.submit(unknown, { user_code: body.user_code });
+    const other = visitor();
+    const started = await this.#device.post('/device/authorization', { scope: 'openid' });
+    const refusable = await other.submit(await other.go(`/${this.#issuer.id}/device`), {
+      user_code: started.body.user_code,
+    });
     const address = await one.submit(confirm);
     const { page, code } = await one.askForCode(address, newAddress());
     return [
       { name: 'device', page: enter },
       { name: 'device-unknown', page: unknown },
       { name: 'device-confirm', page: confirm },
+      { name: 'device-failed', page: await visitor().submit(enter, { user_code: 'BBBB-BBBB' }) },
+      { name: 'device-refused', page: await other.submit(refusable, {}, { button: 1 }) },
       { name: 'device-done', page: await one.submit(page, { code }) },
     ];
   }

@@ -22,12 +22,14 @@ export interface Behaviour {
 }
 
 interface Cookie {
+  name: string;
   value: string;
   path: string;
 }
 
 /** A browser at the runtime of issuers: it keeps cookies by their paths and follows redirects. */
 export class OidcBrowser {
+  /** By path and name: a browser keeps those of one name apart that are for different paths. */
   readonly cookies = new Map<string, Cookie>();
   /** Every Set-Cookie that has come, as it was sent. */
   readonly setCookies: string[] = [];
@@ -40,7 +42,7 @@ export class OidcBrowser {
   /** The same browser at another node. */
   at(server: TestServer): OidcBrowser {
     const browser = new OidcBrowser(server);
-    for (const [name, cookie] of this.cookies) browser.cookies.set(name, cookie);
+    for (const [key, cookie] of this.cookies) browser.cookies.set(key, cookie);
     return browser;
   }
 
@@ -121,7 +123,8 @@ export class OidcBrowser {
     const pathname = path.split('?')[0]!;
     return [...this.cookies]
       .filter(([, cookie]) => pathname === cookie.path || pathname.startsWith(withSlash(cookie.path)))
-      .map(([name, { value }]) => `${name}=${value}`)
+      .sort(([, one], [, other]) => other.path.length - one.path.length)
+      .map(([, { name, value }]) => `${name}=${value}`)
       .join('; ');
   }
 
@@ -130,8 +133,9 @@ export class OidcBrowser {
     const [pair = '', ...attributes] = line.split('; ');
     const [name = '', value = ''] = pair.split(/=(.*)/s);
     const path = attributes.find((attribute) => /^path=/i.test(attribute))?.slice('path='.length) ?? '/';
-    if (value === '') this.cookies.delete(name);
-    else this.cookies.set(name, { value, path });
+    const key = `${path} ${name}`;
+    if (value === '') this.cookies.delete(key);
+    else this.cookies.set(key, { name, value, path });
   }
 }
 

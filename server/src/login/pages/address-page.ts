@@ -1,5 +1,6 @@
 import { html } from '../../mail/html.ts';
-import { alertOf, faultOf, hiddenOf, none, type Page, type Surface } from '../page.ts';
+import { hiddenOf, none, type Page, type Surface } from '../page.ts';
+import { alertOf, answering, type Fault, faultOf } from './fault.ts';
 
 /** What a page of an interaction needs for its forms. */
 export interface FlowForm {
@@ -7,13 +8,6 @@ export interface FlowForm {
   readonly path: string;
   readonly token: string;
   readonly client: string;
-}
-
-/** Why a page is shown again. */
-export interface Fault {
-  readonly status: number;
-  readonly message: string;
-  readonly retryAfterSeconds?: number;
 }
 
 /** The first page: who it is. */
@@ -28,25 +22,14 @@ export function addressPage(
     title: of.title,
     body: html`
 <p class="lead">${of.lead(client)}</p>
-${alertOf(fault?.message ?? null, 'email')}
+${alertOf(fault, 'email')}
 <form method="post" action="${path}">
 ${hiddenOf({ action: 'address', token })}
 <label for="email">${of.label}</label>
-<input id="email" name="email" type="email" autocomplete="username" autocapitalize="none" spellcheck="false" inputmode="email" maxlength="320" required autofocus value="${address}"${faultOf(fault?.message ?? null)}>
+<input id="email" name="email" type="email" autocomplete="username" autocapitalize="none" spellcheck="false" inputmode="email" maxlength="320" required autofocus value="${address}"${faultOf(fault)}>
 <button type="submit">${texts.continue}</button>
 </form>
 ${canHaveCode ? html`<form class="others" method="post" action="${path}">${hiddenOf({ action: 'have-code', token })}<button type="submit" class="link">${of.haveCode}</button></form>` : none}
 <p class="quiet">${isSandbox ? texts.sandboxHint : of.hint}</p>`,
-  };
-}
-
-/** Status and headers of a page that may be shown because of a fault. */
-export function answering(fault: Fault | null): Pick<Page, 'status' | 'hasError' | 'headers'> {
-  if (fault === null) return { status: 200 };
-  const { status, retryAfterSeconds } = fault;
-  return {
-    status,
-    hasError: true,
-    ...(retryAfterSeconds !== undefined && { headers: { 'Retry-After': String(retryAfterSeconds) } }),
   };
 }

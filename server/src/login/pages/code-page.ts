@@ -1,7 +1,8 @@
 import { html } from '../../mail/html.ts';
-import { alertOf, faultOf, hiddenOf, none, type Page, type Surface } from '../page.ts';
+import { hiddenOf, none, type Page, type Surface } from '../page.ts';
 import type { FormTargets } from '../page-headers.ts';
-import { answering, type Fault, type FlowForm } from './address-page.ts';
+import type { FlowForm } from './address-page.ts';
+import { alertOf, answering, type Fault, faultOf } from './fault.ts';
 
 /** The second page: the code that was mailed. It says the same whoever the address belongs to. */
 export function codePage(
@@ -22,13 +23,13 @@ export function codePage(
     title: of.title,
     targets,
     body: html`
-<p class="lead">${of.sent} <strong>${address}</strong>, ${of.sentAfter}</p>
-${alertOf(fault?.message ?? null, 'code')}
+<p class="lead">${of.sent} <strong>${address}</strong>${of.sentAfter}</p>
+${alertOf(fault, 'code')}
 ${isResent ? html`<p class="status" role="status">${of.resent}</p>` : none}
 <form method="post" action="${path}">
 ${hiddenOf({ action: 'code', token })}
 <label for="code">${of.label}</label>
-<input id="code" class="code" name="code" type="text" inputmode="numeric" autocomplete="one-time-code" autocapitalize="none" spellcheck="false" maxlength="40" required autofocus${faultOf(fault?.message ?? null)}>
+<input id="code" class="code" name="code" type="text" inputmode="numeric" autocomplete="one-time-code" autocapitalize="none" spellcheck="false" maxlength="40" required autofocus${faultOf(fault)}>
 <button type="submit">${of.submit}</button>
 </form>
 <form class="others" method="post" action="${path}">

@@ -1,8 +1,7 @@
 import { html } from '../../mail/html.ts';
-import { alertOf, faultOf, hiddenOf, type Page, type Surface } from '../page.ts';
-
-/** Why the page of the user code is shown again. */
-export type DeviceFault = 'unknown' | 'failed' | 'refused';
+import { hiddenOf, none, type Page, type Surface } from '../page.ts';
+import { alertOf, type Fault, faultOf } from './fault.ts';
+import { requestLine } from './notice-page.ts';
 
 /** Where a user types the code that a device shows (RFC 8628 §3.3). */
 export function userCodePage(
@@ -11,22 +10,22 @@ export function userCodePage(
     action,
     xsrf,
     userCode,
-    fault,
-  }: { action: string; xsrf: string; userCode: string; fault: DeviceFault | null },
+    isUnknown,
+  }: { action: string; xsrf: string; userCode: string; isUnknown: boolean },
 ): Page {
   const of = texts.device;
-  const message = fault === null ? null : of[fault];
+  const shown: Fault | null = isUnknown ? { status: 422, message: of.unknown } : null;
   return {
     status: 200,
-    ...(fault !== null && { hasError: true }),
+    hasError: isUnknown,
     title: of.title,
     body: html`
 <p class="lead">${of.lead}</p>
-${alertOf(message, 'user_code')}
+${alertOf(shown, 'user_code')}
 <form method="post" action="${action}">
 ${hiddenOf({ xsrf })}
 <label for="user_code">${of.label}</label>
-<input id="user_code" class="code" name="user_code" autocomplete="off" autocapitalize="characters" spellcheck="false" maxlength="40" required autofocus value="${userCode}"${faultOf(message)}>
+<input id="user_code" class="code" name="user_code" autocomplete="off" autocapitalize="characters" spellcheck="false" maxlength="40" required autofocus value="${userCode}"${faultOf(shown)}>
 <button type="submit">${texts.continue}</button>
 </form>`,
   };
@@ -62,4 +61,22 @@ ${hiddenOf({ xsrf, user_code: userCode, confirm: 'yes' })}
 export function deviceDonePage({ texts }: Surface): Page {
   const { title, text } = texts.device.done;
   return { status: 200, title, body: html`<p class="lead" role="status">${text}</p>` };
+}
+
+/** For who has said no, and for whom it went wrong. */
+export function deviceEndedPage(
+  { texts }: Surface,
+  how: { status: number; requestId: string; isRefused: boolean; onward: string },
+): Page {
+  const { status, requestId, isRefused, onward } = how;
+  const { title, text } = isRefused ? texts.device.refused : texts.device.failed;
+  return {
+    status,
+    hasError: !isRefused,
+    title,
+    body: html`
+<p class="lead" role="status">${text}</p>
+<p><a class="button" href="${onward}">${texts.device.again}</a></p>
+${isRefused ? none : requestLine(texts, requestId)}`,
+  };
 }

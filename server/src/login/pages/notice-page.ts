@@ -33,6 +33,7 @@ ${requestLine(texts, requestId)}`,
   };
 }
 
-function requestLine(texts: Texts, requestId: string): Html {
+/** By what whoever runs it finds the request. */
+export function requestLine(texts: Texts, requestId: string): Html {
   return html`<p class="request">${texts.requestId}: <code>${requestId}</code></p>`;
 }
