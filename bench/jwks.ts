@@ -9,7 +9,9 @@ import { type Row, record } from './results.ts';
 import { type Contender, compare } from './rounds.ts';
 import { round2 } from './statistics.ts';
 
-const connectionCounts = [32, 256];
+/** Of so many issuers the server holds the keys; the rest it reads, for so many strangers at a time as it lets wait. */
+const heldIssuers = 4_096;
+const connectionCounts = (inRotation: number) => (inRotation > heldIssuers ? [32] : [32, 256]);
 const coldRequests = 1_000;
 
 /** What is published for anybody, and what every answer of it has. */
@@ -81,7 +83,7 @@ async function againstFloor(
   await using floor = await Helper.start('./floor-server.ts', floorArguments);
   const ours: Contender = { server: gatelodge, request: inTurn(requests), expected };
   const rows: Row[] = [];
-  for (const connections of connectionCounts) {
+  for (const connections of connectionCounts(ids.length)) {
     const pairs = await compare(ours, { ...ours, server: floor }, connections, pace);
     rows.push({
       document: name,

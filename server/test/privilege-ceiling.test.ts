@@ -150,6 +150,54 @@ describe('what is no permission by its name', () => {
   });
 });
 
+describe('members and groups', () => {
+  // Attack: who may not make a key with a permission gives it to a person, whose token or key then has it.
+  test('are given no permission in Gatelodge, by whoever holds it and at whichever level, each one', async () => {
+    const { api } = await createCustomer(server);
+    const { id: issuer } = await api.create('/v1/issuers', { name: 'Acme API' });
+    const { id: organization } = await api.create(`/v1/issuers/${issuer}/organizations`, { name: 'Tenant' });
+    const below = `/v1/issuers/${issuer}/organizations/${organization}`;
+    const user = await api.create(`/v1/issuers/${issuer}/users`, { username: 'member@example.com' });
+    const member = await api.create(`/v1/issuers/${issuer}/users`, { username: 'other@example.com' });
+    await api.create(`${below}/members`, { member_id: member.id, scopes: ['invoices:read'] });
+    const group = await api.create(`${below}/groups`, { name: 'Group', scopes: ['invoices:read'] });
+    const everything = { restrictions: { scopes: [...permissionsOfAccount({ isOperator: false })] } };
+    const callers = [
+      api,
+      api.as(await createKey(api, `/v1/issuers/${issuer}/api-keys`, everything)),
+      api.as(await createKey(api, `${below}/api-keys`, everything)),
+    ];
+    for (const permission of managementPermissions) {
+      const scopes = ['invoices:read', permission];
+      for (const caller of callers) {
+        const answers = [
+          await caller.post(`${below}/members`, { member_id: user.id, scopes }),
+          await caller.patch(`${below}/members/${member.id}`, { scopes }),
+          await caller.post(`${below}/groups`, { name: 'New', scopes }),
+          await caller.patch(`${below}/groups/${group.id}`, { scopes }),
+        ];
+        for (const answer of answers) {
+          expect(answer.status, permission).toBe(422);
+          expect(answer.body.errors).toMatchObject([{ path: 'scopes[1]', code: 'reserved_scope' }]);
+        }
+      }
+    }
+  });
+
+  test('are changed by nobody with less than the permission to', async () => {
+    const { api } = await createCustomer(server);
+    const { id: issuer } = await api.create('/v1/issuers', { name: 'Acme API' });
+    const { id: organization } = await api.create(`/v1/issuers/${issuer}/organizations`, { name: 'Tenant' });
+    const below = `/v1/issuers/${issuer}/organizations/${organization}`;
+    const user = await api.create(`/v1/issuers/${issuer}/users`, { username: 'member@example.com' });
+    const others = ['members:read', 'groups:write', 'users:write', 'organizations:write', 'api-keys:write'];
+    const scopes = [...others.map((each) => `gatelodge.${each}`), 'invoices:read'];
+    const caller = api.as(await createKey(api, `${below}/api-keys`, { restrictions: { scopes } }));
+    const answer = await caller.post(`${below}/members`, { member_id: user.id, scopes: ['invoices:read'] });
+    expect([answer.status, answer.body.code]).toEqual([403, 'permission_denied']);
+  });
+});
+
 describe('a sandbox key', () => {
   // Attack: a key that was given away for trying things out makes itself a live one.
   test('of the account mints no live key and touches no live object, whatever it holds', async () => {

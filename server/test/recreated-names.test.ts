@@ -101,6 +101,22 @@ describe('an organization made anew under its external id', () => {
     expect(JSON.stringify(body)).not.toContain(old.id);
   });
 
+  test('has none of the old one’s members and groups, nor is it among the organizations of these', async () => {
+    const issuer = await createIssuer();
+    const old = await createOrganization(issuer);
+    const user = await api.create(`${issuer}/users`, { username: 'member@example.com' });
+    const group = await api.create(`${old.path}/groups`, { name: 'Writers', scopes: ['invoices:write'] });
+    const body = { member_id: user.id, scopes: ['invoices:read'], groups: [group.id] };
+    await api.create(`${old.path}/members`, body);
+    succeeded(await api.delete(old.path));
+    const { path } = await createOrganization(issuer);
+    for (const list of [`${path}/members`, `${path}/groups`, `${issuer}/users/${user.id}/organizations`])
+      expect((await api.get(list)).body.data).toEqual([]);
+    expect((await api.post(`${path}/members`, body)).body.errors[0].code).toBe('unknown_group');
+    const anew = await api.create(`${path}/groups`, { name: 'Writers', scopes: ['reports:read'] });
+    expect((await api.get(`${path}/groups/${anew.id}/members`)).body.data).toEqual([]);
+  });
+
   // Attack: the name wanders from one tenant to another while both live.
   test('under the name that another one has given up takes over the name alone', async () => {
     const issuer = await createIssuer();
@@ -145,6 +161,22 @@ describe('an issuer made anew under its name', () => {
     const renewed = await api.create(`/v1/issuers/${id}/sandbox-issuer`);
     expect(renewed.id).not.toBe(twin.id);
     expect(renewed.name).toBe('Acme API (sandbox)');
+  });
+});
+
+describe('a user made anew under its address', () => {
+  test('is a member of nothing that the old one was', async () => {
+    const issuer = await createIssuer();
+    const { path } = await createOrganization(issuer);
+    const make = () => api.create(`${issuer}/users`, { username: 'member@example.com' });
+    const old = await make();
+    await api.create(`${path}/members`, { member_id: old.id, scopes: ['invoices:read'] });
+    succeeded(await api.delete(`${issuer}/users/${old.id}`));
+    const anew = await make();
+    expect(anew.id).not.toBe(old.id);
+    expect((await api.get(`${path}/members`)).body.data).toEqual([]);
+    expect((await api.get(`${path}/members/${old.id}`)).status).toBe(404);
+    expect((await api.get(`${issuer}/users/${anew.id}/organizations`)).body.data).toEqual([]);
   });
 });
 

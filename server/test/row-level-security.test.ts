@@ -136,6 +136,11 @@ async function meter({ accountId, issuer }: Tenant): Promise<void> {
       select decode(md5(id), 'hex'), $1, $2, id, 'x', now(), now() from users where account_id = $1 and issuer_id = $2 limit 1`,
   ])
     await rows.query(sql, [accountId, issuer.id]);
+  await rows.query(`insert into departed_organizations (id, account_id, issuer_id) values ($1, $2, $3)`, [
+    `org_gone_of_${accountId}`,
+    accountId,
+    issuer.id,
+  ]);
   await rows.query(`insert into key_uses (key_id, account_id, last_used_at) values ($1, $2, now())`, [
     key,
     accountId,
@@ -298,7 +303,7 @@ describe('what may see across accounts', () => {
           // How it is planned, and nothing of what it may see.
           ...(signature.startsWith('lookup_origin_of_issuer(') ? ['enable_sort=off'] : []),
           ...(signature.startsWith('fold_ledger(') ? ['work_mem=16MB'] : []),
-          ...(/^lookup_(?:api_key_v3|client)\(/.test(signature)
+          ...(/^lookup_(?:api_key_v3|client|user_organizations)\(/.test(signature)
             ? ['plan_cache_mode=force_generic_plan']
             : []),
         ],

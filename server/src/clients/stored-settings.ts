@@ -19,8 +19,8 @@ const openid = z.object({
   post_logout_redirect_uris: orNothing(texts),
   token_endpoint_auth_method: orNothing(z.enum(authMethods)),
   pkce: orNothing(z.enum(['required', 'optional'])),
-  require_pushed_authorization_requests: orNothing(z.boolean()),
-  dpop_bound_access_tokens: orNothing(z.boolean()),
+  require_pushed_authorization_requests: z.boolean().optional().catch(true),
+  dpop_bound_access_tokens: z.boolean().optional().catch(true),
   resource_indicators: orNothing(texts),
   backchannel_logout_uri: orNothing(z.string().nullable()),
   backchannel_logout_session_required: orNothing(z.boolean()),
@@ -31,15 +31,15 @@ const openid = z.object({
 
 const stored = z.object({
   protocol: orNothing(z.literal('oidc')),
-  scopes: orNothing(texts),
-  // Where it can't be read, nothing rather than everything.
+  scopes: texts.optional().catch([]),
   organization_scopes: texts.nullable().catch([]),
   openid,
 });
 
 /**
  * The settings of a row, also of one that a node of a build which knows more, or other values, has written: whatever this
- * build can't take is as if it had not been set, and what it does not know is left out.
+ * build can't take is as if it had not been set, and what it does not know is left out. Only what limits a client limits it
+ * the most where it can't be read.
  */
 export function readSettings({
   confidential,

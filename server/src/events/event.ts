@@ -90,6 +90,8 @@ export interface NewEvent {
       | 'issuer'
       | 'signing_key'
       | 'organization'
+      | 'member'
+      | 'group'
       | 'client'
       | 'member'
       | 'group'

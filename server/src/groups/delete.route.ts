@@ -27,12 +27,8 @@ export const deleteGroup = defineRoute({
     const organization = await holdOrganization(tx, principal, params, 'groups');
     const current = await lockGroup(tx, organization, params.group_id, ifMatch);
     const issuer = await requireIssuer(tx, principal, params.issuer_id);
-    const left = await countMembersOfThisGroupAlone(tx, organization, current.id);
-    if (left > 0 && query.force !== 'true') {
-      throw new AppError('group_in_use', {
-        detail: `${left} ${left === 1 ? 'member' : 'members'} would be left without any scope; give them scopes or another group first, or pass force=true.`,
-      });
-    }
+    if (query.force !== 'true')
+      requireNobodyLeft(await countMembersOfThisGroupAlone(tx, organization, current.id));
     await tx
       .deleteFrom('groups')
       .where('account_id', '=', principal.accountId)
@@ -44,8 +40,16 @@ export const deleteGroup = defineRoute({
       environment: issuer.environment,
       issuerId: issuer.id,
       organizationId: organization.id,
-      data: { name: current.name, members_without_scopes: left },
+      data: { name: current.name, forced: query.force === 'true' },
     });
     return { status: 204 };
   },
 });
+
+/** @throws group_in_use with how many there are */
+function requireNobodyLeft(left: number): void {
+  if (left === 0) return;
+  throw new AppError('group_in_use', {
+    detail: `${left} ${left === 1 ? 'member' : 'members'} would be left without any scope; give them scopes or another group first, or pass force=true.`,
+  });
+}

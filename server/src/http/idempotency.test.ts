@@ -40,6 +40,8 @@ describe('a creation repeated under its Idempotency-Key', () => {
     'plans.create': { name: 'gold' },
     'signingKeys.rotate': undefined,
     'users.create': { username_type: 'email', username: 'ada@acme.test' },
+    'organization.members.create': { member_id: '', scopes: ['invoices:read'] },
+    'organization.groups.create': { name: 'Accounting', scopes: ['invoices:read'] },
     'clients.create': {
       name: 'Web',
       settings: { openid: { redirect_uris: ['https://app.example.com/callback'] } },
@@ -60,6 +62,8 @@ describe('a creation repeated under its Idempotency-Key', () => {
   beforeAll(async () => {
     const issuer = await operator.create('/v1/issuers', { name: 'Acme' });
     const organization = await operator.create(`/v1/issuers/${issuer.id}/organizations`, { name: 'Tenant' });
+    const user = await operator.create(`/v1/issuers/${issuer.id}/users`, { username: 'member@acme.test' });
+    bodies['organization.members.create'] = { member_id: user.id, scopes: ['invoices:read'] };
     const inPlace = (route: { path: string }) =>
       route.path.replace('{issuer_id}', issuer.id).replace('{org_id}', organization.id);
     const keys = new Map<string, string>();

@@ -103,6 +103,9 @@ async function authorizeAnew(tx: Transaction, { create, undo }: Creation): Promi
 const outdatedCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'external_id_taken',
   'username_taken',
+  'member_exists',
+  'group_name_taken',
+  'limit_reached',
   'plan_exists',
   'already_rotated',
   // Whoever names the version that it changes has changed it; what it may do is asked before.

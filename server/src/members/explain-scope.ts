@@ -24,18 +24,21 @@ interface MemberOfQuestion {
   groups: readonly GroupOfMember[];
 }
 
+/** A client that acts for a member. */
+export interface ActingClient {
+  status: Status;
+  /** null: it sets none and takes all. */
+  organizationScopes: readonly string[] | null;
+}
+
 /** What is asked, with all that the answer follows from. */
 export interface ScopeQuestion {
   scope: string;
   issuerStatus: Status;
   organizationStatus: Status;
-  /** `member` null: nobody of that id is a member. `organizationScopes` null: the client, if any, sets none. */
+  /** `member` null: nobody of that id is a member. `client` null: none is asked about. */
   who:
-    | {
-        kind: 'member';
-        member: MemberOfQuestion | null;
-        client: { organizationScopes: readonly string[] | null } | null;
-      }
+    | { kind: 'member'; member: MemberOfQuestion | null; client: ActingClient | null }
     | { kind: 'key'; key: { status: ApiKeyStatus; scopes: readonly string[] } | null };
 }
 
@@ -67,7 +70,9 @@ export function explainScope(question: ScopeQuestion): ScopeExplanation {
     ...(who.kind === 'member' ? checksOfMember(scope, who) : checksOfKey(scope, who)),
   ];
   const denied = checks.find(({ outcome }) => outcome === 'failed');
-  const isInForce = checks.every(({ check, outcome }) => outcome !== 'failed' || !decidesForAll.has(check));
+  const isInForce =
+    checks.every(({ check, outcome }) => outcome !== 'failed' || !decidesForAll.has(check)) &&
+    !(who.kind === 'member' && who.client?.status === 'suspended');
   return {
     allowed: denied === undefined,
     denied_by: denied?.check ?? null,
@@ -114,8 +119,9 @@ function grantOf(scope: string, member: MemberOfQuestion): ScopeCheck {
   );
 }
 
-function restrictionOf(scope: string, client: Who<'member'>['client']): ScopeCheck {
+function restrictionOf(scope: string, client: ActingClient | null): ScopeCheck {
   if (client === null) return skipped('client', 'No client is asked about.');
+  if (client.status === 'suspended') return failed('client', 'The client is suspended.');
   if (client.organizationScopes === null)
     return skipped('client', 'The client sets no organization_scopes: it takes all.');
   return client.organizationScopes.includes(scope)

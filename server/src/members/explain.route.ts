@@ -7,7 +7,7 @@ import { defineRoute } from '../http/route.ts';
 import { type IssuerRow, requireIssuer } from '../issuers/issuer-store.ts';
 import { type OrganizationRow, requireOrganization } from '../organizations/organization-store.ts';
 import type { Transaction } from '../postgres/database.ts';
-import { organizationScopesOf } from './client-restriction.ts';
+import { requireActingClient } from './acting-client.ts';
 import { explainScopeBody, scopeExplanation } from './explain-schema.ts';
 import { explainScope, type ScopeQuestion } from './explain-scope.ts';
 import { membersParams } from './member-schema.ts';
@@ -52,7 +52,7 @@ async function memberOf(
   body: z.output<typeof explainScopeBody>,
 ): Promise<ScopeQuestion['who']> {
   const client =
-    body.client_id === undefined ? null : { organizationScopes: organizationScopesOf(body.client_id) };
+    body.client_id === undefined ? null : await requireActingClient(tx, organization, body.client_id);
   const member = await findMember(tx, organization, body.member_id ?? '');
   return { kind: 'member', member, client };
 }

@@ -45,21 +45,22 @@ export function createMemberSweep(database: Database, log: Log, atOnce = rowsAtO
         select id, account_id, issuer_id from lookup_departed_organizations(${organizationsAtOnce})`.execute(
         database.lookups,
       );
-      let hasMore = rows.length === organizationsAtOnce;
+      // As long as anything was done there may be more to do, of these or of others.
+      let hasMore = false;
       for (const organization of rows) {
         // One that can't be swept now must not keep the others.
-        const more = await sweepSome(database, organization, atOnce).catch((error: unknown) => {
+        const hasSwept = await sweepSome(database, organization, atOnce).catch((error: unknown) => {
           log.warn({ err: error, organization_id: organization.id }, 'A step of the member sweep failed');
           return false;
         });
-        hasMore = more || hasMore;
+        hasMore = hasSwept || hasMore;
       }
       return hasMore;
     },
   });
 }
 
-/** One step of bounded length. Answers whether this organization needs another. */
+/** One step of bounded length. Answers false where another node is at it. */
 function sweepSome(database: Database, organization: Departed, atOnce: number): Promise<boolean> {
   const { id, account_id: accountId, issuer_id: issuerId } = organization;
   return database.withAccount(accountId, async (tx) => {
@@ -78,6 +79,6 @@ function sweepSome(database: Database, organization: Departed, atOnce: number): 
       .where('account_id', '=', accountId)
       .where('id', '=', id)
       .execute();
-    return false;
+    return true;
   });
 }

@@ -6,6 +6,10 @@ import { AddressPolicy, specialIpv4, specialIpv6 } from './address-policy.ts';
 
 const policy = new AddressPolicy({ allow: [], ownAddresses: () => [] });
 
+function judge(address: string, by = policy) {
+  return by.judge([address])[0];
+}
+
 /** An address of a network whose host bits are those of `host`. */
 function within(cidr: string, host: readonly number[]): string {
   const [network, bits] = ipaddr.parseCIDR(cidr);
@@ -53,8 +57,7 @@ describe('what is private, reserved or local', () => {
           `2001:0:${hex}:0:0:0:0`,
           textOf([0x20, 1, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, ...bytes.map((byte) => byte ^ 0xff)]),
         ];
-        for (const spelling of spellings)
-          expect([spelling, policy.judge(spelling)]).toEqual([spelling, 'blocked']);
+        for (const spelling of spellings) expect([spelling, judge(spelling)]).toEqual([spelling, 'blocked']);
       }),
       { numRuns: scaled(500, 20_000) },
     );
@@ -66,7 +69,7 @@ describe('what is private, reserved or local', () => {
         const ip = within(range, host);
         // Within ::/3 lie the two that stand for an IPv4 address, which may be a public one.
         fc.pre(!/^(?:0:0:0:0:0:ffff|64:ff9b:0:0:0:0):/.test(ip));
-        expect([ip, policy.judge(ip)]).toEqual([ip, 'blocked']);
+        expect([ip, judge(ip)]).toEqual([ip, 'blocked']);
       }),
       { numRuns: scaled(500, 20_000) },
     );
@@ -74,11 +77,11 @@ describe('what is private, reserved or local', () => {
 
   test.each(['', 'localhost', '127.1', '2130706433', '0x7f000001', '0177.0.0.1', '1.2.3', '1.1.1.1 ', '::g'])(
     '%j, which is no address, is blocked',
-    (text) => expect(policy.judge(text)).toBe('blocked'),
+    (text) => expect(judge(text)).toBe('blocked'),
   );
 
   test.each(['fe80::1%eth0', '::ffff:127.0.0.1%lo'])('%s is blocked, its zone notwithstanding', (ip) =>
-    expect(policy.judge(ip)).toBe('blocked'),
+    expect(judge(ip)).toBe('blocked'),
   );
 });
 
@@ -108,14 +111,14 @@ describe('what belongs to the internet', () => {
     '2001:4860:4860::8888',
     '2606:4700:4700::1111',
     '2a00:1450:4001::1',
-  ])('%s is public', (ip) => expect(policy.judge(ip)).toBe('public'));
+  ])('%s is public', (ip) => expect(judge(ip)).toBe('public'));
 
   test('not what belongs to this machine, whatever else it is', () => {
     // The attack: a firewall keeps the internet from our database's port, but not us, who come from this very address.
     const own = new AddressPolicy({ allow: [], ownAddresses: () => ['93.184.215.14', '2606:4700::1'] });
     for (const ip of ['93.184.215.14', '::ffff:93.184.215.14', '64:ff9b::93.184.215.14', '2606:4700:0::1'])
-      expect(own.judge(ip)).toBe('blocked');
-    expect(own.judge('93.184.215.15')).toBe('public');
+      expect(judge(ip, own)).toBe('blocked');
+    expect(judge('93.184.215.15', own)).toBe('public');
   });
 });
 
@@ -126,7 +129,7 @@ describe('what the operator names', () => {
   });
 
   test.each(['10.1.2.3', '::ffff:10.1.2.3', '127.0.0.1', 'fd00:1::5', '93.184.215.14'])('%s is named', (ip) =>
-    expect(named.judge(ip)).toBe('named'),
+    expect(judge(ip, named)).toBe('named'),
   );
 
   test.each([
@@ -137,5 +140,5 @@ describe('what the operator names', () => {
     '64:ff9b::10.1.2.3',
     '::10.1.2.3',
     '2002:a01:203::',
-  ])('%s is still blocked', (ip) => expect(named.judge(ip)).toBe('blocked'));
+  ])('%s is still blocked', (ip) => expect(judge(ip, named)).toBe('blocked'));
 });

@@ -75,8 +75,13 @@ export class AddressPolicy {
     return this.#named.length > 0;
   }
 
-  /** @param address in any spelling that a socket or a resolver gives; what is no address is blocked */
-  judge(address: string): AddressVerdict {
+  /** @param addresses in any spelling that a socket or a resolver gives; what is no address is blocked */
+  judge(addresses: readonly string[]): AddressVerdict[] {
+    const own = new Set(this.#ownAddresses().map(canonicalIp));
+    return addresses.map((address) => this.#judgeOne(address, own));
+  }
+
+  #judgeOne(address: string, own: ReadonlySet<string | null>): AddressVerdict {
     const ip = canonicalIp(address);
     if (ip === null) return 'blocked';
     if (isIpAllowed(this.#named, ip)) return 'named';
@@ -85,11 +90,7 @@ export class AddressPolicy {
     const isPublic = isIPv4(meant)
       ? !isIpAllowed(blockedIpv4, meant)
       : isIpAllowed(global, meant) && !isIpAllowed(blockedIpv6, meant);
-    return isPublic && !this.#isOwn(meant) ? 'public' : 'blocked';
-  }
-
-  #isOwn(ip: string): boolean {
-    return this.#ownAddresses().some((own) => canonicalIp(own) === ip);
+    return isPublic && !own.has(meant) ? 'public' : 'blocked';
   }
 }
 

@@ -172,6 +172,15 @@ describe('answers that are none', () => {
     expect(await failureOf(call(url))).toMatchObject({ reason: 'network', code: 'ECONNREFUSED' });
   });
 
+  test('network: a name with more addresses than anybody looks at', async () => {
+    // The attack: an answer of DNS with thousands of addresses, to keep the server busy with them.
+    const addressed = (count: number) => Array.from({ length: count }, () => receiverAddress);
+    dns.set('many.test', addressed(64));
+    dns.set('more.test', addressed(65));
+    expect((await failureOf(call(receiver.url('/', 'many.test')))).reason).toBe('tls');
+    expect((await failureOf(call(receiver.url('/', 'more.test')))).code).toBe('ETOOMANYADDRESSES');
+  });
+
   test('errors tell neither what a name leads to nor what the receiver sent', async () => {
     dns.set('inside.test', ['10.66.77.88']);
     answer = (_request, response) => response.end('canary'.repeat(100));

@@ -66,7 +66,7 @@ describe('an account whose receivers are slow', () => {
       Array.from({ length: 2 }, () => outcomeOf(client.fetch(receiver.url('/slow'), { accountId }))),
     );
     expect(await Promise.all(slow.slice(4))).toEqual(['busy', 'busy']);
-    expect(receiver.waiting).toHaveLength(4);
+    await vi.waitFor(() => expect(receiver.waiting).toHaveLength(4));
     for (const answer of receiver.waiting) answer();
     expect(await Promise.all(slow.slice(0, 4))).toEqual(Array(4).fill('answered'));
     expect(await outcomeOf(client.fetch(receiver.url('/fast'), { accountId: 'acc_3' }))).toBe('answered');

@@ -1,6 +1,7 @@
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
+import { BoundedBody } from './bounded-body.ts';
 import { OutboundError } from './outbound-error.ts';
 
 /** What a receiver answered, whatever its status: redirects are answers like any other. */
@@ -100,22 +101,14 @@ async function read(response: IncomingMessage, call: Exchange): Promise<Outbound
     response.destroy();
     throw withoutStatus();
   }
-  const chunks: Buffer[] = [];
-  let length = 0;
+  const body = new BoundedBody(call.maxBytes);
+  let isTruncated = false;
   for await (const chunk of response as AsyncIterable<Buffer>) {
-    const room = call.maxBytes - length;
-    length += chunk.length;
-    chunks.push(chunk.subarray(0, room));
-    if (length <= call.maxBytes) continue;
-    if (call.truncate) break;
-    throw new OutboundError('too_large');
+    isTruncated = !body.add(chunk);
+    if (isTruncated && call.truncate) break;
+    if (isTruncated) throw new OutboundError('too_large');
   }
-  return {
-    status: statusCode,
-    headers: headersOf(response),
-    body: Buffer.concat(chunks),
-    isTruncated: length > call.maxBytes,
-  };
+  return { status: statusCode, headers: headersOf(response), body: body.read(), isTruncated };
 }
 
 function withoutStatus(): OutboundError {

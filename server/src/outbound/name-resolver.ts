@@ -4,6 +4,9 @@ import { OutboundError } from './outbound-error.ts';
 /** Codes that mean an answer without addresses of the family asked for. */
 const noAddresses = new Set(['ENODATA', 'ENOTFOUND']);
 
+/** More than any service has; an answer of DNS has room for thousands, each of which would be judged. */
+const maxAddresses = 64;
+
 interface Options {
   /** `address:port` of the DNS servers to ask instead of those of this machine; for tests. */
   servers?: readonly string[] | undefined;
@@ -23,7 +26,7 @@ export class NameResolver {
   /**
    * Every IPv4 and IPv6 address of the name, asked for once each; aliases are followed. Gives up as soon as `signal` does.
    *
-   * @throws OutboundError `network` where it has none or DNS does not tell
+   * @throws OutboundError `network` where it has none or too many, or DNS does not tell
    */
   async resolve(name: string, signal: AbortSignal): Promise<string[]> {
     // One of its own each time, so that giving up on one name ends no other’s look-up.
@@ -34,6 +37,7 @@ export class NameResolver {
     try {
       const answers = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)]);
       const addresses = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
+      if (addresses.length > maxAddresses) throw new OutboundError('network', { code: 'ETOOMANYADDRESSES' });
       if (addresses.length > 0) return addresses;
       const failures = answers.flatMap((answer) =>
         answer.status === 'rejected' ? [answer.reason as NodeJS.ErrnoException] : [],

@@ -189,6 +189,10 @@ describe('TLS', () => {
 test('a name that leads nowhere yet may be set', async () => {
   dns.set('silent.test', () => null);
   for (const name of ['missing.test', 'silent.test', 'receiver.test'])
-    expect((await client.checkUrlAndName(`https://${name}/`, { timeoutMs: 100 })).ok).toBe(true);
-  expect(await client.checkUrlAndName('ftp://receiver.test/')).toMatchObject({ reason: 'blocked_url' });
+    expect((await client.checkUrlAndName(`https://${name}/`, { accountId: null, timeoutMs: 100 })).ok).toBe(
+      true,
+    );
+  expect(await client.checkUrlAndName('ftp://receiver.test/', { accountId: null })).toMatchObject({
+    reason: 'blocked_url',
+  });
 });

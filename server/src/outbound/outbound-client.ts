@@ -90,12 +90,18 @@ export class OutboundClient {
     return checkOutboundUrl(text, this.#policy);
   }
 
-  /** The same, and what the name leads to at present. A name that leads nowhere yet is no reason to refuse it. */
-  async checkUrlAndName(text: string, { timeoutMs = 2_000 } = {}): Promise<UrlCheck> {
+  /**
+   * The same, and what the name leads to at present; asks DNS, so not within a transaction. A name that leads nowhere yet, or
+   * is not found out about in time, is no reason to refuse it: it is looked at again at each call.
+   */
+  async checkUrlAndName(
+    text: string,
+    { accountId, timeoutMs = 2_000 }: Pick<OutboundRequest, 'accountId' | 'timeoutMs'>,
+  ): Promise<UrlCheck> {
     const check = this.checkUrl(text);
     if (!check.ok) return check;
     try {
-      await this.#withDeadline({ timeoutMs }, (signal) => this.#addressesOf(check.url, signal));
+      await this.#inTurn({ accountId, timeoutMs }, (signal) => this.#addressesOf(check.url, signal));
     } catch (error) {
       if (!(error instanceof OutboundError)) throw error;
       if (error.reason === 'blocked_address') return badAddress();
@@ -132,22 +138,27 @@ export class OutboundClient {
     const { url } = check;
     const headers = outgoingHeaders(request.headers, { 'User-Agent': `Gatelodge/${packageVersion}` });
     const { method = 'GET', body, maxBytes = 65_536, truncate = false } = request;
-    return this.#slots.run(request.accountId ?? ofInstallation, () =>
-      this.#withDeadline(request, async (signal) => {
-        const addresses = await this.#addressesOf(url, signal);
-        return exchange({
-          url,
-          method,
-          headers,
-          body: body === undefined ? undefined : Buffer.from(body),
-          addresses,
-          maxBytes,
-          truncate,
-          signal,
-          ca: this.#ca,
-        });
-      }),
-    );
+    return this.#inTurn(request, async (signal) => {
+      const addresses = await this.#addressesOf(url, signal);
+      return exchange({
+        url,
+        method,
+        headers,
+        body: body === undefined ? undefined : Buffer.from(body),
+        addresses,
+        maxBytes,
+        truncate,
+        signal,
+        ca: this.#ca,
+      });
+    });
+  }
+
+  #inTurn<T>(
+    request: Pick<OutboundRequest, 'accountId' | 'timeoutMs' | 'signal'>,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    return this.#slots.run(request.accountId ?? ofInstallation, () => this.#withDeadline(request, work));
   }
 
   /** One answer of DNS, refused as a whole if a single address in it is: who mixes them in tries to get there. */
@@ -155,7 +166,7 @@ export class OutboundClient {
     const host = hostOf(url);
     if (isLoopbackName(host)) return this.#loopback();
     const addresses = isIP(host) === 0 ? await this.#resolver.resolve(host, signal) : [host];
-    const verdicts = addresses.map((address) => this.#policy.judge(address));
+    const verdicts = this.#policy.judge(addresses);
     const isAllNamed = verdicts.every((verdict) => verdict === 'named');
     if (url.protocol === 'http:' && !isAllNamed) throw refusalOf(needsHttps());
     if (verdicts.includes('blocked')) throw refusalOf(badAddress());
@@ -164,7 +175,9 @@ export class OutboundClient {
 
   /** Both of them are this machine, so here it is enough that one is named. */
   #loopback(): string[] {
-    const named = ['127.0.0.1', '::1'].filter((address) => this.#policy.judge(address) === 'named');
+    const both = ['127.0.0.1', '::1'];
+    const verdicts = this.#policy.judge(both);
+    const named = both.filter((_address, index) => verdicts[index] === 'named');
     if (named.length === 0) throw refusalOf(badAddress());
     return named;
   }

@@ -49,7 +49,7 @@ export function isLoopbackName(host: string): boolean {
 function checkHost(url: URL, policy: AddressPolicy): UrlCheck | null {
   const host = hostOf(url);
   if (isIP(host) !== 0) {
-    const verdict = policy.judge(host);
+    const [verdict] = policy.judge([host]);
     if (verdict === 'blocked') return badAddress();
     return url.protocol === 'http:' && verdict !== 'named' ? needsHttps() : null;
   }

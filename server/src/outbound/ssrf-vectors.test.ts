@@ -159,7 +159,9 @@ describe('names', () => {
     const name = `${what.replaceAll(/[^a-z0-9]+/gi, '-').toLowerCase()}.receiver.test`;
     dns.set(name, answer);
     await expectRefused(`https://${name}:${canary.port}/`, 'blocked_address');
-    expect(await strict.checkUrlAndName(`https://${name}/`)).toMatchObject({ reason: 'blocked_address' });
+    expect(await strict.checkUrlAndName(`https://${name}/`, { accountId: null })).toMatchObject({
+      reason: 'blocked_address',
+    });
   });
 
   test('in the clear, whatever they lead to', async () => {

@@ -21,7 +21,7 @@ export interface TransactionOptions {
   statementTimeoutMs?: number;
   /**
    * The connection keeps the plans of its statements: for transactions that are run again and again with the same few. With
-   * the policies of row-level security a plan takes longer to make than to carry out.
+   * the policies of row-level security a plan takes longer to make than to carry out, so none is made for one call's values.
    */
   isPreparing?: boolean;
 }
@@ -77,7 +77,8 @@ export class Database {
     try {
       await connection.control(
         `begin; set local gatelodge.account_id = '${accountId}'` +
-          (statementTimeoutMs === undefined ? '' : `; set local statement_timeout = ${statementTimeoutMs}`),
+          (statementTimeoutMs === undefined ? '' : `; set local statement_timeout = ${statementTimeoutMs}`) +
+          (isPreparing === true ? '; set local plan_cache_mode = force_generic_plan' : ''),
         'begin; set local gatelodge.account_id',
       );
       const result = await work(this.#bind(connection));

@@ -101,6 +101,7 @@ describe('GET /auth/me', () => {
           issuer_id: issuer.id,
           environment: 'live',
           session_id,
+          organizations: [],
           created_at: user.created_at,
         },
       },

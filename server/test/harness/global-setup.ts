@@ -1,3 +1,4 @@
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
 import { migrateDatabase } from '../../src/postgres/migrate.ts';
@@ -9,6 +10,8 @@ declare module 'vitest' {
   interface ProvidedContext {
     /** URLs of the run's Postgres by role, with `databasePlaceholder` where the name of the database goes. */
     postgres: { superuserUrl: string; ownerUrl: string; appUrl: string };
+    /** For what the files of a worker share. It goes at the end of the run. */
+    runDirectory: string;
   }
 }
 
@@ -23,8 +26,16 @@ export const templateDatabase = 'gatelodge_template';
  * also when the set-up fails half-way.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const { postgres, remove } = await startTestCluster({ max_connections: '300' });
+  const { postgres, remove: removeCluster } = await startTestCluster({ max_connections: '300' });
+  // The account that runs Postgres passes through it.
+  const runDirectory = await mkdtemp('/tmp/gatelodge-run-');
+  await chmod(runDirectory, 0o755);
+  const remove = async () => {
+    await removeCluster();
+    await rm(runDirectory, { recursive: true, force: true });
+  };
   try {
+    project.provide('runDirectory', runDirectory);
     await makeTemplate(postgres);
     project.provide('postgres', {
       superuserUrl: postgres.databaseUrl(databasePlaceholder, 'gatelodge_root'),

@@ -1,0 +1,31 @@
+import { readSettings } from '../clients/stored-settings.ts';
+import { invalidField } from '../errors.ts';
+import type { OrganizationPlace } from '../groups/group-store.ts';
+import type { Transaction } from '../postgres/database.ts';
+import { builtInClientId } from '../sessions/built-in-client.ts';
+import type { ActingClient } from './explain-scope.ts';
+
+/**
+ * The client of an issuer that acts for a member, as far as it matters to scopes. The one client of every issuer, which
+ * signs users in by a mailed code, takes them all.
+ *
+ * @throws invalid_request (422) at `client_id` where the issuer has no such client
+ */
+export async function requireActingClient(
+  tx: Transaction,
+  { account_id: accountId, issuer_id: issuerId }: OrganizationPlace,
+  clientId: string,
+): Promise<ActingClient> {
+  if (clientId === builtInClientId) return { status: 'active', organizationScopes: null };
+  const row = await tx
+    .selectFrom('clients')
+    .select(['status', 'confidential', 'settings'])
+    .where('account_id', '=', accountId)
+    .where('issuer_id', '=', issuerId)
+    .where('id', '=', clientId)
+    .where('deleting', '=', false)
+    .executeTakeFirst();
+  if (row === undefined)
+    throw invalidField('client_id', 'is not the id of a client of this issuer', 'unknown_client');
+  return { status: row.status, organizationScopes: readSettings(row).organization_scopes };
+}
