@@ -41,6 +41,7 @@ import { updateIssuer } from './issuers/update.route.ts';
 import { getKeyProfile } from './key-profiles/get.route.ts';
 import { putKeyProfile } from './key-profiles/put.route.ts';
 import { leakReportContract } from './leaks/report-leak.ts';
+import { loginContracts } from './login/login-contracts.ts';
 import { getLoginSettings } from './login-settings/get.route.ts';
 import { updateLoginSettings } from './login-settings/update.route.ts';
 import { devMailboxContracts } from './mail/dev-mailbox.routes.ts';
@@ -194,6 +195,7 @@ export const routes: readonly Route[] = [
   jwksContract,
   ...discoveryContracts,
   ...oidcContracts,
+  ...loginContracts,
   ...devMailboxContracts,
   ...healthContracts,
   openApiContract,

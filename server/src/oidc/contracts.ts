@@ -101,8 +101,8 @@ const logoutQuery = z.object({
 const sentOn = { description: 'Where the browser goes on.', headers: ['Location'] };
 const pageErrors = {
   400: failing('The request is not one that can be answered, nor sent back to where it came from.', true),
-  403: failing('The issuer or its account is suspended.'),
-  413: failing('The request is too long.'),
+  403: failing('The issuer or its account is suspended.', true),
+  413: failing('The request is too long.', true),
   503: failing('Try again shortly.', true),
 };
 const browser = { security: 'none', params: issuerParams } as const;
@@ -233,7 +233,7 @@ export const oidcContracts = [
     responses: {
       200: { description: 'A page.', contentType: 'text/html' },
       303: sentOn,
-      ...errorsOfForms,
+      ...pageErrors,
     },
   }),
   defineContract({
@@ -247,7 +247,7 @@ export const oidcContracts = [
     responses: {
       200: { description: 'A page.', contentType: 'text/html' },
       303: sentOn,
-      ...errorsOfForms,
+      ...pageErrors,
     },
   }),
   defineContract({
