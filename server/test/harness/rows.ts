@@ -23,7 +23,6 @@ const tenantTables = [
   'oidc_records',
   'oidc_consents',
   'oidc_settings',
-  'logout_notices',
   'api_keys',
   'events',
   'idempotency_records',
