@@ -1,4 +1,7 @@
 import type { Session } from 'oidc-provider';
+import type { RequestInfo } from '../edge/request-info.ts';
+import { actorOfUser } from '../events/actor.ts';
+import { endSessions } from '../sessions/session-store.ts';
 import { CookieKeys } from './cookie-keys.ts';
 import type { HeldProvider } from './providers.ts';
 
@@ -29,4 +32,21 @@ export function forgottenLogin({ provider, runtime }: HeldProvider): string[] {
   const name = provider.cookieName('session');
   const attributes = `path=${pathname}/; expires=Thu, 01 Jan 1970 00:00:00 GMT; samesite=lax; ${protocol === 'https:' ? 'secure; ' : ''}httponly`;
   return [name, `${name}.sig`].flatMap((cookie) => ['Set-Cookie', `${cookie}=; ${attributes}`]);
+}
+
+/** Ends the sessions that this login has with its clients, each with its event and word to its client, and itself. */
+export async function endBrowserLogin(
+  { runtime }: HeldProvider,
+  login: Session & { accountId: string },
+  info: RequestInfo,
+): Promise<void> {
+  const { id: issuerId, account, environment } = runtime.issuer;
+  const scope = { accountId: account.id, issuerId, environment, loginUid: login.uid };
+  const actor = actorOfUser(login.accountId, info);
+  await runtime.inAccount((tx) =>
+    endSessions(tx, scope, 'logout', {
+      now: runtime.now(),
+      recordAll: (events) => runtime.recordAll(tx, actor, info, events),
+    }),
+  );
 }

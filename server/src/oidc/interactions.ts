@@ -6,6 +6,7 @@ import { actorOfUser } from '../events/actor.ts';
 import type { ConsentGranted } from '../postgres/schema.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import type { IssuerRecord } from '../verification/records.ts';
+import { endBrowserLogin, findBrowserLogin } from './browser-login.ts';
 import { isFirstParty } from './client-metadata.ts';
 import { saveConsent } from './consent-store.ts';
 import { applyConsent } from './grants.ts';
@@ -117,9 +118,12 @@ export class Interactions {
     { issuer, uid }: Pick<LoadedInteraction, 'issuer' | 'uid'>,
     login: { userId: string; amr: readonly string[]; isRemembered?: boolean },
   ): Promise<string> {
-    return this.#finish(exchange, issuer.id, uid, 'login', async () => ({
-      login: { accountId: login.userId, amr: [...login.amr], remember: login.isRemembered ?? true },
-    }));
+    return this.#finish(exchange, issuer.id, uid, 'login', async (opened) => {
+      await leaveOtherUser(opened, exchange, login.userId);
+      return {
+        login: { accountId: login.userId, amr: [...login.amr], remember: login.isRemembered ?? true },
+      };
+    });
   }
 
   /** The user has picked an organization; null for all of its own. */
@@ -180,6 +184,23 @@ export class Interactions {
     if (client === undefined) throw new AppError('not_found');
     return { held, interaction, client };
   }
+}
+
+/**
+ * Where somebody else is signed in in this browser, that login ends first. The library would have its own page do so, by a
+ * form that needs a script; and an interaction that was begun under another login would be refused by it.
+ */
+async function leaveOtherUser(
+  { held, interaction }: Opened,
+  { request, info }: Exchange,
+  userId: string,
+): Promise<void> {
+  const login = await findBrowserLogin(held, request.headers.cookie);
+  if (login === null || login.accountId === userId) return;
+  await endBrowserLogin(held, login, info);
+  if (interaction.session === undefined) return;
+  delete interaction.session.uid;
+  await interaction.persist();
 }
 
 /** What the library says of an interaction that is not there, or of another browser. */

@@ -7,15 +7,13 @@ import type { EdgeRequest } from '../edge/edge-request.ts';
 import { splitIssuerPath } from '../edge/issuer-path.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
-import { actorOfUser } from '../events/actor.ts';
 import { pageAnswer } from '../login/answer-page.ts';
 import { type ErrorPages, wantsPage } from '../login/error-pages.ts';
 import type { Page, Surface } from '../login/page.ts';
 import { confirmLogoutPage, loggedOutPage } from '../login/pages/logout-pages.ts';
 import { surfaceOf } from '../login/surface.ts';
-import { endSessions } from '../sessions/session-store.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
-import { findBrowserLogin, forgottenLogin } from './browser-login.ts';
+import { endBrowserLogin, findBrowserLogin, forgottenLogin } from './browser-login.ts';
 import { CookieKeys } from './cookie-keys.ts';
 import { parameter, readForm } from './form-body.ts';
 import { type IdTokenHint, readIdTokenHint } from './id-token-hint.ts';
@@ -77,7 +75,7 @@ export class LogoutEndpoint implements EdgeEndpoint {
       if (login === null) return done(headers, info, asked, show);
       const isMeant = isOfLogin(asked.hint, login) || isConfirmed(held, login, parameters, confirmation);
       if (!isMeant) return ask(asked, login, show);
-      await signOut(held, login, info);
+      await endBrowserLogin(held, login, info);
       headers.push(...forgottenLogin(held));
       return done(headers, info, asked, show);
     } catch (error) {
@@ -171,21 +169,4 @@ function done(headers: string[], info: EdgeInfo, { next }: Asked, show: Show): E
 function redirect(headers: string[], info: EdgeInfo, location: string): EdgeAnswer {
   headers.push('X-Request-Id', info.id, 'Location', location, 'Referrer-Policy', 'same-origin');
   return { status: 303 };
-}
-
-/** Ends the sessions that this login has with its clients, each with its event and word to its client, and itself. */
-async function signOut(
-  { runtime }: HeldProvider,
-  login: Session & { accountId: string },
-  info: EdgeInfo,
-): Promise<void> {
-  const { id: issuerId, account, environment } = runtime.issuer;
-  const scope = { accountId: account.id, issuerId, environment, loginUid: login.uid };
-  const actor = actorOfUser(login.accountId, info);
-  await runtime.inAccount((tx) =>
-    endSessions(tx, scope, 'logout', {
-      now: runtime.now(),
-      recordAll: (events) => runtime.recordAll(tx, actor, info, events),
-    }),
-  );
 }

@@ -125,6 +125,7 @@ declare module 'oidc-provider' {
     lastSubmission?: InteractionResult;
     returnTo: string;
     deviceCode?: string;
+    persist(): Promise<string>;
   }
 
   export interface ResourceServerInfo {
