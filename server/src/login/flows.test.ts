@@ -3,6 +3,7 @@ import { createCustomer } from '../../test/harness/customer.ts';
 import { codeOf, LoginVisitor } from '../../test/harness/login-pages.ts';
 import { claimsOf, OidcClient, redirectUri } from '../../test/harness/oidc-client.ts';
 import { newAddress, wrongCodes } from '../../test/harness/otp-client.ts';
+import { send } from '../../test/harness/raw-http.ts';
 import { startTestServer, TestClock } from '../../test/harness/server.ts';
 import { TestIssuer } from '../../test/harness/test-issuer.ts';
 
@@ -154,6 +155,39 @@ describe('whoever', () => {
     // Back, once it is over.
     const back = await visitor.submit(page, { code });
     expect([back.status, back.title]).toEqual([404, 'Error: This sign-in is over – Acme']);
+  });
+
+  // 50 forms at once with the right code: one of them signs in, and whoever comes too late is sent on or told so.
+  test('sends the right code fifty times at once signs in once', async () => {
+    const visitor = new LoginVisitor(server);
+    const { page, code } = await visitor.askForCode(await visitor.begin(client), newAddress());
+    const fields = new URLSearchParams({ ...page.forms[0]!.fields, code }).toString();
+    const headers = {
+      'Content-Type': 'application/x-www-form-urlencoded',
+      Cookie: [...visitor.browser.cookies.values()]
+        .filter(({ path }) => page.url.pathname.startsWith(path))
+        .map(({ name, value }) => `${name}=${value}`)
+        .join('; '),
+    };
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, () =>
+        send(`${server.url}${page.url.pathname}`, { method: 'POST', headers, body: fields }),
+      ),
+    );
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 303));
+    const devices = answers.filter(({ headers: { 'set-cookie': lines = [] } }) =>
+      lines.some((line) => line.startsWith('gl_device_')),
+    );
+    expect(devices).toHaveLength(1);
+    expect(codeOf(await visitor.go(devices[0]!.headers.location!))).not.toBeNull();
+  });
+
+  test('has to sign in again finds the address filled in', async () => {
+    const visitor = new LoginVisitor(server);
+    const address = newAddress();
+    await visitor.signIn(client, address);
+    const page = await visitor.begin(client, { prompt: 'login' });
+    expect(page.forms[0]!.fields.email).toBe(address);
   });
 
   test('has two tabs open signs in in both', async () => {

@@ -36,7 +36,11 @@ export function pagesOf(runtime: IssuerRuntime) {
   const issuer = shownIssuer(runtime);
   return {
     /** Why a request can't go on that can't be sent back to where it came from. */
-    renderError(context: Context, out: { error: string; error_description?: string }, error: unknown): void {
+    renderError: (
+      context: Context,
+      out: { error: string; error_description?: string },
+      error: unknown,
+    ): void => {
       const { status } = context;
       const name = noticeFor(status, error);
       const detail = name === 'badRequest' ? detailOf(out.error, out.error_description) : undefined;
@@ -45,7 +49,7 @@ export function pagesOf(runtime: IssuerRuntime) {
       );
     },
 
-    userCodeInputSource(context: Context, form: string, _out: unknown, error?: DeviceError): void {
+    userCodeInputSource: (context: Context, form: string, _out: unknown, error?: DeviceError): void => {
       const { status } = context;
       const isUnknown = error?.userCode !== undefined || error?.name === 'NoCodeError';
       showInLibrary(issuer, context, (surface, requestId) =>
@@ -66,13 +70,13 @@ export function pagesOf(runtime: IssuerRuntime) {
       );
     },
 
-    userCodeConfirmSource(
+    userCodeConfirmSource: (
       context: Context,
       form: string,
       client: Client,
       _deviceInfo: unknown,
       shownCode: string,
-    ): void {
+    ): void => {
       showInLibrary(issuer, context, (surface) =>
         confirmDevicePage(surface, {
           action: actionOf(form),
@@ -84,9 +88,7 @@ export function pagesOf(runtime: IssuerRuntime) {
       );
     },
 
-    successSource(context: Context): void {
-      showInLibrary(issuer, context, deviceDonePage);
-    },
+    successSource: (context: Context): void => showInLibrary(issuer, context, deviceDonePage),
   };
 }
 
