@@ -9,6 +9,7 @@ import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import { actorOfUser } from '../events/actor.ts';
 import { endSessions } from '../sessions/session-store.ts';
+import type { Settings } from '../settings.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import { findBrowserLogin, forgottenLogin } from './browser-login.ts';
 import { CookieKeys } from './cookie-keys.ts';
@@ -19,6 +20,7 @@ import { confirmLogoutPage, pageHeaders, signedOutPage } from './pages.ts';
 import type { HeldProvider, OidcProviders } from './providers.ts';
 
 interface Dependencies {
+  settings: Pick<Settings, 'publicUrl'>;
   keys: KeyDirectory;
   clients: ClientDirectory;
   providers: OidcProviders;
@@ -49,7 +51,7 @@ export class LogoutEndpoint implements EdgeEndpoint {
 
   async handle(request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer> {
     const { keys, providers } = this.#deps;
-    headers.push(...Object.entries(pageHeaders).flat());
+    headers.push(...Object.entries(pageHeaders(this.#deps.settings.publicUrl)).flat());
     try {
       const url = request.url ?? '';
       const issuer = await keys.findIssuer(splitIssuerPath(url).issuerId ?? '');

@@ -5,12 +5,20 @@ import { type Html, html, ownHtml } from '../mail/html.ts';
  * What every page of the runtime is answered with. No script runs but the one of the library's that submits a response
  * (`response_mode=form_post`), which it names by its digest.
  */
-export const pageHeaders = {
+const headersOfPages = {
   'Content-Security-Policy':
     "default-src 'none'; script-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
   'X-Frame-Options': 'DENY',
   'Referrer-Policy': 'no-referrer',
 } as const;
+
+/** @param url of the issuer: where it is HTTPS, browsers are told to stay with that (RFC 6797) */
+export function pageHeaders(url: string): Record<string, string> {
+  return {
+    ...headersOfPages,
+    ...(url.startsWith('https:') && { 'Strict-Transport-Security': 'max-age=31536000' }),
+  };
+}
 
 const styles = `
 :root { color-scheme: light dark; --page: #fff; --ink: #1b1f27; --quiet: #57606e; --accent: #0b5fb0; --on-accent: #fff; }
