@@ -134,4 +134,3 @@ describe('an external client', () => {
     expect((await visitor.begin(external)).title).toBe('Allow App to use your account? – Acme');
   });
 });
-

@@ -15,11 +15,19 @@ import type { IssuerRuntime } from './runtime.ts';
  * What every answer of the library has, before a page of ours says more. No script runs but the one of the library's that
  * submits a response (`response_mode=form_post`), which it names by its digest.
  */
-export const pageHeaders = {
+const headersOfAnswers = {
   'Content-Security-Policy': "default-src 'none'; script-src 'none'; frame-ancestors 'none'; base-uri 'none'",
   'X-Frame-Options': 'DENY',
   'Referrer-Policy': 'same-origin',
 } as const;
+
+/** @param url of the issuer: where it is HTTPS, browsers are told to stay with that (RFC 6797) */
+export function pageHeaders(url: string): Record<string, string> {
+  return {
+    ...headersOfAnswers,
+    ...(url.startsWith('https:') && { 'Strict-Transport-Security': 'max-age=31536000' }),
+  };
+}
 
 /** An issuer as its pages show it. */
 export function shownIssuer({ name, login, url, issuer }: IssuerRuntime): ShownIssuer {
