@@ -22,7 +22,7 @@ import { listClientsRoute } from './clients/list.route.ts';
 import { rotateClientSecret } from './clients/rotate-secret.route.ts';
 import { activateClient, suspendClient } from './clients/set-status.route.ts';
 import { updateClient } from './clients/update.route.ts';
-import { discoveryContract } from './discovery/discovery.ts';
+import { discoveryContracts } from './discovery/discovery.ts';
 import { listEventsRoute } from './events/list.route.ts';
 import { createGroup } from './groups/create.route.ts';
 import { deleteGroup } from './groups/delete.route.ts';
@@ -41,6 +41,7 @@ import { updateIssuer } from './issuers/update.route.ts';
 import { getKeyProfile } from './key-profiles/get.route.ts';
 import { putKeyProfile } from './key-profiles/put.route.ts';
 import { leakReportContract } from './leaks/report-leak.ts';
+import { loginContracts } from './login/login-contracts.ts';
 import { getLoginSettings } from './login-settings/get.route.ts';
 import { updateLoginSettings } from './login-settings/update.route.ts';
 import { devMailboxContracts } from './mail/dev-mailbox.routes.ts';
@@ -52,6 +53,9 @@ import { getMember } from './members/get.route.ts';
 import { listMembersOfGroup, listMembersRoute } from './members/list.route.ts';
 import { listUserOrganizations } from './members/list-of-user.route.ts';
 import { updateMember } from './members/update.route.ts';
+import { oidcContracts } from './oidc/contracts.ts';
+import { getOidcSettings } from './oidc/get-settings.route.ts';
+import { updateOidcSettings } from './oidc/update-settings.route.ts';
 import { openApiContract } from './openapi/openapi.routes.ts';
 import { createOrganization } from './organizations/create.route.ts';
 import { deleteOrganization } from './organizations/delete.route.ts';
@@ -127,6 +131,8 @@ export const routes: readonly Route[] = [
   putKeyProfile,
   getLoginSettings,
   updateLoginSettings,
+  getOidcSettings,
+  updateOidcSettings,
   createUser,
   listUsersRoute,
   getUser,
@@ -187,7 +193,9 @@ export const routes: readonly Route[] = [
   getStatement,
   listEventsRoute,
   jwksContract,
-  discoveryContract,
+  ...discoveryContracts,
+  ...oidcContracts,
+  ...loginContracts,
   ...devMailboxContracts,
   ...healthContracts,
   openApiContract,

@@ -1,5 +1,5 @@
 import type { EdgeEndpoint } from './edge/edge.ts';
-import { RuntimeRoutes } from './edge/runtime-routes.ts';
+import { type RuntimeRoute, RuntimeRoutes } from './edge/runtime-routes.ts';
 import type { AppError } from './errors.ts';
 
 interface RuntimeEndpoints {
@@ -12,6 +12,10 @@ interface RuntimeEndpoints {
   discovery: EdgeEndpoint;
   /** Who answers an application what is no request to sign in. */
   refusingApplication: (error: () => AppError) => EdgeEndpoint;
+  /** Those of the OIDC runtime. */
+  oidc: readonly RuntimeRoute[];
+  /** The pages of the hosted login. */
+  login: readonly RuntimeRoute[];
   /** Who answers a user what no endpoint of its own does. */
   refusingUser: (error: () => AppError) => EdgeEndpoint;
 }
@@ -26,6 +30,8 @@ export function createRuntimeRoutes({
   jwks,
   discovery,
   refusingApplication,
+  oidc,
+  login,
   refusingUser: refusing,
 }: RuntimeEndpoints): RuntimeRoutes {
   return new RuntimeRoutes([
@@ -51,5 +57,13 @@ export function createRuntimeRoutes({
       methods: { GET: discovery },
       isPublic: true,
     },
+    {
+      path: '/.well-known/oauth-authorization-server',
+      issuer: 'required',
+      methods: { GET: discovery },
+      isPublic: true,
+    },
+    ...oidc,
+    ...login,
   ]);
 }

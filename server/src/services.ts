@@ -21,13 +21,20 @@ import type { Ledger } from './ledger/ledger.ts';
 import type { LedgerFindings } from './ledger/ledger-findings.ts';
 import { type Metering, openMetering } from './ledger/metering.ts';
 import { createLedgerKeeping, createMeteringSweep } from './ledger/metering-jobs.ts';
-import { type AccountSlots, slotsByKind } from './limits/account-slots.ts';
+import { AccountSlots, slotsByKind } from './limits/account-slots.ts';
 import type { MemoryLimiter } from './limits/memory-limiter.ts';
+import { ErrorPages } from './login/error-pages.ts';
+import { loginRoutes } from './login/login.ts';
 import type { Log } from './logs/log.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
 import type { MailOutbox } from './mail/mail-outbox.ts';
 import { openMailing } from './mail/mailing.ts';
 import { createMemberSweep } from './members/member-sweep.ts';
+import { createBackchannelLogout } from './oidc/backchannel-logout.ts';
+import { IssuerSettings } from './oidc/issuer-settings.ts';
+import { createOidc, type Oidc } from './oidc/oidc.ts';
+import { createRecordSweep } from './oidc/record-sweep.ts';
+import { CodeSignIn } from './otp/code-sign-in.ts';
 import { OtpCallers } from './otp/otp-callers.ts';
 import { OtpPathRefusal } from './otp/otp-dialect.ts';
 import { OtpDigests } from './otp/otp-digests.ts';
@@ -119,6 +126,7 @@ export interface Services {
   findings: LedgerFindings;
   signingKeys: SigningKeys;
   sessions: Sessions;
+  oidc: Oidc;
   /** Calls every URL that somebody else chose. */
   outbound: OutboundClient;
   /** Where mails are left to be sent. */
@@ -269,6 +277,17 @@ export async function createServices(settings: Settings, options: ServiceOptions
       leakReports,
       mail.sweep,
       createOtpSweep(background, log, now),
+      createRecordSweep(background, log, now),
+      createBackchannelLogout({
+        settings,
+        database: background,
+        keys,
+        clients,
+        signingKeys,
+        outbound,
+        log,
+        now,
+      }),
       createLedgerKeeping(metering.keeper, log),
       createMeteringSweep({ connection: meteringPool, nowMs, eventDays: settings.meteredEventDays }, log),
     ] as const;
@@ -281,6 +300,24 @@ export async function createServices(settings: Settings, options: ServiceOptions
       callers: new OtpCallers({ keys, counters, exposures, meter, twins, nowMs }),
       docsBaseUrl: settings.publicUrl,
     };
+    const issuerSettings = new IssuerSettings(lookupPool);
+    const errorPages = new ErrorPages({ settings, keys, issuerSettings, log });
+    const oidc = createOidc({
+      settings,
+      secrets,
+      signingKeys,
+      database,
+      lookupPool,
+      accountSlots: slots.users,
+      lookupSlots: new AccountSlots(lookupConnections),
+      issuerSettings,
+      errorPages,
+      keys,
+      clients,
+      meter,
+      log,
+      now,
+    });
     const digests = new OtpDigests(secrets);
     const requestOtp = new RequestOtp({
       database,
@@ -291,16 +328,8 @@ export async function createServices(settings: Settings, options: ServiceOptions
       twins,
       now,
     });
-    const verifyOtp = new VerifyOtp({
-      pool,
-      database,
-      accountSlots: slots.signIn,
-      secrets,
-      digests,
-      sessions,
-      signingKeys,
-      now,
-    });
+    const codes = new CodeSignIn({ pool, database, accountSlots: slots.signIn, secrets, digests, now });
+    const verifyOtp = new VerifyOtp({ codes, sessions, signingKeys });
     const authenticator = new Authenticator(keys, exposures, meter, nowMs);
     const verifier = new Verifier({ keys, freshness, counters, exposures, meter, replays, nowMs });
     return {
@@ -340,6 +369,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       findings: metering.findings,
       signingKeys,
       sessions,
+      oidc,
       outbound,
       mails: mail.outbox,
       devMailbox: mail.devMailbox,
@@ -370,9 +400,19 @@ export async function createServices(settings: Settings, options: ServiceOptions
           logout: new LogoutEndpoint(ofUsers),
           authMe: new AuthMeEndpoint(ofUsers),
           jwks: new JwksEndpoint(signingKeys),
-          discovery: new DiscoveryEndpoint({ settings, keys }),
+          discovery: new DiscoveryEndpoint({ settings, keys, issuerSettings }),
           refusingApplication: (error) =>
             new OtpPathRefusal({ keys, docsBaseUrl: settings.publicUrl }, error),
+          oidc: oidc.routes,
+          login: loginRoutes({
+            settings,
+            secrets,
+            interactions: oidc.interactions,
+            requestOtp,
+            codes,
+            errorPages,
+            nowMs,
+          }),
           refusingUser: (error) => new UserRefusal(error, settings.publicUrl),
         }),
       },

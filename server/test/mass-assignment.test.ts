@@ -42,6 +42,17 @@ function callersOf(route: (typeof routes)[number]): ApiClient {
   return route.handler !== null && route.level === 'operator' ? server.operator.api : tenant.api;
 }
 
+/** Schemas of the OIDC runtime, which takes forms and passes over what it does not know, as OAuth wants it. */
+const ofOAuth = new Set([
+  'ProviderMetadata',
+  'ClientRegistration',
+  'RegisteredClient',
+  'KeyToLookAt',
+  'TokenToLookAt',
+  'TokenRequest',
+  'TokenAnswer',
+]);
+
 let server: TestServer;
 let contract: ApiContract;
 let rows: Rows;
@@ -60,7 +71,10 @@ beforeAll(async () => {
     ...new Set([
       ...namesElsewhere,
       ...columns.map(({ name }) => name),
-      ...Object.values(schemas).flatMap((schema) => Object.keys((schema.properties ?? {}) as object)),
+      // But for those of OAuth, whose names are in no body of ours.
+      ...Object.entries(schemas)
+        .filter(([name]) => !ofOAuth.has(name))
+        .flatMap(([, schema]) => Object.keys((schema.properties ?? {}) as object)),
     ]),
   ].sort();
 });
@@ -72,6 +86,8 @@ afterAll(async () => {
 const operations = () =>
   routes
     .filter((route) => route.handler !== null || route.body !== undefined)
+    // Passes over what it does not know, as RFC 7591 §3.1 wants it; see server/src/oidc/register.test.ts.
+    .filter(({ operationId }) => operationId !== 'oidc.register')
     .map((route) => ({ route, operation: contract.operation(route.operationId) }));
 
 test('the names are those of every table and every schema', () => {
@@ -138,7 +154,7 @@ describe('a member that the operation does not declare', () => {
   test('is refused as a body of every operation that takes none, and changes nothing', async () => {
     const before = await rows.snapshot();
     const bodyless = operations().filter(
-      ({ operation }) => operation.body === null && operation.method !== 'GET',
+      ({ operation }) => operation.body === null && operation.form === null && operation.method !== 'GET',
     );
     expect(bodyless.length).toBeGreaterThan(15);
     for (const { route, operation } of bodyless) {

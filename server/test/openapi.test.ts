@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { errorsPage, renderErrorDocs } from '../../scripts/error-docs.ts';
 import { routes } from '../src/app.ts';
 import { errorTable } from '../src/errors.ts';
+import { oidcContracts } from '../src/oidc/contracts.ts';
 import { createOpenApiDocument } from '../src/openapi/document.ts';
 import { ApiContract } from './harness/openapi.ts';
 import { send } from './harness/raw-http.ts';
@@ -120,6 +121,7 @@ describe('what the server registers', () => {
       'auth.verifyOtp',
       'authorize.check',
       'discovery.get',
+      'discovery.getByHost',
       'issuer.auth.logout',
       'issuer.auth.me',
       'issuer.auth.refresh',
@@ -129,7 +131,11 @@ describe('what the server registers', () => {
       'keys.reportLeak',
       'keys.verify',
       'keys.verifyBatch',
+      'login.asset',
+      'login.show',
+      'login.take',
       'me.get',
+      ...oidcContracts.map(({ operationId }) => operationId).sort(),
     ]);
     for (const route of routes) {
       const path = route.path.replaceAll(/\{\w+\}/g, 'x');

@@ -25,6 +25,7 @@ const tablesOfNobody = [
 
 /** Everything that may see across accounts: SECURITY DEFINER functions, by name and arguments. */
 const lookups = [
+  'claim_logout_notices(moment timestamp with time zone, lease_end timestamp with time zone, most integer)',
   'claim_mails(moment timestamp with time zone, lease_end timestamp with time zone, most integer)',
   'claim_mails_v2(moment timestamp with time zone, lease_end timestamp with time zone, most integer, most_each integer, under_way text[], after_account text)',
   'expire_idempotency_records(most integer)',
@@ -35,12 +36,14 @@ const lookups = [
   'lookup_accounts(operator_account text)',
   'lookup_accounts_on_plan(wanted text)',
   'lookup_accounts_with_notices(moment timestamp with time zone, most integer)',
+  'lookup_accounts_with_past_oidc_records(before timestamp with time zone, most integer)',
   'lookup_accounts_with_past_sessions(sessions_before timestamp with time zone, tokens_before timestamp with time zone, most integer)',
   'lookup_accounts_with_quiet_keys(moment timestamp with time zone, quiet_since timestamp with time zone, most integer)',
   'lookup_api_key(wanted bytea)',
   'lookup_api_key_v2(wanted bytea)',
   'lookup_api_key_v3(wanted bytea)',
   'lookup_client(wanted_issuer text, wanted text)',
+  'lookup_client_session(wanted_issuer text, wanted text, token_digests bytea[])',
   'lookup_deleting_accounts()',
   'lookup_deleting_clients(most integer)',
   'lookup_deleting_issuers()',
@@ -53,11 +56,16 @@ const lookups = [
   'lookup_keys_of_generation(wanted_purpose text, wanted_generation integer)',
   'lookup_limit_windows(now_seconds bigint, after_account text, after_kind text, after_subject text, after_environment text, after_name text, after_period text, most integer)',
   'lookup_mails_of_generation(wanted_purpose text, wanted_generation integer)',
+  'lookup_oidc_of_generation(wanted_purpose text, wanted_generation integer)',
+  'lookup_oidc_record(wanted_issuer text, wanted_model text, digests bytea[], wanted_login text, user_codes bytea[])',
+  'lookup_oidc_settings(wanted_issuer text)',
+  'lookup_oidc_user(wanted_issuer text, wanted text, wanted_client text)',
   'lookup_operator_account()',
   'lookup_organization(wanted_issuer text, wanted text)',
   'lookup_organization_v2(wanted_issuer text, wanted text)',
   'lookup_origin_of_issuer(wanted_issuer text, wanted text[])',
   'lookup_refresh_token(wanted bytea)',
+  'lookup_revoked_token(wanted_issuer text, token_digests bytea[])',
   'lookup_session(wanted_issuer text, wanted text)',
   'lookup_signing_key_work(moment timestamp with time zone, due_before timestamp with time zone, most integer)',
   'lookup_signing_keys(wanted_account text, wanted_issuer text)',
@@ -312,7 +320,7 @@ describe('what may see across accounts', () => {
           // How it is planned, and nothing of what it may see.
           ...(signature.startsWith('lookup_origin_of_issuer(') ? ['enable_sort=off'] : []),
           ...(signature.startsWith('fold_ledger(') ? ['work_mem=16MB'] : []),
-          ...(/^lookup_(?:api_key_v3|client|user_organizations)\(/.test(signature)
+          ...(/^lookup_(?:api_key_v3|client|oidc_record|user_organizations)\(/.test(signature)
             ? ['plan_cache_mode=force_generic_plan']
             : []),
           ...(signature.startsWith('claim_mails_v2(')
@@ -354,6 +362,8 @@ describe('what may see across accounts', () => {
       { table: 'idempotency_records', privilege: 'DELETE' },
       // What metering makes of the ledger is written by functions alone.
       ...['key_uses', 'ledger_segments', 'limit_windows', 'login_budgets'].flatMap(writtenByFunctions),
+      // What a client is to be told is claimed.
+      { table: 'logout_notices', privilege: 'UPDATE' },
       // A mail is claimed, and one that was kept for long enough is deleted.
       { table: 'mails', privilege: 'DELETE' },
       { table: 'mails', privilege: 'UPDATE' },

@@ -18,6 +18,8 @@ const tables = [
   'departed_organizations',
   'api_keys',
   'organizations',
+  'oidc_records',
+  'logout_notices',
   'refresh_tokens',
   'sessions',
   'client_secrets',

@@ -13,6 +13,17 @@ export interface EdgeEndpoint {
   handle(request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer>;
 }
 
+/** An operation that writes its answer itself, since what carries it out knows no other way. */
+export interface RawEndpoint {
+  readonly isRaw: true;
+  /** Rejects only with what is a fault of ours. */
+  handleRaw(request: IncomingMessage, response: ServerResponse, info: EdgeInfo): Promise<void>;
+}
+
+export function isRawEndpoint(endpoint: EdgeEndpoint | RawEndpoint): endpoint is RawEndpoint {
+  return 'isRaw' in endpoint;
+}
+
 interface Dependencies {
   requestInfo: RequestInfoReader;
   verify: EdgeEndpoint;
@@ -73,7 +84,8 @@ export class Edge {
       ? (this.#deps.runtime.findPreflight(path) ?? this.#deps.preflight)
       : this.#endpointOf(request.method, path);
     if (endpoint !== null) {
-      void this.#answer(endpoint, request, response, info);
+      if (isRawEndpoint(endpoint)) void this.#answerRaw(endpoint, request, response, info);
+      else void this.#answer(endpoint, request, response, info);
       return;
     }
     response.setHeader('X-Request-Id', info.id);
@@ -92,11 +104,11 @@ export class Edge {
     if (!info.isSecure && needsHttps(info, path))
       return Promise.resolve(problemAnswer(httpsRequired(info), info.id, docsBaseUrl, headers));
     const endpoint = this.#endpointOf(request.method, path);
-    if (endpoint === null) throw new Error('no quick operation');
+    if (endpoint === null || isRawEndpoint(endpoint)) throw new Error('no quick operation');
     return this.#carryOut(endpoint, request, info, headers);
   }
 
-  #endpointOf(method: string | undefined, path: string): EdgeEndpoint | null {
+  #endpointOf(method: string | undefined, path: string): EdgeEndpoint | RawEndpoint | null {
     const { verify, verifyBatch, me, authorize, reportLeak, runtime } = this.#deps;
     if (path === '/v1/keys/verify' && method === 'POST') return verify;
     if (path === '/v1/keys/verify-batch' && method === 'POST') return verifyBatch;
@@ -122,6 +134,22 @@ export class Edge {
       // A field that node:http does not take: whatever it was to say, it is not said.
       this.#deps.onError(error, info);
       response.destroy();
+    }
+  }
+
+  async #answerRaw(
+    endpoint: RawEndpoint,
+    request: IncomingMessage,
+    response: ServerResponse,
+    info: EdgeInfo,
+  ): Promise<void> {
+    try {
+      await endpoint.handleRaw(request, response, info);
+    } catch (error) {
+      const appError = toAppError(error);
+      if (appError.status >= 500) this.#deps.onError(error, info);
+      if (response.headersSent) response.destroy();
+      else this.#refuse(response, appError, info);
     }
   }
 

@@ -9,6 +9,9 @@ export interface IssuerPath {
 /** The part of the API that is the same below an issuer's path and without one. */
 const withoutIssuer = '/auth/';
 
+/** Where metadata stand that name their issuer at the end (RFC 8414 §3.1), and what they are below the issuer. */
+const wellKnown = /^(\/\.well-known\/(?:oauth-authorization-server|openid-configuration))\/([^/]*)$/;
+
 /**
  * Takes a path such as `/i_…/jwks.json` or `/auth/request-otp` apart. A query is passed over.
  *
@@ -19,5 +22,7 @@ export function splitIssuerPath(url: string): IssuerPath {
   const path = queryAt === -1 ? url : url.slice(0, queryAt);
   const slash = path.indexOf('/', 1);
   if (slash === -1 || path.startsWith(withoutIssuer)) return { issuerId: null, rest: path };
+  const atEnd = wellKnown.exec(path);
+  if (atEnd !== null) return { issuerId: atEnd[2]!, rest: atEnd[1]! };
   return { issuerId: path.slice(1, slash), rest: path.slice(slash) };
 }

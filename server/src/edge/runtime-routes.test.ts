@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { idPrefixes, newId } from '../ids/ids.ts';
-import type { EdgeEndpoint } from './edge.ts';
+import { type EdgeEndpoint, isRawEndpoint, type RawEndpoint } from './edge.ts';
 import type { EdgeInfo } from './request-info.ts';
 import { RuntimeRoutes } from './runtime-routes.ts';
 
@@ -16,8 +16,9 @@ const routes = new RuntimeRoutes([
 const issuer = newId(idPrefixes.issuer);
 
 /** What is answered: the endpoint's name, the error's code, or the headers of OPTIONS; null where nobody answers. */
-async function answerOf(found: EdgeEndpoint | null): Promise<string | null> {
+async function answerOf(found: EdgeEndpoint | RawEndpoint | null): Promise<string | null> {
   if (found === null) return null;
+  if (isRawEndpoint(found)) return 'raw';
   const headers: string[] = [];
   const answer = await found.handle({} as never, { id: 'req_1' } as EdgeInfo, headers).then(
     ({ status, body }) => body ?? String(status),

@@ -2,20 +2,23 @@ import { AppError } from '../errors.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
 import type { EdgeAnswer } from './answer.ts';
 import { readableByAnyPage } from './cached-document.ts';
-import type { EdgeEndpoint } from './edge.ts';
+import type { EdgeEndpoint, RawEndpoint } from './edge.ts';
 import type { EdgeRequest } from './edge-request.ts';
 import { splitIssuerPath } from './issuer-path.ts';
 import type { EdgeInfo } from './request-info.ts';
 
-type RuntimeMethod = 'GET' | 'POST';
+type RuntimeMethod = 'GET' | 'POST' | 'PUT' | 'DELETE';
 
 /** A path of the runtime, what an application and its users' browsers call, and who answers it. */
 export interface RuntimeRoute {
-  /** From the slash after the issuer's id on: `/jwks.json`, `/auth/request-otp`. */
+  /**
+   * From the slash after the issuer's id on: `/jwks.json`, `/auth/request-otp`. `/authorize/*` is each path with one more
+   * segment that has no path of its own.
+   */
   readonly path: string;
   /** `optional`: the same is answered without an issuer in front, as only `/auth/…` can be. */
   readonly issuer: 'required' | 'optional';
-  readonly methods: Readonly<Partial<Record<RuntimeMethod, EdgeEndpoint>>>;
+  readonly methods: Readonly<Partial<Record<RuntimeMethod, EdgeEndpoint | RawEndpoint>>>;
   /** For anybody, so a preflight of any page is told yes without a look at any key. */
   readonly isPublic?: boolean;
   /** Who answers what is refused before an endpoint meets it; without it, a problem is. */
@@ -34,7 +37,7 @@ export class RuntimeRoutes {
   }
 
   /** Who answers this request; null where the path is none of the runtime. */
-  find(method: string | undefined, path: string): EdgeEndpoint | null {
+  find(method: string | undefined, path: string): EdgeEndpoint | RawEndpoint | null {
     const { issuerId, answerers } = this.#at(path);
     if (answerers === null) return null;
     const answerer = answerers.byMethod.get(method ?? '');
@@ -50,15 +53,21 @@ export class RuntimeRoutes {
 
   #at(path: string): { issuerId: string | null; answerers: Answerers | null } {
     const { issuerId, rest } = splitIssuerPath(path);
-    const answerers = this.#routes.get(rest) ?? null;
+    const answerers = this.#routes.get(rest) ?? this.#routes.get(anySegment(rest)) ?? null;
     if (issuerId === null && answerers?.needsIssuer === true) return { issuerId, answerers: null };
     return { issuerId, answerers };
   }
 }
 
+/** `/authorize/x` as the path of a route that takes any such. */
+function anySegment(rest: string): string {
+  const slash = rest.lastIndexOf('/');
+  return slash > 0 && slash < rest.length - 1 ? `${rest.slice(0, slash)}/*` : rest;
+}
+
 interface Answerers {
   readonly needsIssuer: boolean;
-  readonly byMethod: ReadonlyMap<string, EdgeEndpoint>;
+  readonly byMethod: ReadonlyMap<string, EdgeEndpoint | RawEndpoint>;
   readonly wrongMethod: EdgeEndpoint;
   readonly notFound: EdgeEndpoint;
   readonly preflight: EdgeEndpoint | null;
@@ -69,7 +78,9 @@ function answerersOf(route: RuntimeRoute): Answerers {
   const refusing = route.refusing ?? ((error: () => AppError) => new RefusingEndpoint(error, isPublic));
   const { GET: get } = methods;
   const own = Object.entries(methods);
-  const byMethod = new Map<string, EdgeEndpoint>(get === undefined ? own : [...own, ['HEAD', get]]);
+  const byMethod = new Map<string, EdgeEndpoint | RawEndpoint>(
+    get === undefined ? own : [...own, ['HEAD', get]],
+  );
   const allow = [...byMethod.keys(), 'OPTIONS'].join(', ');
   byMethod.set('OPTIONS', new OptionsEndpoint(allow));
   const wrongMethod = () => new AppError('method_not_allowed', { headers: { Allow: allow } });

@@ -35,6 +35,7 @@ const eventOf: Record<string, string> = {
   'issuers.createSandbox': 'issuer.created',
   'keyProfiles.put': 'key-profile.updated',
   'loginSettings.update': 'login-settings.updated',
+  'oidcSettings.update': 'oidc-settings.updated',
   'users.create': 'user.created',
   'users.update': 'user.updated',
   'users.suspend': 'user.suspended',

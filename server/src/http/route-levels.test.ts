@@ -48,6 +48,8 @@ const openBelowIssuer = [
   ...['list', 'get', 'rotate'].map((verb) => `signingKeys.${verb}`),
   'loginSettings.get',
   'loginSettings.update',
+  'oidcSettings.get',
+  'oidcSettings.update',
   ...['create', 'list', 'get', 'update', 'suspend', 'activate', 'delete'].map((verb) => `users.${verb}`),
   ...['create', 'list', 'get', 'update', 'rotateSecret', 'suspend', 'activate', 'delete'].map(
     (verb) => `clients.${verb}`,

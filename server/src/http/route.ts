@@ -111,7 +111,15 @@ export interface RouteDefinition<
 export interface ContractOnlyRoute extends RouteText {
   handler: null;
   /** `any-key` takes a key in the header of any preset too, `issuer-key` in those of the issuer's profile alone. */
-  security: 'key' | 'any-key' | 'issuer-key' | 'access-token' | 'none' | 'metrics-token' | 'operator';
+  security:
+    | 'key'
+    | 'any-key'
+    | 'issuer-key'
+    | 'access-token'
+    | 'client'
+    | 'none'
+    | 'metrics-token'
+    | 'operator';
   /** Refusals come in the dialect of the key's profile. So they do wherever the path names the issuer of a gateway. */
   speaksDialects?: boolean;
   /** Every method is answered alike; OpenAPI lists the usual ones. */
@@ -119,9 +127,18 @@ export interface ContractOnlyRoute extends RouteText {
   params?: z.ZodType;
   query?: z.ZodType;
   body?: z.ZodType;
+  /** The body is a form, whose members are all texts. */
+  isForm?: boolean;
+  /** `isPageToo`: whoever accepts HTML is answered a page. */
   responses: Record<
     number,
-    { description: string; schema?: z.ZodType; contentType?: string; headers?: readonly string[] }
+    {
+      description: string;
+      schema?: z.ZodType;
+      contentType?: string;
+      headers?: readonly string[];
+      isPageToo?: boolean;
+    }
   >;
   errors?: ErrorCode[];
 }

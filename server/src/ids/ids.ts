@@ -9,6 +9,7 @@ export const idPrefixes = {
   clientSecret: 'csec_',
   user: 'usr_',
   session: 'ses_',
+  logoutNotice: 'lgn_',
   apiKey: 'key_',
   otpCode: 'otc_',
   event: 'evt_',

@@ -19,6 +19,8 @@ const tablesBelow = [
   'departed_organizations',
   'api_keys',
   'organizations',
+  'oidc_records',
+  'logout_notices',
   'refresh_tokens',
   'sessions',
   'client_secrets',

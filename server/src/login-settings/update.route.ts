@@ -32,7 +32,7 @@ export const updateLoginSettings = defineRoute({
       schema: z.object({ data: loginSettingsResource }),
     },
   },
-  async handler({ tx, principal, params, body, ifMatch, record }) {
+  async handler({ services, tx, principal, params, body, ifMatch, record, afterCommit }) {
     // The issuer's lock stands for the row, which may not be there yet.
     const issuer = await lockIssuer(tx, principal, params.issuer_id, undefined);
     const current = await findLoginSettingsRow(tx, { id: issuer.id, account: { id: issuer.account_id } });
@@ -65,6 +65,7 @@ export const updateLoginSettings = defineRoute({
       issuerId: issuer.id,
       data: { changed },
     });
+    afterCommit(() => services.cache.forget({ kind: 'issuer', id: issuer.id }));
     return { body: { data: settings }, version };
   },
 });

@@ -90,10 +90,12 @@ function ownAnswer(route: Route, status: number, components: Components): JsonSc
     contentType,
     headers = [],
     isReport = false,
+    isPageToo = false,
   } = more as {
     contentType?: string;
     headers?: readonly string[];
     isReport?: boolean;
+    isPageToo?: boolean;
   };
   const json = schema && components.reference(schema);
   const names: HeaderName[] = [...headersOfEvery(route)];
@@ -110,7 +112,10 @@ function ownAnswer(route: Route, status: number, components: Components): JsonSc
       ...Object.fromEntries(headers.map((name) => [name, { schema: text }])),
     },
     ...((json || contentType) && {
-      content: { [contentType ?? 'application/json']: { schema: json ?? text } },
+      content: {
+        [contentType ?? 'application/json']: { schema: json ?? text },
+        ...(isPageToo && { 'text/html': { schema: text } }),
+      },
     }),
   };
 }

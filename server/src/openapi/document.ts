@@ -80,6 +80,7 @@ const securitySchemes: JsonSchema = {
     bearerFormat: 'JWT',
     description: 'The access token of a user who has signed in.',
   },
+  client: { type: 'http', scheme: 'basic', description: 'The id of an OIDC client and its secret.' },
   metricsToken: { type: 'http', scheme: 'bearer', description: 'The token of GATELODGE_METRICS_TOKEN.' },
 };
 
@@ -89,6 +90,7 @@ const schemesOf: Record<ContractOnlyRoute['security'], readonly string[]> = {
   'any-key': [...basicOrBearer, ...Object.keys(keyHeaderSchemes)],
   'issuer-key': ['bearer', ...Object.keys(keyHeaderSchemes)],
   'access-token': ['accessToken'],
+  client: ['client'],
   'metrics-token': ['metricsToken'],
   operator: ['basic'],
   none: [],
@@ -153,15 +155,20 @@ function operationOf(
     ...(isManagement && { 'x-level': route.level ?? 'own' }),
     ...(parameters.length > 0 && { parameters }),
     ...(route.body && {
-      requestBody: requestBody(route.body, isManagement && route.isMergePatch === true, components),
+      requestBody: requestBody(route.body, typesOf(route), components),
     }),
     responses: answersOf(route, components, problem),
   };
 }
 
-function requestBody(body: z.ZodType, isMergePatch: boolean, components: Components): JsonSchema {
+function typesOf(route: Route): readonly string[] {
+  if (route.handler === null)
+    return route.isForm ? ['application/x-www-form-urlencoded'] : ['application/json'];
+  return route.isMergePatch ? ['application/merge-patch+json', 'application/json'] : ['application/json'];
+}
+
+function requestBody(body: z.ZodType, types: readonly string[], components: Components): JsonSchema {
   const schema = components.reference(body, 'input');
-  const types = isMergePatch ? ['application/merge-patch+json', 'application/json'] : ['application/json'];
   const { required = [] } = components.inline(body, 'input') as { required?: string[] };
   const example = z.globalRegistry.get(body)?.examples as unknown[] | undefined;
   const content = { schema, ...(example && { example: example[0] }) };
@@ -186,6 +193,9 @@ const tagDescriptions: Record<string, string> = {
   groups: 'Named sets of scopes for the members of an organization.',
   loginSettings: 'How the users of an issuer sign in.',
   me: 'Who a credential is.',
+  oidc: 'The OIDC runtime of an issuer, for its clients and the browsers of their users.',
+  login: 'The pages on which users sign in, for their browsers.',
+  oidcSettings: 'What the OIDC runtime of an issuer does.',
   openapi: 'This document.',
   members: 'Who belongs to an organization, and what it may do there.',
   organizations: 'The tenants of an issuer.',

@@ -45,7 +45,7 @@ export function errorCodesOf(route: Route): ReadonlySet<ErrorCode> {
 }
 
 function errorsOfContract(route: ContractOnlyRoute): readonly ErrorCode[] {
-  return route.body === undefined ? [] : errorsOfBodies;
+  return route.body === undefined || route.isForm ? [] : errorsOfBodies;
 }
 
 function errorsOfHandled(route: ManagementRoute): readonly ErrorCode[] {

@@ -37,6 +37,11 @@ export class OtpDigests {
     return this.#lasting('key', lineageId);
   }
 
+  /** The login pages of an issuer, which have a budget of their own. */
+  loginPages(issuerId: string): Buffer {
+    return this.#lasting('login pages', issuerId);
+  }
+
   /** One digest for all spellings of an address, and of IPv6 for the whole /64. A sandbox takes nothing from what is live. */
   ip(ip: string, environment: Environment): Buffer {
     return this.#lasting('ip', `${environment}\0${networkOf(ip)}`);

@@ -5,23 +5,9 @@ import { splitIssuerPath } from '../edge/issuer-path.ts';
 import { readJsonBody } from '../edge/read-body.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { actorOf } from '../events/actor.ts';
-import type { Actor } from '../events/event.ts';
-import type { IssuerRecord, KeyRecord } from '../verification/records.ts';
 import type { OtpCaller, OtpCallers, Told } from './otp-callers.ts';
+import type { OtpOrder } from './otp-order.ts';
 import { answerRefusal } from './otp-refusal.ts';
-
-/** A request whose key has been decided about, and whose body says something. */
-export interface OtpOrder<Asked> {
-  readonly asked: Asked;
-  readonly key: KeyRecord;
-  /** The issuer of the key, or the one that the path names. */
-  readonly home: IssuerRecord;
-  /** Whose users sign in; null where that is a sandbox twin of `home` that nobody has made yet. */
-  readonly issuer: IssuerRecord | null;
-  readonly info: EdgeInfo;
-  /** Of the events. */
-  readonly author: { readonly actor: Actor; readonly requestId: string };
-}
 
 /** One of the two operations, behind what they share. */
 export interface OtpOperation<Asked> {
@@ -64,7 +50,12 @@ export class OtpEndpoint<Asked> implements EdgeEndpoint {
       const asked = this.#operation.parse(body);
       const { key, home, issuer } = caller;
       const author = { actor: actorOf({ keyId: key.id }, info), requestId: info.id };
-      const answer = await this.#operation.carryOut({ asked, key, home, issuer, info, author });
+      const sender = {
+        keyId: key.id,
+        lineageId: key.lineageId,
+        organizationId: key.organization?.id ?? null,
+      };
+      const answer = await this.#operation.carryOut({ asked, sender, home, issuer, info, author });
       headers.push('X-Request-Id', info.id);
       return { status: 200, body: JSON.stringify(answer) };
     } catch (error) {

@@ -12,6 +12,7 @@ const slotSeconds = 300;
 export interface Failure {
   readonly environment: Environment;
   readonly organizationId: string | null;
+  /** Of the key that has asked, or the name of what has asked without one. */
   readonly keyId: string;
   readonly actor: Actor;
   readonly requestId: string;

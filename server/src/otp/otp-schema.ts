@@ -19,6 +19,12 @@ const deviceToken = text(1, 200)
 /** What people paste around and between digits. */
 const separators = /[\s-]/g;
 
+/** The 6 to 8 digits of a code as somebody has typed it; null where it can't be one. */
+export function codeAsTyped(written: string): string | null {
+  const code = written.replaceAll(separators, '');
+  return /^[0-9]{6,8}$/.test(code) ? code : null;
+}
+
 /** Body of `POST /auth/request-otp`. */
 export const requestOtpBody = z
   .strictObject({ email, device_token: deviceToken })
@@ -29,10 +35,7 @@ export const verifyOtpBody = z
   .strictObject({
     email,
     otp: text(6, 40)
-      .refine(
-        (written) => /^[0-9]{6,8}$/.test(written.replaceAll(separators, '')),
-        'must be the code of the mail, 6 to 8 digits',
-      )
+      .refine((written) => codeAsTyped(written) !== null, 'must be the code of the mail, 6 to 8 digits')
       .describe('The code; white space and hyphens in it do not count.'),
     device_token: deviceToken,
   })
@@ -44,13 +47,16 @@ export interface OtpAsked {
   readonly deviceToken: string | undefined;
 }
 
+/** What a guess says besides. `code`: 6 to 8 digits. */
+export type VerifyAsked = OtpAsked & { readonly code: string };
+
 /** @throws invalid_request (422) */
 export function parseRequestOtp(body: unknown): OtpAsked {
   return askedIn(parseInput(requestOtpBody, body));
 }
 
-/** `code`: 6 to 8 digits. @throws invalid_request (422) */
-export function parseVerifyOtp(body: unknown): OtpAsked & { readonly code: string } {
+/** @throws invalid_request (422) */
+export function parseVerifyOtp(body: unknown): VerifyAsked {
   const parsed = parseInput(verifyOtpBody, body);
   return { ...askedIn(parsed), code: parsed.otp.replaceAll(separators, '') };
 }

@@ -13,9 +13,10 @@ import { findUserByAddress } from '../users/user-store.ts';
 import { mayJoin } from './may-join.ts';
 import { codeDigits, macOfCode, macOfNoCode, newCode } from './otp-code.ts';
 import type { OtpDigests } from './otp-digests.ts';
-import type { OtpOperation, OtpOrder } from './otp-endpoint.ts';
+import type { OtpOperation } from './otp-endpoint.ts';
 import { countFailures } from './otp-failure-store.ts';
 import { otpLimits } from './otp-limits.ts';
+import { type OtpOrder, organizationOf } from './otp-order.ts';
 import { OtpRefusal } from './otp-refusal.ts';
 import { type OtpAsked, parseRequestOtp } from './otp-schema.ts';
 import {
@@ -41,8 +42,16 @@ interface Dependencies {
 /** Says neither whether there is such a user nor whether there could be one. */
 const message = 'If this address can sign in, a code is on its way to it.';
 
+/** What is said of a code that was asked for. */
+export interface CodeAsked {
+  readonly success: true;
+  readonly message: string;
+  readonly expires_in: number;
+  readonly resend_in: number;
+}
+
 /**
- * `POST /auth/request-otp`. Whoever the address belongs to, if anybody, the same is done: budgets are taken from, a code is
+ * `POST /auth/request-otp`, and the same of the login pages. Whoever the address belongs to, if anybody, the same is done: budgets are taken from, a code is
  * put in the place of the last one, and a mail is queued; to whom there is to be none it is not sent. Only what other
  * issuers have sent too much of leaves the last code where it is.
  */
@@ -54,7 +63,7 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
     this.#deps = deps;
   }
 
-  async carryOut(order: OtpOrder<OtpAsked>): Promise<object> {
+  async carryOut(order: OtpOrder<OtpAsked>): Promise<CodeAsked> {
     const { database, accountSlots, mails, twins } = this.#deps;
     const { account, id: homeId } = order.home;
     const { lifetimeSeconds, issuerId } = await accountSlots.run(account.id, () =>
@@ -77,7 +86,7 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
     order: OtpOrder<OtpAsked>,
   ): Promise<{ issuerId: string; lifetimeSeconds: number }> {
     const { digests, twins, now: clock } = this.#deps;
-    const { asked, home, key, info, author } = order;
+    const { asked, home, sender, info, author } = order;
     const issuer = order.issuer ?? (await twins.ensure(tx, home, author));
     const { email, deviceToken } = asked;
     const scope: IssuerScope = { accountId: issuer.account.id, issuerId: issuer.id };
@@ -85,7 +94,7 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
     const now = clock();
     const subjects: SendSubjects = {
       address,
-      key: digests.key(key.lineageId),
+      key: sender === 'login-pages' ? digests.loginPages(issuer.id) : digests.key(sender.lineageId),
       ip: digests.ip(info.ip, issuer.environment),
       devices: digests.devices(deviceToken),
     };
@@ -146,7 +155,7 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
         subject: { type: 'otp_code', id: codeId },
         environment: issuer.environment,
         issuerId: issuer.id,
-        organizationId: key.organization?.id ?? null,
+        organizationId: organizationOf(sender),
         // Not whether it was mailed: what other issuers have sent to the address is nothing that this one is told.
         data: { digits: code.length, may_sign_in: maySignIn },
       },

@@ -21,6 +21,8 @@ type DeletedTable =
   | 'departed_organizations'
   | 'sessions'
   | 'refresh_tokens'
+  | 'oidc_records'
+  | 'logout_notices'
   | 'idempotency_records'
   | 'support_grants'
   | 'plans'

@@ -28,6 +28,10 @@ export interface Schema {
   login_settings: LoginSettingsTable;
   sessions: SessionsTable;
   refresh_tokens: RefreshTokensTable;
+  oidc_records: OidcRecordsTable;
+  oidc_consents: OidcConsentsTable;
+  oidc_settings: OidcSettingsTable;
+  logout_notices: LogoutNoticesTable;
   api_keys: ApiKeysTable;
   events: EventsTable;
   idempotency_records: IdempotencyRecordsTable;
@@ -161,6 +165,23 @@ export interface GroupsTable {
   updated_at: Timestamp;
 }
 
+export interface ClientsTable {
+  id: string;
+  account_id: string;
+  issuer_id: string;
+  name: string;
+  type: ClientType;
+  confidential: boolean;
+  settings: Jsonb<JsonObject>;
+  metadata: GeneratedJsonb<JsonObject>;
+  status: Generated<'active' | 'suspended'>;
+  deleting: Generated<boolean>;
+  registered_at: NullableTimestamp;
+  version: Generated<number>;
+  created_at: Timestamp;
+  updated_at: Timestamp;
+}
+
 export interface MembershipsTable {
   id: string;
   account_id: string;
@@ -187,22 +208,6 @@ interface DepartedOrganizationsTable {
   account_id: string;
   issuer_id: string;
   created_at: Timestamp;
-}
-
-export interface ClientsTable {
-  id: string;
-  account_id: string;
-  issuer_id: string;
-  name: string;
-  type: ClientType;
-  confidential: boolean;
-  settings: Jsonb<JsonObject>;
-  metadata: GeneratedJsonb<JsonObject>;
-  status: Generated<'active' | 'suspended'>;
-  deleting: Generated<boolean>;
-  version: Generated<number>;
-  created_at: Timestamp;
-  updated_at: Timestamp;
 }
 
 export interface ClientSecretsTable {
@@ -241,7 +246,14 @@ interface LoginSettingsTable {
 }
 
 /** Why a session is over before its time. */
-export type EndReason = 'logout' | 'revoked' | 'refresh_reuse' | 'user_suspended' | 'client_deleted';
+export type EndReason =
+  | 'logout'
+  | 'revoked'
+  | 'refresh_reuse'
+  | 'code_reuse'
+  | 'token_revoked'
+  | 'user_suspended'
+  | 'client_deleted';
 
 export interface SessionsTable {
   id: string;
@@ -259,6 +271,8 @@ export interface SessionsTable {
   expires_at: Date;
   refreshes_since: Date;
   refreshes: Generated<number>;
+  login_uid: string | null;
+  userinfo_claims: Generated<string[]>;
   ended_at: NullableTimestamp;
   end_reason: ColumnType<EndReason | null, EndReason | null | undefined, EndReason | null>;
   version: Generated<number>;
@@ -273,6 +287,59 @@ interface RefreshTokensTable {
   created_at: Date;
   expires_at: Date;
   used_at: NullableTimestamp;
+}
+
+export interface OidcRecordsTable {
+  issuer_id: string;
+  model: string;
+  digest: Buffer;
+  secret_generation: number;
+  account_id: string;
+  sealed: Buffer;
+  user_code: Buffer | null;
+  login_uid: string | null;
+  grant_id: string | null;
+  session_id: string | null;
+  user_id: string | null;
+  created_at: ColumnType<Date, Date, never>;
+  expires_at: Date;
+  consumed_at: ColumnType<Date | null, Date | null | undefined, Date>;
+}
+
+/** What a user has allowed a client. */
+export interface ConsentGranted {
+  openid: string[];
+  claims: string[];
+  resources: Record<string, string[]>;
+}
+
+interface OidcConsentsTable {
+  issuer_id: string;
+  user_id: string;
+  client_id: string;
+  account_id: string;
+  granted: Jsonb<ConsentGranted>;
+  updated_at: Date;
+}
+
+export interface LogoutNoticesTable {
+  id: string;
+  account_id: string;
+  issuer_id: string;
+  client_id: string;
+  user_id: string;
+  session_id: string;
+  created_at: Date;
+  due_at: Date;
+  attempts: Generated<number>;
+}
+
+interface OidcSettingsTable {
+  issuer_id: string;
+  account_id: string;
+  settings: Jsonb<JsonObject>;
+  version: Generated<number>;
+  updated_at: Timestamp;
 }
 
 /** When a rotated key stops: at the end of its grace, or earlier once nobody uses it. */

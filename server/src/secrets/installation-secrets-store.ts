@@ -63,7 +63,8 @@ export async function updateWrapped(
 }
 
 /** What is made with one of these generations and may still be needed: keys, and mails that wait. */
-const needing = 'lookup_keys_of_generation($1, $2) + lookup_mails_of_generation($1, $2)';
+const needing =
+  'lookup_keys_of_generation($1, $2) + lookup_mails_of_generation($1, $2) + lookup_oidc_of_generation($1, $2)';
 
 /** Retires a generation unless something needs it, it is the newest or it is retired already; says whether it did. */
 export async function retireSecret(

@@ -11,6 +11,8 @@ export const secretPurposes = [
   'client-secret',
   'mail',
   'otp',
+  'oidc',
+  'cookie',
 ] as const;
 
 export type SecretPurpose = (typeof secretPurposes)[number];

@@ -73,6 +73,10 @@ const needs: Partial<Record<SecretPurpose, typeof keysNeed>> = {
     what: 'refresh tokens that have not expired',
     remedy: 'Try again when they have: sessions that go on have tokens of the newest generation by then.',
   },
+  oidc: {
+    what: 'browser logins, grants and tokens of OIDC clients that have not expired',
+    remedy: 'Try again when they have: what is written from now on is of the newest generation.',
+  },
   'client-secret': {
     what: 'secrets of clients that have not expired',
     remedy: 'Rotate the secrets of those clients first, and wait until the grace of the old ones ends.',

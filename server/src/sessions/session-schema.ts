@@ -7,14 +7,24 @@ export const sessionResource = z
     id: z.string().describe('The `sid` of its tokens.'),
     issuer_id: z.string(),
     user_id: z.string(),
-    client_id: z.string().describe('`otp` where the user signed in by a mailed code.'),
+    client_id: z
+      .string()
+      .describe('The client that it signs in to; `otp` where the user signed in by a mailed code.'),
     amr: z.array(z.string()).describe('How the user has shown who it is (RFC 8176).'),
     status: z.enum(['active', 'ended', 'expired']),
     end_reason: z
-      .enum(['logout', 'revoked', 'refresh_reuse', 'user_suspended', 'client_deleted'])
+      .enum([
+        'logout',
+        'revoked',
+        'refresh_reuse',
+        'code_reuse',
+        'token_revoked',
+        'user_suspended',
+        'client_deleted',
+      ])
       .nullable()
       .describe(
-        'Of a session that has ended. `refresh_reuse`: a refresh token was shown twice, so two held it.',
+        'Of a session that has ended. `refresh_reuse`, `code_reuse`: a refresh token or an authorization code was shown twice, so two held it. `token_revoked`: its client has given it back.',
       ),
     ip: z.string().nullable().describe('Of the request that began it, like `user_agent`.'),
     user_agent: z.string().nullable(),

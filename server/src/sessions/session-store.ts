@@ -9,7 +9,9 @@ import type { Environment } from '../key-profiles/key-profile.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { EndReason, SessionsTable } from '../postgres/schema.ts';
 import type { AccountRecord, IssuerRecord } from '../verification/records.ts';
+import { endBrowserLogins } from './browser-login-store.ts';
 import { builtInClientId } from './built-in-client.ts';
+import { noteLogouts } from './logout-notice-store.ts';
 import { refreshesAtMost, refreshWindowMs } from './refresh-budget.ts';
 
 export type SessionRow = Selectable<SessionsTable>;
@@ -93,11 +95,15 @@ export function listSessions(
   return paged(query, 'sessions', filter, cursors).execute();
 }
 
-/** Which sessions are to end: one, or every one of a user. */
+/** Which sessions are to end: one, every one of a user, or those of a browser login with all the clients that it has. */
 export type EndedScope = { accountId: string; issuerId: string; environment: Environment } & (
   | { sessionId: string }
   | { userId: string }
+  | { loginUid: string }
 );
+
+/** What a client or a thief has done ends what that client has. Anything else ends the browser's login as well. */
+const reasonsOfOneClient: ReadonlySet<EndReason> = new Set(['refresh_reuse', 'code_reuse', 'token_revoked']);
 
 /** So many events are one statement. */
 const eventsAtOnce = 1_000;
@@ -113,19 +119,22 @@ export async function endSessions(
   reason: EndReason,
   { now, recordAll }: { now: Date; recordAll: (events: readonly NewEvent[]) => Promise<void> },
 ): Promise<number> {
-  // Of a user the expired ones too: one that is refreshed at this moment looks expired still, and would go on.
-  const update = tx
+  const rows = await tx
     .updateTable('sessions')
     .set({ ended_at: now, end_reason: reason, version: sql`version + 1` })
     .where('account_id', '=', scope.accountId)
     .where('issuer_id', '=', scope.issuerId)
-    .where('ended_at', 'is', null);
-  const rows = await ('sessionId' in scope
-    ? update.where('id', '=', scope.sessionId).where('expires_at', '>', now)
-    : update.where('user_id', '=', scope.userId)
-  )
-    .returning(['id', 'user_id', 'expires_at'])
+    .where('ended_at', 'is', null)
+    .where((eb) => {
+      if ('sessionId' in scope) return eb.and([eb('id', '=', scope.sessionId), eb('expires_at', '>', now)]);
+      if ('loginUid' in scope) return eb('login_uid', '=', scope.loginUid);
+      // Expired ones too: one that is refreshed at this moment looks expired still, and would go on.
+      return eb('user_id', '=', scope.userId);
+    })
+    .returning(['id', 'user_id', 'client_id', 'login_uid', 'expires_at'])
     .execute();
+  if (!reasonsOfOneClient.has(reason)) await endBrowserLogins(tx, scope, rows);
+  if (reason !== 'token_revoked') await noteLogouts(tx, scope, rows, now);
   const ended = rows.filter((row) => row.expires_at > now);
   const events = ended.map((row) => terminated(row, scope, reason));
   for (let from = 0; from < events.length; from += eventsAtOnce)
@@ -199,7 +208,15 @@ export async function abandonSessions(
 /** A session to be begun. */
 type NewSessionRow = Omit<
   SessionRow,
-  'ended_at' | 'end_reason' | 'version' | 'created_at' | 'last_used_at' | 'refreshes_since' | 'refreshes'
+  | 'ended_at'
+  | 'end_reason'
+  | 'version'
+  | 'created_at'
+  | 'last_used_at'
+  | 'refreshes_since'
+  | 'refreshes'
+  | 'login_uid'
+  | 'userinfo_claims'
 >;
 
 /** What of an issuer decides whether tokens may be given out. */

@@ -45,6 +45,17 @@ export class KeyMaterial implements VerificationKey {
   }
 }
 
+const signatures: Record<SigningAlgorithm, Parameters<typeof crypto.subtle.sign>[0]> = {
+  ES256: { name: 'ECDSA', hash: 'SHA-256' } as Parameters<typeof crypto.subtle.sign>[0],
+  EdDSA: 'Ed25519',
+  RS256: 'RSASSA-PKCS1-v1_5',
+};
+
+/** The signature of a JWS (RFC 7515 §5.1) over its first two parts. */
+export async function signBytes(key: KeyMaterial, data: Uint8Array<ArrayBuffer>): Promise<Buffer> {
+  return Buffer.from(await crypto.subtle.sign(signatures[key.algorithm], await key.privateKey(), data));
+}
+
 /** A private key can't be taken out again. */
 async function imported(jwk: JWK, algorithm: SigningAlgorithm): Promise<CryptoKey> {
   const key = await importJWK(jwk, algorithm, { extractable: false });

@@ -9,7 +9,7 @@ import { callLookup } from '../postgres/lookup.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 import type { Settings } from '../settings.ts';
 import type { AccessClaims } from '../tokens/access-claims.ts';
-import { type accessTokenType, signJwt, verifyAccessToken } from '../tokens/jwt.ts';
+import { type accessTokenType, type logoutTokenType, signJwt, verifyAccessToken } from '../tokens/jwt.ts';
 import { IssuerLanes, laneOf, type NamedBy } from '../verification/issuer-lanes.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import type { RecordCache } from '../verification/record-cache.ts';
@@ -80,13 +80,27 @@ export class SigningKeys {
    *
    * @throws not_found where the issuer is gone; unavailable (503)
    */
-  async sign(issuer: Pick<IssuerRecord, 'id'>, claims: object, typ: typeof accessTokenType): Promise<string> {
+  async sign(
+    issuer: Pick<IssuerRecord, 'id'>,
+    claims: object,
+    typ: typeof accessTokenType | typeof logoutTokenType,
+  ): Promise<string> {
     const found = this.#keysOf(issuer.id, 'row');
     const set = found instanceof Promise ? await found : found;
     if (set === null) throw new AppError('not_found');
     const key = set.signer(this.#deps.nowMs());
     if (key === undefined) throw new Error(`no signing key of issuer ${issuer.id} opens`);
     return signJwt(claims, { alg: key.algorithm, kid: key.id, typ }, await key.privateKey());
+  }
+
+  /**
+   * The keys of an issuer, for who makes tokens in a form of its own; at once where they are held. null where there is no
+   * such issuer.
+   *
+   * @throws unavailable (503)
+   */
+  keySet(issuerId: string): KeySet | null | Promise<KeySet | null> {
+    return this.#keysOf(issuerId, 'row');
   }
 
   /** The public keys of an issuer as a JSON Web Key Set; null where there is no such issuer. @throws unavailable */

@@ -65,6 +65,7 @@ describe('what a grant opens', () => {
     'issuers.get',
     'keyProfiles.get',
     'loginSettings.get',
+    'oidcSettings.get',
     'signingKeys.list',
     'signingKeys.get',
     'users.list',

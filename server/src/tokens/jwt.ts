@@ -5,6 +5,9 @@ import { type AccessClaims, isAccessClaims } from './access-claims.ts';
 /** `typ` of an access token (RFC 9068 §2.1). It keeps every other kind of JWT of the same issuer from passing for one. */
 export const accessTokenType = 'at+jwt';
 
+/** `typ` of what tells a client that a session has ended (OpenID Connect Back-Channel Logout 1.0 §2.4). */
+export const logoutTokenType = 'logout+jwt';
+
 /** No token is longer. What is, is refused before anything is made of it. */
 const maxTokenLength = 8 * 1024;
 

@@ -61,8 +61,11 @@ describe.each(operations.map(({ operationId }) => operationId))('%s', (operation
       await Promise.all(Array.from({ length: scaled(1, connectionsAtOnce) }, work));
       expect(findings).toEqual([]);
       expect(sent).toBeGreaterThanOrEqual(requestsEach);
-      const carriedOut = [...statuses.keys()].filter((status) => status < 300);
-      expect(carriedOut, `statuses ${JSON.stringify([...statuses])}`).not.toEqual([]);
+      // A browser is sent on.
+      const carriedOut = [...statuses.keys()].filter((status) => status < 300 || status === 303);
+      // A form that only a browser has which was shown its page before; see server/src/oidc/device.test.ts.
+      if (operationId !== 'oidc.postDevice')
+        expect(carriedOut, `statuses ${JSON.stringify([...statuses])}`).not.toEqual([]);
       expect(statuses.size).toBeGreaterThan(1);
     },
     scaled(60_000, 1_800_000),

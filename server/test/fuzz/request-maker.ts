@@ -34,7 +34,9 @@ export function validRequest(operation: Operation, world: FuzzWorld): FuzzReques
 export function hostileRequest(operation: Operation, world: FuzzWorld, random: Random): FuzzRequest {
   const draft = draftOf(operation, world);
   const usable = Object.entries(mutations).filter(
-    ([name]) => !name.startsWith('body') || draft.body !== null,
+    ([name]) =>
+      (!name.startsWith('body') || operation.body !== null) &&
+      (!name.startsWith('form') || operation.form !== null),
   );
   for (let count = 1 + random.int(3); count > 0; count--)
     random.pick(usable)[1](draft, random, operation, world);
@@ -45,18 +47,22 @@ function draftOf(operation: Operation, world: FuzzWorld): Draft {
   return {
     method: operation.method,
     target: world.pathOf(operation.path),
-    query: operation.parameters
-      .filter((parameter) => parameter.in === 'query' && parameter.required)
-      .map(({ name, example }): [string, string] => [name, String(example)]),
-    headers: [
-      ['Host', 'localhost'],
-      ...world.credentialsFor(operation),
-      ...(operation.body === null ? [] : ([['Content-Type', 'application/json']] as [string, string][])),
-    ],
-    body: operation.body === null ? null : Buffer.from(JSON.stringify(world.bodyOf(operation))),
+    query: world.queryOf(operation),
+    headers: [['Host', 'localhost'], ...world.credentialsFor(operation), ...contentTypeOf(operation)],
+    body: contentOf(operation, world),
     isChunked: false,
     isElsewhere: false,
   };
+}
+
+function contentTypeOf({ body, form }: Operation): [string, string][] {
+  if (form !== null) return [['Content-Type', 'application/x-www-form-urlencoded']];
+  return body === null ? [] : [['Content-Type', 'application/json']];
+}
+
+function contentOf(operation: Operation, world: FuzzWorld): Buffer | null {
+  if (operation.form !== null) return Buffer.from(new URLSearchParams(world.formOf(operation)).toString());
+  return operation.body === null ? null : Buffer.from(JSON.stringify(world.bodyOf(operation)));
 }
 
 const setHeader = (draft: Draft, name: string, value: string) => {
@@ -106,6 +112,35 @@ const mutations: Record<string, Mutation> = {
   },
   'in chunks': (draft) => {
     draft.isChunked = draft.body !== null;
+  },
+  // ── Forms ──
+  'form: members more, fewer and twice': (draft, random, operation, world) => {
+    const form = new URLSearchParams(world.formOf(operation));
+    for (const name of [...form.keys()]) if (random.chance(0.3)) form.delete(name);
+    const names = [
+      ...Object.keys((schemaOf(operation).properties ?? {}) as object),
+      hostileText(random).slice(0, 50),
+    ];
+    for (let count = random.int(4); count > 0; count--)
+      form.append(random.pick(names), hostileText(random).slice(0, 3_000));
+    draft.body = Buffer.from(form.toString());
+  },
+  'form: of bytes': (draft, random) => {
+    draft.body = Buffer.from(
+      random.pick([
+        '%',
+        '%zz=%zz',
+        'a=%ED%A0%80&b=%00',
+        '&&==&=&',
+        '__proto__=1&constructor=2',
+        'a[b]=c&a[]=d',
+        '\u0000=\xff',
+      ]),
+      'latin1',
+    );
+  },
+  'form: too long': (draft, random) => {
+    draft.body = Buffer.from(`x=${'a'.repeat(50_000 + random.int(100_000))}`);
   },
   // ── Paths and queries ──
   'another id': (draft, random, operation, world) => {
@@ -329,7 +364,7 @@ const allBytes = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(by
   .join('');
 
 function schemaOf(operation: Operation): { properties?: unknown } {
-  return operation.body!.schema as { properties?: unknown };
+  return (operation.body ?? operation.form)!.schema as { properties?: unknown };
 }
 
 function replaceSomewhere(value: Record<string, unknown>, random: Random): void {

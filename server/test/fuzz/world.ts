@@ -1,11 +1,13 @@
 import { type Customer, createCustomer } from '../harness/customer.ts';
 import { alwaysThere, withIds } from '../harness/management-routes.ts';
+import { OidcBrowser, pkce } from '../harness/oidc-browser.ts';
+import { OidcClient, redirectUri } from '../harness/oidc-client.ts';
 import type { Operation } from '../harness/openapi.ts';
 import { waitFor } from '../harness/process.ts';
 import type { TestServer } from '../harness/server.ts';
 import { signIn } from '../harness/sign-in.ts';
 import { everyPermission } from '../harness/tenant.ts';
-import { createKey, type TestKey } from '../harness/test-issuer.ts';
+import { createKey, TestIssuer, type TestKey } from '../harness/test-issuer.ts';
 
 /** The objects that the requests of a fuzz run are about: made anew when a request has ended one of them. */
 export class FuzzWorld {
@@ -20,6 +22,8 @@ export class FuzzWorld {
   };
   #issuerKey: TestKey | undefined;
   #accessToken = '';
+  #client: OidcClient | undefined;
+  #clientToken = '';
   /** Values of Authorization other than the one that an operation wants. */
   otherCredentials: string[] = [];
 
@@ -60,6 +64,28 @@ export class FuzzWorld {
       name: 'fuzz',
       settings: { openid: { redirect_uris: ['https://fuzz.example.com/callback'] } },
     });
+    await api.patch(`${path}/oidc-settings`, {
+      device_flow: true,
+      dpop: true,
+      registration: 'open',
+      registration_quota: 10_000,
+    });
+    this.#client = await OidcClient.create(this.#server, new TestIssuer(this.#server.url, api, issuer.id), {
+      settings: { scopes: ['openid', 'reports:read'] },
+      openid: {
+        grant_types: [
+          'authorization_code',
+          'client_credentials',
+          'urn:ietf:params:oauth:grant-type:device_code',
+        ],
+      },
+    });
+    const tokens = await this.#client.signIn(
+      new OidcBrowser(this.#server),
+      { userId: user.id },
+      { scope: 'openid' },
+    );
+    this.#clientToken = tokens.access_token;
     const session = await signIn(this.#server, issuer.id, user.id);
     const below = `${path}/organizations/${organization.id}`;
     const restrictions = { scopes: [...everyPermission, 'invoices:read'] };
@@ -128,6 +154,10 @@ export class FuzzWorld {
 
   credentialsFor({ path, operationId }: Operation): [string, string][] {
     if (operationId === 'health.metrics') return [['Authorization', `Bearer ${this.#metricsToken}`]];
+    if (/^oidc\.(post)?[uU]serinfo$/.test(operationId))
+      return [['Authorization', `Bearer ${this.#clientToken}`]];
+    if (operationId.startsWith('oidc.'))
+      return [['Authorization', basic({ id: this.#client!.id, secret: this.#client!.secret! })]];
     if (/auth\.(me|refresh|logout)$/.test(operationId))
       return [['Authorization', `Bearer ${this.#accessToken}`]];
     const isOfIssuerKeys = path.startsWith('/v1/authorize') || /auth\/(?:request|verify)-otp$/.test(path);
@@ -145,6 +175,35 @@ export class FuzzWorld {
     if (operation.operationId === 'keys.verify') return { ...example, key };
     if (operation.operationId === 'keys.verifyBatch') return { requests: [{ key }, { key, explain: true }] };
     return example;
+  }
+
+  /** The form of an operation that it should carry out. */
+  formOf({ operationId, form }: Operation): Record<string, string> {
+    const example = form!.example as Record<string, string>;
+    const { id } = this.#client!;
+    if (operationId === 'oidc.keyinfo') return { key: this.#issuerKey!.secret };
+    if (operationId === 'oidc.pushAuthorization' || operationId === 'oidc.postAuthorize')
+      return this.#authorization();
+    return 'client_id' in example ? { ...example, client_id: id } : example;
+  }
+
+  /** The query of an operation that it should carry out. */
+  queryOf(operation: Operation): [string, string][] {
+    if (operation.operationId === 'oidc.authorize') return Object.entries(this.#authorization());
+    return operation.parameters
+      .filter((parameter) => parameter.in === 'query' && parameter.required)
+      .map(({ name, example }): [string, string] => [name, String(example)]);
+  }
+
+  #authorization(): Record<string, string> {
+    return {
+      client_id: this.#client!.id,
+      response_type: 'code',
+      scope: 'openid',
+      redirect_uri: redirectUri,
+      code_challenge: pkce().challenge,
+      code_challenge_method: 'S256',
+    };
   }
 
   /** Answers the id of a mail that is in the mailbox of the server. */

@@ -19,6 +19,8 @@ export interface Operation {
   readonly parameters: readonly Parameter[];
   /** Of its JSON body; null where it takes none. */
   readonly body: { readonly schema: JsonSchema; readonly example: unknown } | null;
+  /** Of the form that it takes instead; null where it takes none. */
+  readonly form: { readonly schema: JsonSchema; readonly example: unknown } | null;
   readonly definition: JsonSchema;
 }
 
@@ -137,16 +139,17 @@ export class ApiContract {
         path,
         operationId: String(definition.operationId),
         parameters: (definition.parameters ?? []) as Parameter[],
-        body: bodyOf(definition),
+        body: bodyOf(definition, 'application/json'),
+        form: bodyOf(definition, 'application/x-www-form-urlencoded'),
         definition,
       })),
     );
   }
 }
 
-function bodyOf({ requestBody }: JsonSchema): Operation['body'] {
+function bodyOf({ requestBody }: JsonSchema, type: string): Operation['body'] {
   const content = (requestBody as { content?: Record<string, unknown> } | undefined)?.content;
-  return (content?.['application/json'] ?? null) as Operation['body'];
+  return (content?.[type] ?? null) as Operation['body'];
 }
 
 /** A schema that stands alone refers into the document by the document's name. */

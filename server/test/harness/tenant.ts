@@ -1,5 +1,6 @@
 import { permissionsOfAccount } from '../../src/scopes/scope.ts';
 import type { ApiClient } from './api-client.ts';
+import { signInByBrowser } from './browser-sign-in.ts';
 import { createCustomer } from './customer.ts';
 import type { TestServer } from './server.ts';
 import { signIn } from './sign-in.ts';
@@ -151,6 +152,8 @@ async function furnishIssuer(
     metadata: { of: marker },
   });
   succeeded(await api.patch(`${path}/login-settings`, { audience: `https://${name}.${marker}.test` }));
+  succeeded(await api.patch(`${path}/oidc-settings`, { login_seconds: 3_600 }));
+  await signInByBrowser(server, api, { issuerId: id, userId: user.id, name: `${marker} tenant` });
   const { session_id: sessionId, token: access, refresh_token: refresh } = await signIn(server, id, user.id);
   const { body: signingKeys } = await api.get(`${path}/signing-keys`);
   return {

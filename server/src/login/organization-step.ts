@@ -1,0 +1,56 @@
+import { idPrefixes, isId } from '../ids/ids.ts';
+import type { Interactions } from '../oidc/interactions.ts';
+import { findChoices } from './choice-store.ts';
+import { organizationPage } from './pages/organization-page.ts';
+import type { Reply, Step, Visit } from './visit.ts';
+
+/** Of more, a part is shown, and they can be looked for. */
+const choicesOnPage = 20;
+
+const maxQuery = 200;
+
+/** Which of the user's organizations the tokens are for. */
+export class OrganizationStep implements Step {
+  readonly #interactions: Interactions;
+
+  constructor(interactions: Interactions) {
+    this.#interactions = interactions;
+  }
+
+  async show(visit: Visit): Promise<Reply> {
+    const { loaded, surface, form, state } = visit;
+    const query = (visit.query.get('q') ?? '').slice(0, maxQuery).toWellFormed().replaceAll('\0', '').trim();
+    const after = visit.query.get('after');
+    const isFirstPage = after === null || !isId(idPrefixes.organization, after);
+    const { runtime, issuer, userId } = loaded;
+    const found = await runtime.inAccount((tx) =>
+      findChoices(tx, {
+        accountId: issuer.account.id,
+        issuerId: issuer.id,
+        userId: userId ?? '',
+        query,
+        after: isFirstPage ? null : after,
+        limit: choicesOnPage + 1,
+      }),
+    );
+    const hasMore = found.length > choicesOnPage;
+    const choices = {
+      choices: found.slice(0, choicesOnPage),
+      hasMore,
+      isSearchable: hasMore || query !== '' || !isFirstPage,
+      query,
+      isFirstPage,
+    };
+    return { page: organizationPage(surface, form, choices, loaded.client), state };
+  }
+
+  /** Whether it is one of the user's own, the runtime looks. */
+  async take(visit: Visit, action: string, fields: URLSearchParams): Promise<Reply> {
+    const chosen = fields.get('organization') ?? '';
+    if (action !== 'organization' || (chosen !== 'all' && !isId(idPrefixes.organization, chosen)))
+      return { state: visit.state };
+    const { exchange, loaded } = visit;
+    const organizationId = chosen === 'all' ? null : chosen;
+    return { onward: await this.#interactions.finishOrganization(exchange, loaded, organizationId) };
+  }
+}

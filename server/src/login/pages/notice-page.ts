@@ -1,0 +1,39 @@
+import { type Html, html } from '../../mail/html.ts';
+import { none, type Page, type Surface } from '../page.ts';
+import type { Notice, Texts } from '../texts.ts';
+
+export type NoticeName = keyof Texts['notices'];
+
+/** Why it does not go on, and what can be done. */
+export function noticePage(
+  { texts }: Surface,
+  name: NoticeName,
+  how: {
+    status: number;
+    requestId: string;
+    /** What the client's developer has to know. */
+    detail?: string;
+    /** Where it goes on, by a link. */
+    onward?: string;
+    headers?: Readonly<Record<string, string>>;
+  },
+): Page {
+  const notice: Notice = texts.notices[name];
+  const { status, requestId, detail, onward, headers } = how;
+  return {
+    status,
+    hasError: true,
+    title: notice.title,
+    ...(headers !== undefined && { headers }),
+    body: html`
+<p class="lead">${notice.text}</p>
+${detail === undefined ? none : html`<p><code>${detail}</code></p>`}
+${onward === undefined ? none : html`<p><a class="button" href="${onward}">${texts.again}</a></p>`}
+${requestLine(texts, requestId)}`,
+  };
+}
+
+/** By what whoever runs it finds the request. */
+export function requestLine(texts: Texts, requestId: string): Html {
+  return html`<p class="request">${texts.requestId}: <code>${requestId}</code></p>`;
+}

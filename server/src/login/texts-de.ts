@@ -1,0 +1,147 @@
+import type { Texts } from './texts.ts';
+
+const counted = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`;
+
+export const german: Texts = {
+  error: 'Fehler',
+  sandbox: 'Sandbox',
+  sandboxHint: 'Dies ist eine Testumgebung. Codes gehen an das Sandbox-Postfach, nicht an Ihres.',
+  requestId: 'Anfrage-ID',
+  continue: 'Weiter',
+  search: 'Suchen',
+  address: {
+    title: 'Anmelden',
+    lead: (client) => `und weiter zu ${client}`,
+    label: 'E-Mail-Adresse',
+    hint: 'Wir schicken Ihnen einen Code. Sie brauchen kein Passwort.',
+    invalid: 'Geben Sie eine E-Mail-Adresse ein, zum Beispiel alice@example.com.',
+    tooMany: (wait) => `Es wurden zu viele Codes verschickt. Versuchen Sie es in ${wait} noch einmal.`,
+    haveCode: 'Ich habe schon einen Code',
+  },
+  code: {
+    title: 'Sehen Sie in Ihr Postfach',
+    sent: 'Wenn Sie sich mit',
+    sentAfter: ' anmelden können, ist ein Code zu Ihnen unterwegs. Das kann eine Minute dauern.',
+    label: 'Code',
+    submit: 'Anmelden',
+    malformed: 'Geben Sie den Code aus der E-Mail ein: 6 bis 8 Ziffern.',
+    wrong: (left) =>
+      left > 0
+        ? `Dieser Code ist falsch oder abgelaufen. ${left === 1 ? 'Es bleibt 1 Versuch.' : `Es bleiben ${left} Versuche.`}`
+        : 'Dieser Code ist falsch oder abgelaufen. Fordern Sie einen neuen an, um weiterzumachen.',
+    tooMany: (wait) => `Zu viele Versuche. Versuchen Sie es in ${wait} noch einmal.`,
+    noneYet: 'Keine E-Mail? Sehen Sie zuerst im Spam-Ordner nach.',
+    resend: 'Neuen Code senden',
+    resendIn: 'Neuer Code in {seconds} s',
+    resendTooSoon: (wait) => `Einen weiteren Code gibt es in ${wait}. Der letzte gilt noch.`,
+    resent: 'Ein neuer Code ist unterwegs. Nur der neueste gilt.',
+    change: 'Andere Adresse verwenden',
+  },
+  organization: {
+    title: 'Organisation wählen',
+    lead: (client) => `Sie gehören zu mehreren. Für welche möchten Sie ${client} verwenden?`,
+    all: 'Mit allen weiter',
+    search: 'Organisation finden',
+    more: 'Weitere Organisationen',
+    first: 'Zurück zu den ersten',
+    none: (query) => `Keine Ihrer Organisationen hat „${query}“ im Namen.`,
+  },
+  consent: {
+    title: (client) => `Darf ${client} Ihr Konto verwenden?`,
+    as: 'Angemeldet als',
+    lead: 'Die Anwendung kann dann:',
+    scopes: {
+      openid: 'Sie wiedererkennen',
+      profile: 'Ihren Namen und Ihr Profil sehen',
+      email: 'Ihre E-Mail-Adresse sehen',
+      phone: 'Ihre Telefonnummer sehen',
+      offline_access: 'Den Zugriff behalten, während Sie nicht da sind',
+    },
+    claims: (names) => `Diese Angaben aus Ihrem Profil sehen: ${names}`,
+    api: (scope) => `Die Berechtigung ${scope} für Sie nutzen`,
+    destination: (host) => `Danach geht es weiter zu ${host}.`,
+    device: 'Sie bleiben hier; Ihr Gerät macht von selbst weiter.',
+    allow: 'Erlauben',
+    deny: 'Ablehnen',
+  },
+  logout: {
+    title: 'Abmelden?',
+    lead: (brand) =>
+      `Das beendet Ihre Sitzung bei ${brand} in diesem Browser, für alle Anwendungen, die sie verwenden.`,
+    confirm: 'Abmelden',
+    stay: 'Um angemeldet zu bleiben, schließen Sie diese Seite.',
+    done: { title: 'Sie sind abgemeldet', text: 'Sie können diese Seite schließen.' },
+  },
+  device: {
+    title: 'Gerät verbinden',
+    lead: 'Geben Sie den Code ein, den Ihr Gerät anzeigt.',
+    label: 'Gerätecode',
+    unknown:
+      'Diesen Code gibt es nicht, oder er ist abgelaufen. Sehen Sie auf Ihr Gerät und geben Sie ihn noch einmal ein.',
+    failed: {
+      title: 'Das hat nicht geklappt',
+      text: 'Es wurde nichts verbunden. Beginnen Sie neu mit dem Code Ihres Geräts.',
+    },
+    refused: {
+      title: 'Das Gerät wurde nicht verbunden',
+      text: 'Sie haben Nein gesagt. Sie können diese Seite schließen.',
+    },
+    again: 'Code eingeben',
+    confirmTitle: 'Ist das Ihr Gerät?',
+    confirm: (client) =>
+      `${client} möchte mit Ihrem Konto verbunden werden. Ihr Gerät muss diesen Code anzeigen:`,
+    warning:
+      'Wenn jemand anderes Sie hierher geschickt hat oder Ihr Gerät einen anderen Code zeigt, sagen Sie Nein.',
+    yes: 'Ja, verbinden',
+    no: 'Nein',
+    done: {
+      title: 'Ihr Gerät ist verbunden',
+      text: 'Gehen Sie zurück zu Ihrem Gerät. Sie können diese Seite schließen.',
+    },
+  },
+  notices: {
+    over: {
+      title: 'Diese Anmeldung ist vorbei',
+      text: 'Sie hat zu lange gedauert, ist schon abgeschlossen oder wurde in einem anderen Browser begonnen. Gehen Sie zurück zur Anwendung und beginnen Sie neu. Cookies müssen erlaubt sein.',
+    },
+    suspended: {
+      title: 'Die Anmeldung ist nicht verfügbar',
+      text: 'Sie ist für diese Anwendung abgeschaltet. Fragen Sie, wer sie betreibt.',
+    },
+    unknownIssuer: {
+      title: 'Seite nicht gefunden',
+      text: 'Unter dieser Adresse gibt es nichts. Gehen Sie zurück zur Anwendung und beginnen Sie neu.',
+    },
+    outOfDate: {
+      title: 'Diese Seite ist veraltet',
+      text: 'Sie war zu lange oder in einem anderen Fenster offen. Es ist nichts geschehen.',
+    },
+    foreign: {
+      title: 'Das kam von einer anderen Website',
+      text: 'Eine andere Website hat versucht, diese Seite für Sie abzuschicken. Es ist nichts geschehen.',
+    },
+    malformed: {
+      title: 'Diese Anfrage ist nicht lesbar',
+      text: 'Gehen Sie zurück und versuchen Sie es noch einmal. Es ist nichts geschehen.',
+    },
+    unavailable: {
+      title: 'Versuchen Sie es gleich noch einmal',
+      text: 'Im Moment können wir Sie nicht anmelden. Es ist nichts verloren: Laden Sie diese Seite bald neu.',
+    },
+    failed: {
+      title: 'Etwas ist schiefgegangen',
+      text: 'Das liegt an uns, nicht an Ihnen. Gehen Sie zurück zur Anwendung und versuchen Sie es noch einmal.',
+    },
+    badRequest: {
+      title: 'Diese Anfrage geht nicht weiter',
+      text: 'Gehen Sie zurück zur Anwendung, von der Sie kommen, und versuchen Sie es noch einmal. Hilft das nicht, sagen Sie dem Betreiber:',
+    },
+  },
+  again: 'Hier geht es weiter',
+  wait: (seconds) =>
+    seconds < 60
+      ? counted(seconds, 'Sekunde', 'Sekunden')
+      : seconds < 3600
+        ? counted(Math.ceil(seconds / 60), 'Minute', 'Minuten')
+        : counted(Math.ceil(seconds / 3600), 'Stunde', 'Stunden'),
+};

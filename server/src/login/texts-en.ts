@@ -1,0 +1,135 @@
+import type { Texts } from './texts.ts';
+
+const plural = (count: number, unit: string) => `${count} ${unit}${count === 1 ? '' : 's'}`;
+
+export const english: Texts = {
+  error: 'Error',
+  sandbox: 'Sandbox',
+  sandboxHint: 'This is a test environment. Codes go to the sandbox mailbox, not to your inbox.',
+  requestId: 'Request ID',
+  continue: 'Continue',
+  search: 'Search',
+  address: {
+    title: 'Sign in',
+    lead: (client) => `to continue to ${client}`,
+    label: 'Email address',
+    hint: 'We’ll email you a code. You don’t need a password.',
+    invalid: 'Enter an email address, such as alice@example.com.',
+    tooMany: (wait) => `Too many codes have been sent. Try again in ${wait}.`,
+    haveCode: 'I already have a code',
+  },
+  code: {
+    title: 'Check your email',
+    sent: 'If you can sign in with',
+    sentAfter: ', a code is on its way to you. It may take a minute.',
+    label: 'Code',
+    submit: 'Sign in',
+    malformed: 'Enter the code from the email: 6 to 8 digits.',
+    wrong: (left) =>
+      left > 0
+        ? `That code isn’t right or has expired. ${plural(left, 'attempt')} left.`
+        : 'That code isn’t right or has expired. Send a new code to go on.',
+    tooMany: (wait) => `Too many attempts. Try again in ${wait}.`,
+    noneYet: 'No email? Look in your spam folder first.',
+    resend: 'Send a new code',
+    resendIn: 'New code in {seconds} s',
+    resendTooSoon: (wait) => `You can ask for another code in ${wait}. The last one still works.`,
+    resent: 'A new code is on its way. Only the newest one works.',
+    change: 'Use another address',
+  },
+  organization: {
+    title: 'Choose an organization',
+    lead: (client) => `You belong to more than one. Which of them do you want to use ${client} for?`,
+    all: 'Continue with all of them',
+    search: 'Find an organization',
+    more: 'More organizations',
+    first: 'Back to the first ones',
+    none: (query) => `No organization of yours has “${query}” in its name.`,
+  },
+  consent: {
+    title: (client) => `Allow ${client} to use your account?`,
+    as: 'Signed in as',
+    lead: 'It will be able to:',
+    scopes: {
+      openid: 'Recognize you when you come back',
+      profile: 'See your name and profile',
+      email: 'See your email address',
+      phone: 'See your phone number',
+      offline_access: 'Keep its access while you are away',
+    },
+    claims: (names) => `See these details of your profile: ${names}`,
+    api: (scope) => `Use the permission ${scope} for you`,
+    destination: (host) => `You’ll be taken to ${host}.`,
+    device: 'You’ll stay here; your device goes on by itself.',
+    allow: 'Allow',
+    deny: 'Deny',
+  },
+  logout: {
+    title: 'Sign out?',
+    lead: (brand) =>
+      `This ends your session with ${brand} in this browser, for every application that uses it.`,
+    confirm: 'Sign out',
+    stay: 'To stay signed in, close this page.',
+    done: { title: 'You are signed out', text: 'You can close this page.' },
+  },
+  device: {
+    title: 'Connect a device',
+    lead: 'Enter the code that your device shows.',
+    label: 'Device code',
+    unknown: 'There is no such code, or it has expired. Look at your device and enter it again.',
+    failed: {
+      title: 'That didn’t work',
+      text: 'Nothing was connected. Start again with the code of your device.',
+    },
+    refused: { title: 'The device was not connected', text: 'You have said no. You can close this page.' },
+    again: 'Enter a code',
+    confirmTitle: 'Is this your device?',
+    confirm: (client) => `${client} asks to be connected to your account. Your device has to show this code:`,
+    warning: 'If somebody else sent you here, or your device shows another code, say no.',
+    yes: 'Yes, connect it',
+    no: 'No',
+    done: { title: 'Your device is connected', text: 'Go back to your device. You can close this page.' },
+  },
+  notices: {
+    over: {
+      title: 'This sign-in is over',
+      text: 'It took too long, has been completed already, or was begun in another browser. Go back to the application and start again. Cookies have to be allowed.',
+    },
+    suspended: {
+      title: 'Sign-in is not available',
+      text: 'It has been turned off for this application. Ask whoever runs it.',
+    },
+    unknownIssuer: {
+      title: 'Page not found',
+      text: 'There is nothing at this address. Go back to the application and start again.',
+    },
+    outOfDate: {
+      title: 'This page is out of date',
+      text: 'It was open for too long, or in another window. Nothing has been done.',
+    },
+    foreign: {
+      title: 'That came from another site',
+      text: 'Another site tried to submit this page for you. Nothing has been done.',
+    },
+    malformed: { title: 'This request can’t be read', text: 'Go back and try again. Nothing has been done.' },
+    unavailable: {
+      title: 'Try again in a moment',
+      text: 'We can’t sign you in right now. Nothing is lost: reload this page shortly.',
+    },
+    failed: {
+      title: 'Something went wrong',
+      text: 'That is our fault, not yours. Go back to the application and try again.',
+    },
+    badRequest: {
+      title: 'This request can’t go on',
+      text: 'Go back to the application that you came from and try again. If that doesn’t help, tell whoever runs it:',
+    },
+  },
+  again: 'Go on here',
+  wait: (seconds) =>
+    seconds < 60
+      ? plural(seconds, 'second')
+      : seconds < 3600
+        ? plural(Math.ceil(seconds / 60), 'minute')
+        : plural(Math.ceil(seconds / 3600), 'hour'),
+};

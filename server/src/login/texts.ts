@@ -1,0 +1,100 @@
+/** What a scope of a standard allows, in the user's words. */
+type ScopeTexts = Readonly<Record<'openid' | 'profile' | 'email' | 'phone' | 'offline_access', string>>;
+
+/** A page that says one thing. */
+export interface Notice {
+  readonly title: string;
+  readonly text: string;
+}
+
+/** Every text of the pages, in one language. */
+export interface Texts {
+  readonly error: string;
+  readonly sandbox: string;
+  readonly sandboxHint: string;
+  readonly requestId: string;
+  readonly continue: string;
+  readonly search: string;
+  readonly address: {
+    readonly title: string;
+    readonly lead: (client: string) => string;
+    readonly label: string;
+    readonly hint: string;
+    readonly invalid: string;
+    readonly tooMany: (wait: string) => string;
+    readonly haveCode: string;
+  };
+  readonly code: {
+    readonly title: string;
+    readonly sent: string;
+    readonly sentAfter: string;
+    readonly label: string;
+    readonly submit: string;
+    readonly malformed: string;
+    readonly wrong: (attemptsLeft: number) => string;
+    readonly tooMany: (wait: string) => string;
+    readonly noneYet: string;
+    readonly resend: string;
+    /** `{seconds}` is filled in by the script that counts down. */
+    readonly resendIn: string;
+    readonly resendTooSoon: (wait: string) => string;
+    readonly resent: string;
+    readonly change: string;
+  };
+  readonly organization: {
+    readonly title: string;
+    readonly lead: (client: string) => string;
+    readonly all: string;
+    readonly search: string;
+    readonly more: string;
+    readonly first: string;
+    readonly none: (query: string) => string;
+  };
+  readonly consent: {
+    readonly title: (client: string) => string;
+    readonly as: string;
+    readonly lead: string;
+    readonly scopes: ScopeTexts;
+    readonly claims: (names: string) => string;
+    readonly api: (scope: string) => string;
+    readonly destination: (host: string) => string;
+    readonly device: string;
+    readonly allow: string;
+    readonly deny: string;
+  };
+  readonly logout: {
+    readonly title: string;
+    readonly lead: (brand: string) => string;
+    readonly confirm: string;
+    readonly stay: string;
+    readonly done: Notice;
+  };
+  readonly device: {
+    readonly title: string;
+    readonly lead: string;
+    readonly label: string;
+    readonly unknown: string;
+    readonly failed: Notice;
+    readonly refused: Notice;
+    readonly again: string;
+    readonly confirmTitle: string;
+    readonly confirm: (client: string) => string;
+    readonly warning: string;
+    readonly yes: string;
+    readonly no: string;
+    readonly done: Notice;
+  };
+  readonly notices: {
+    readonly over: Notice;
+    readonly suspended: Notice;
+    readonly unknownIssuer: Notice;
+    readonly outOfDate: Notice;
+    readonly foreign: Notice;
+    readonly malformed: Notice;
+    readonly unavailable: Notice;
+    readonly failed: Notice;
+    readonly badRequest: Notice;
+  };
+  readonly again: string;
+  readonly wait: (seconds: number) => string;
+}

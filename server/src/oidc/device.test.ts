@@ -1,0 +1,92 @@
+import { afterAll, expect, test } from 'vitest';
+import { createCustomer } from '../../test/harness/customer.ts';
+import { OidcBrowser } from '../../test/harness/oidc-browser.ts';
+import { claimsOf, OidcClient } from '../../test/harness/oidc-client.ts';
+import { startTestServer } from '../../test/harness/server.ts';
+import { succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
+
+const server = await startTestServer();
+afterAll(() => server.close());
+const { api } = await createCustomer(server);
+const issuer = await TestIssuer.create(server, {}, {}, api);
+const deviceCode = 'urn:ietf:params:oauth:grant-type:device_code';
+const client = await OidcClient.create(server, issuer, {
+  openid: { application_type: 'native', grant_types: [deviceCode, 'refresh_token'], redirect_uris: [] },
+});
+const user = await api.create(`${issuer.path}/users`, { username: 'ada@example.com' });
+const poll = (code: string) => client.post('/token', { grant_type: deviceCode, device_code: code });
+const formOf = (text: string) =>
+  new URLSearchParams(
+    [...text.matchAll(/name="([^"]*)" value="([^"]*)"/g)]
+      .map(([, name, value]): [string, string] => [name!, value!])
+      .filter(([name]) => name !== 'abort'),
+  );
+const submit = (browser: OidcBrowser, form: URLSearchParams) =>
+  browser.request(`/${issuer.id}/device`, {
+    method: 'POST',
+    body: form.toString(),
+    headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
+  });
+
+test('is off until the issuer turns it on', async () => {
+  expect((await client.post('/device/authorization', { scope: 'openid' })).status).toBe(404);
+  expect((await new OidcBrowser(server).request(`/${issuer.id}/device`)).status).toBe(404);
+  expect((await poll('x')).body.error).toMatch(/unsupported_grant_type|invalid_request/);
+  const { body } = await api.get(`/${issuer.id}/.well-known/openid-configuration`);
+  expect(body.device_authorization_endpoint).toBeUndefined();
+});
+
+test('a user connects a device by the code that it shows', async () => {
+  succeeded(await api.patch(`${issuer.path}/oidc-settings`, { device_flow: true }));
+  const { body: metadata } = await api.get(`/${issuer.id}/.well-known/openid-configuration`);
+  const started = await client.post('/device/authorization', { scope: 'openid email' });
+  expect(started.status).toBe(200);
+  expect([metadata.device_authorization_endpoint, started.body.verification_uri]).toEqual([
+    `http://localhost:4600/${issuer.id}/device/authorization`,
+    `http://localhost:4600/${issuer.id}/device`,
+  ]);
+  expect((await poll(started.body.device_code)).body.error).toBe('authorization_pending');
+
+  const browser = new OidcBrowser(server);
+  const page = await browser.request(`/${issuer.id}/device`);
+  expect([page.status, page.text]).toEqual([200, expect.stringContaining('Connect a device')]);
+  const wrong = formOf(page.text);
+  wrong.set('user_code', 'BBBB-BBBB');
+  expect((await submit(browser, wrong)).text).toContain('There is no such code');
+  const entered = formOf((await browser.request(`/${issuer.id}/device`)).text);
+  entered.set('user_code', started.body.user_code);
+  const confirm = await submit(browser, entered);
+  expect(confirm.text).toContain('Is this your device?');
+  const confirmed = await submit(browser, formOf(confirm.text));
+  expect(confirmed.status).toBe(303);
+  const target = new URL(confirmed.headers.get('Location')!);
+  const [, , , uid] = target.pathname.split('/');
+  let next = await browser.answer(issuer.id, uid!, { userId: user.id });
+  let answer = await browser.request(next);
+  for (let step = 0; answer.status === 303 && step < 5; step++) {
+    const at = /\/login\/([^/]+)$/.exec(new URL(answer.headers.get('Location')!).pathname)?.[1];
+    next = await browser.answer(issuer.id, at!, { userId: user.id });
+    answer = await browser.request(next);
+  }
+  expect(answer.text).toContain('Your device is connected');
+  const tokens = await poll(started.body.device_code);
+  expect(tokens.status).toBe(200);
+  expect(claimsOf(tokens.body.access_token)).toMatchObject({
+    sub: user.id,
+    client_id: client.id,
+    amr: ['otp'],
+  });
+  expect((await client.userinfo(tokens.body.access_token)).body.email).toBe('ada@example.com');
+  expect((await client.refresh(tokens.body.refresh_token)).status).toBe(200);
+  expect((await poll(started.body.device_code)).body.error).toBe('invalid_grant');
+  expect((await client.userinfo(tokens.body.access_token)).status).toBe(401);
+});
+
+// A user code is short; whoever guesses one connects its own account's session to somebody's device, or sees what asks.
+test('a form without the secret of its page is nobody’s', async () => {
+  const started = await client.post('/device/authorization', { scope: 'openid' });
+  const forged = new URLSearchParams({ user_code: started.body.user_code, confirm: 'yes', xsrf: 'x' });
+  const { status, text } = await submit(new OidcBrowser(server), forged);
+  expect([status < 500, text.includes('Is this your device?')]).toEqual([true, false]);
+  expect((await poll(started.body.device_code)).body.error).toBe('authorization_pending');
+});

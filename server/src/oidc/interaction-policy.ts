@@ -1,0 +1,80 @@
+import { type Client, type Context, errors, interactionPolicy } from 'oidc-provider';
+import { idPrefixes, isId } from '../ids/ids.ts';
+import { isFirstParty, mayAskForScope, organizationScopesOfClient } from './client-metadata.ts';
+import type { IssuerRuntime } from './runtime.ts';
+import { organizationsOfUser } from './users.ts';
+
+const { Check, Prompt } = interactionPolicy;
+
+/** What the user is asked, in this order: who it is, which organization it means, and whether the client may. */
+export function policyOf(runtime: IssuerRuntime): unknown {
+  const policy = interactionPolicy.base();
+  policy.add(organizationPrompt(runtime), 1);
+  const consent = policy.get('consent');
+  // Whoever else is on a device can take a native client's redirect, so the user is asked each time (RFC 8252 §8.6);
+  // PKCE keeps what it gets worthless to others, which is enough where the client is the issuer's own.
+  consent.checks.remove('native_client_prompt');
+  consent.checks.push(
+    new Check(
+      'native_client_prompt',
+      'native clients require End-User interaction',
+      'interaction_required',
+      ({ oidc }) =>
+        oidc.client?.applicationType === 'native' &&
+        !isFirstParty(oidc.client) &&
+        oidc.result?.consent === undefined,
+    ),
+  );
+  return policy;
+}
+
+/**
+ * `org=` narrows the tokens to one organization, which has to be one of the user's. Without it a user who has just signed
+ * in and has several picks one, or all; a browser that is signed in already is not asked again.
+ */
+function organizationPrompt(runtime: IssuerRuntime) {
+  return new Prompt(
+    { name: 'organization' },
+    new Check(
+      'organization_unknown',
+      'the organization of the tokens is not known',
+      'interaction_required',
+      async (context: Context) => {
+        const { params, session, result, client } = context.oidc;
+        if (session.accountId === undefined || client === undefined) return false;
+        const chosen = result?.organization?.org_id ?? params.org;
+        if (typeof chosen === 'string') {
+          await requireMember(runtime, session.accountId, chosen);
+          return false;
+        }
+        if (result?.login === undefined || result.organization !== undefined) return false;
+        if (!runtime.oidc.organization_picker) return false;
+        const organizations = await organizationsOfUser(runtime, session.accountId, {
+          onlyOrganization: null,
+          organizationScopes: organizationScopesOfClient(client),
+        });
+        return organizations.length > 1;
+      },
+    ),
+  );
+}
+
+async function requireMember(runtime: IssuerRuntime, userId: string, organizationId: string): Promise<void> {
+  const found = await organizationsOfUser(runtime, userId, {
+    onlyOrganization: organizationId,
+    organizationScopes: null,
+  });
+  if (found.length === 0) throw new errors.AccessDenied('the user is not a member of the organization');
+}
+
+/**
+ * What the library does not look at itself, of each request to authorize.
+ *
+ * @throws the library's errors: where `org` is there and no id of an organization, where a scope is none of the client's
+ */
+export function checkAuthorizationRequest({ oidc }: Context, org: unknown, client: Client): void {
+  if (org !== undefined && (typeof org !== 'string' || !isId(idPrefixes.organization, org)))
+    throw new errors.InvalidRequest('org must be the id of an organization');
+  const refused = [...oidc.requestParamScopes].find((scope) => !mayAskForScope(client, scope));
+  if (refused !== undefined) throw new errors.InvalidScope('requested scope is not allowed', refused);
+}

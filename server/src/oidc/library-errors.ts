@@ -1,0 +1,38 @@
+import { errors, type OIDCProviderError, Provider } from 'oidc-provider';
+import { toAppError } from '../edge/edge.ts';
+
+/**
+ * An error of ours as the library takes one: what we can't do at the moment is `temporarily_unavailable` (503), and what
+ * hangs under something that is gone is an invalid grant. Whatever is a fault of ours stays what it is.
+ */
+export function asLibraryError(error: unknown): unknown {
+  if (error instanceof errors.OIDCProviderError) return error;
+  const { code, headers } = toAppError(error);
+  if (code === 'not_found') return new errors.InvalidGrant('what it belongs to is gone');
+  if (code === 'unavailable') {
+    const retryAfter = headers['Retry-After'] ?? '1';
+    return statusError(503, 'temporarily_unavailable', 'try again shortly', retryAfter);
+  }
+  if (code === 'rate_limited')
+    return statusError(
+      429,
+      'slow_down',
+      'too many refreshes of this session',
+      headers['Retry-After'] ?? '60',
+    );
+  return error;
+}
+
+function statusError(
+  status: number,
+  error: string,
+  description: string,
+  retryAfter: string,
+): OIDCProviderError {
+  const made = new errors.CustomOIDCProviderError(error, description);
+  made.status = status;
+  made.statusCode = status;
+  made.expose = true;
+  Provider.ctx?.set('Retry-After', retryAfter);
+  return made;
+}

@@ -1,0 +1,192 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createRemoteJWKSet, jwtVerify } from 'jose';
+import { afterAll, describe, expect, test } from 'vitest';
+import { createCustomer } from '../../test/harness/customer.ts';
+import { OidcBrowser } from '../../test/harness/oidc-browser.ts';
+import { claimsOf, OidcClient } from '../../test/harness/oidc-client.ts';
+import { startTestServer } from '../../test/harness/server.ts';
+import { succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
+
+/** What a client is told at its back channel. */
+const told: { path: string; token: string }[] = [];
+const answers = new Map<string, number>();
+const receiver = createServer((request, response) => {
+  let body = '';
+  request.on('data', (chunk) => {
+    body += chunk;
+  });
+  request.on('end', () => {
+    const path = request.url ?? '';
+    told.push({ path, token: new URLSearchParams(body).get('logout_token') ?? '' });
+    response.writeHead(answers.get(path) ?? 200).end();
+  });
+});
+await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve));
+const receiverUrl = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}`;
+const server = await startTestServer({ env: { GATELODGE_OUTBOUND_ALLOW: '127.0.0.1/32' } });
+afterAll(async () => {
+  receiver.close();
+  await server.close();
+});
+const { api } = await createCustomer(server);
+const issuer = await TestIssuer.create(server, {}, {}, api);
+const url = `http://localhost:4600/${issuer.id}`;
+const goodbye = 'https://app.example/bye';
+const create = (path: string) =>
+  OidcClient.create(server, issuer, {
+    openid: { post_logout_redirect_uris: [goodbye], backchannel_logout_uri: receiverUrl + path },
+  });
+const user = await api.create(`${issuer.path}/users`, { username: 'ada@example.com' });
+const client = await create('/a');
+const other = await create('/b');
+
+async function signedIn() {
+  const browser = new OidcBrowser(server);
+  const tokens = await client.signIn(browser, { userId: user.id });
+  const others = await other.signIn(browser, { userId: user.id });
+  return { browser, tokens, others };
+}
+const logout = (browser: OidcBrowser, parameters: Record<string, string>) =>
+  browser.request(`/${issuer.id}/logout?${new URLSearchParams(parameters)}`);
+const isSignedIn = async (browser: OidcBrowser) =>
+  (await client.code(browser, { userId: 'nobody' }, { prompt: 'none' })).parameters.has('code');
+
+async function until(holds: () => boolean): Promise<void> {
+  const end = performance.now() + 8_000;
+  while (!holds()) {
+    if (performance.now() > end) throw new Error('it did not come to be');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+describe('with an ID token of this login', () => {
+  test('the browser is signed out of all clients at once and sent back, and each client is told', async () => {
+    const { browser, tokens, others } = await signedIn();
+    const answer = await logout(browser, {
+      id_token_hint: tokens.id_token!,
+      post_logout_redirect_uri: goodbye,
+      state: 'xyz',
+    });
+    expect([answer.status, answer.headers.get('Location')]).toEqual([303, `${goodbye}?state=xyz`]);
+    expect(await isSignedIn(browser)).toBe(false);
+    for (const [by, { access_token: token, refresh_token: refresh }] of [
+      [client, tokens],
+      [other, others],
+    ] as const) {
+      expect((await by.userinfo(token)).status).toBe(401);
+      expect((await by.refresh(refresh!)).status).toBe(400);
+      const session = await api.get(`${issuer.path}/sessions/${claimsOf(token).sid}`);
+      expect(session.body.data.end_reason).toBe('logout');
+    }
+    const sids = [tokens, others].map(({ access_token: token }) => claimsOf(token).sid);
+    await until(() => sids.every((sid) => told.some(({ token }) => claimsOf(token).sid === sid)));
+    const keys = createRemoteJWKSet(new URL(`${server.url}/${issuer.id}/jwks.json`));
+    const { token } = told.find(({ path, token: jwt }) => path === '/a' && claimsOf(jwt).sid === sids[0])!;
+    const { payload } = await jwtVerify(token, keys, { issuer: url, audience: client.id, typ: 'logout+jwt' });
+    expect(payload).toEqual({
+      iss: url,
+      sub: user.id,
+      aud: client.id,
+      sid: sids[0],
+      iat: expect.any(Number),
+      exp: expect.any(Number),
+      jti: expect.any(String),
+      events: { 'http://schemas.openid.net/event/backchannel-logout': {} },
+    });
+  });
+
+  test('one that has expired will do; another login’s, a forged one or one of another kind will not', async () => {
+    const { browser, tokens } = await signedIn();
+    const elsewhere = await signedIn();
+    const [head, , signature] = tokens.id_token!.split('.');
+    const forged = `${head}.${Buffer.from(JSON.stringify({ ...claimsOf(tokens.id_token!), sub: 'x' })).toString('base64url')}.${signature}`;
+    for (const token of [forged, tokens.access_token, 'a.b.c', 'x'])
+      expect((await logout(browser, { id_token_hint: token })).status).toBe(400);
+    const asked = await logout(browser, { id_token_hint: elsewhere.tokens.id_token! });
+    expect([asked.status, asked.text.includes('Sign out?')]).toEqual([200, true]);
+    expect(await isSignedIn(browser)).toBe(true);
+  });
+});
+
+describe('without one', () => {
+  // Any page can send a browser here; only its user decides.
+  test('the user is asked first, and its answer counts in this browser alone', async () => {
+    const { browser } = await signedIn();
+    const page = await logout(browser, { client_id: client.id, post_logout_redirect_uri: goodbye });
+    expect(page.headers.get('Content-Security-Policy')).toContain("frame-ancestors 'none'");
+    expect(await isSignedIn(browser)).toBe(true);
+    const form = new URLSearchParams(
+      [...page.text.matchAll(/name="([^"]*)" value="([^"]*)"/g)].map(([, name, value]): [string, string] => [
+        name!,
+        value!,
+      ]),
+    );
+    const submit = (by: OidcBrowser, body: URLSearchParams) =>
+      by.request(`/${issuer.id}/logout`, {
+        method: 'POST',
+        body: body.toString(),
+        headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
+      });
+    const victim = await signedIn();
+    expect((await submit(victim.browser, form)).status).toBe(200);
+    expect(await isSignedIn(victim.browser)).toBe(true);
+    const elsewhere = new URLSearchParams(form);
+    elsewhere.delete('post_logout_redirect_uri');
+    expect((await submit(browser, elsewhere)).status).toBe(200);
+    expect(await isSignedIn(browser)).toBe(true);
+    const answer = await submit(browser, form);
+    expect([answer.status, answer.headers.get('Location')]).toEqual([303, goodbye]);
+    expect(await isSignedIn(browser)).toBe(false);
+  });
+
+  test('nobody is sent anywhere that the client has not registered', async () => {
+    const { browser } = await signedIn();
+    for (const uri of [
+      'https://evil.example',
+      `${goodbye}/`,
+      `${goodbye}?x`,
+      'javascript:alert(1)',
+      '//evil',
+    ])
+      for (const by of [{ client_id: client.id }, {}]) {
+        const answer = await logout(browser, { ...by, post_logout_redirect_uri: uri });
+        expect([uri, answer.status, answer.headers.get('Location')]).toEqual([uri, 400, null]);
+      }
+  });
+
+  test('a POST of another site comes back as a GET, with the cookies', async () => {
+    const { browser, tokens } = await signedIn();
+    const posted = await browser.request(`/${issuer.id}/logout`, {
+      method: 'POST',
+      body: new URLSearchParams({ id_token_hint: tokens.id_token!, other: 'x' }).toString(),
+      headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
+    });
+    expect([posted.status, posted.headers.get('Location')]).toEqual([
+      303,
+      `${url}/logout?id_token_hint=${tokens.id_token}`,
+    ]);
+  });
+
+  test('a browser that is signed in nowhere is told so, or sent on', async () => {
+    const browser = new OidcBrowser(server);
+    expect((await logout(browser, {})).text).toContain('You are signed out');
+    const answer = await logout(browser, {
+      client_id: client.id,
+      post_logout_redirect_uri: goodbye,
+      state: 's',
+    });
+    expect(answer.headers.get('Location')).toBe(`${goodbye}?state=s`);
+  });
+});
+
+test('a revoked session is told to its client as well, and again where it did not listen', async () => {
+  const deaf = await create('/deaf');
+  answers.set('/deaf', 500);
+  const { access_token: token } = await deaf.signIn(new OidcBrowser(server), { userId: user.id });
+  const { sid } = claimsOf(token);
+  succeeded(await api.post(`${issuer.path}/sessions/${sid}/revoke`));
+  await until(() => told.some(({ path }) => path === '/deaf'));
+  answers.delete('/deaf');
+  await until(() => told.filter(({ path }) => path === '/deaf').length === 2);
+});

@@ -1,0 +1,54 @@
+import type { EdgeAnswer } from '../edge/answer.ts';
+import { toAppError } from '../edge/edge.ts';
+import { AppError } from '../errors.ts';
+import type { IssuerRecord } from '../verification/records.ts';
+
+/** An error as OAuth has it (RFC 6749 §5.2). */
+export class OAuthError extends Error {
+  override readonly name = 'OAuthError';
+  readonly status: number;
+  readonly error: string;
+  readonly description: string;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(status: number, error: string, description: string, headers: Record<string, string> = {}) {
+    super(`${error}: ${description}`);
+    this.status = status;
+    this.error = error;
+    this.description = description;
+    this.headers = headers;
+  }
+}
+
+/** @throws access_denied (403) where issuer or account are suspended; not_found where the account goes */
+export function requireRunning(issuer: IssuerRecord): void {
+  if (issuer.account.status === 'deleting') throw new AppError('not_found');
+  if (issuer.account.status !== 'active')
+    throw new OAuthError(403, 'access_denied', 'the account is suspended');
+  if (issuer.status !== 'active') throw new OAuthError(403, 'access_denied', 'the issuer is suspended');
+}
+
+/**
+ * The answer to what has failed, in the form of OAuth; what is not found stays a problem as everywhere.
+ *
+ * @param headers flat list of the answer's headers, which those of the error are added to
+ * @throws what is a fault of ours, and what is not found
+ */
+export function oauthErrorAnswer(error: unknown, requestId: string, headers: string[]): EdgeAnswer {
+  const known = error instanceof OAuthError ? error : fromAppError(error);
+  headers.push('X-Request-Id', requestId, 'Pragma', 'no-cache');
+  for (const [name, value] of Object.entries(known.headers)) headers.push(name, value);
+  return {
+    status: known.status,
+    body: JSON.stringify({ error: known.error, error_description: known.description }),
+  };
+}
+
+function fromAppError(error: unknown): OAuthError {
+  const { code, status, detail, headers } = toAppError(error);
+  if (code === 'not_found' || code === 'internal_error') throw error;
+  if (code === 'unavailable')
+    return new OAuthError(503, 'temporarily_unavailable', 'try again shortly', headers);
+  if (code === 'rate_limited') return new OAuthError(429, 'slow_down', detail, headers);
+  return new OAuthError(status, 'invalid_request', detail, headers);
+}

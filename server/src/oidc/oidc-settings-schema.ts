@@ -1,0 +1,68 @@
+import { z } from 'zod';
+
+const members = {
+  device_flow: z
+    .boolean()
+    .default(false)
+    .describe('Whether devices without a browser may sign users in (RFC 8628).'),
+  dpop: z
+    .boolean()
+    .default(false)
+    .describe('Whether clients may bind their tokens to a key of their own (RFC 9449).'),
+  registration: z
+    .enum(['off', 'token', 'open'])
+    .default('off')
+    .describe(
+      'Who may register a client (RFC 7591): nobody, whoever holds an initial access token, or anybody. Clients made so are external, and users are asked for their consent.',
+    ),
+  registration_quota: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(100)
+    .describe('How many clients there may be that have registered themselves.'),
+  login_seconds: z
+    .int()
+    .min(300)
+    .max(31_536_000)
+    .default(1_209_600)
+    .describe('For how long a browser stays signed in after its last use.'),
+  organization_picker: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Whether a user with several organizations is asked at sign-in which one it is to be, where the client has not asked for one.',
+    ),
+};
+
+/** The settings of an issuer, whole: a merge patch is applied to what stands and then checked by this. */
+export const oidcSettingsMembers = z.strictObject(members);
+
+/** What is stored of them, also by a node of another build: what this one can't take is as if it had not been set. */
+export const storedOidcSettings = z.object({
+  device_flow: orDefault(members.device_flow),
+  dpop: orDefault(members.dpop),
+  registration: orDefault(members.registration),
+  registration_quota: orDefault(members.registration_quota),
+  login_seconds: orDefault(members.login_seconds),
+  organization_picker: orDefault(members.organization_picker),
+});
+
+/** A member that takes its default where there is a value that it can't have. */
+function orDefault<Member extends z.ZodType>(member: Member) {
+  return member.catch(() => member.parse(undefined));
+}
+
+export const oidcSettingsResource = z.object(members).meta({ id: 'OidcSettings' });
+
+/** Body of `PATCH …/oidc-settings`; null sets a member back to its default. */
+export const patchOidcSettingsBody = z
+  .strictObject({
+    device_flow: z.boolean().nullish(),
+    dpop: z.boolean().nullish(),
+    registration: members.registration.unwrap().nullish(),
+    registration_quota: members.registration_quota.unwrap().nullish(),
+    login_seconds: members.login_seconds.unwrap().nullish(),
+    organization_picker: z.boolean().nullish(),
+  })
+  .meta({ id: 'PatchOidcSettingsRequest', examples: [{ device_flow: true }] });

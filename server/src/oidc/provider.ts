@@ -1,0 +1,139 @@
+import { randomBytes } from 'node:crypto';
+import { type Client, type Context, Provider, type Session, type Token } from 'oidc-provider';
+import type { ClientDirectory } from '../clients/client-directory.ts';
+import { requestInfoOf } from '../edge/request-info.ts';
+import { idPrefixes, newId } from '../ids/ids.ts';
+import type { Log } from '../logs/log.ts';
+import type { KeyMaterial } from '../signing-keys/key-material.ts';
+import type { KeySet } from '../signing-keys/key-set.ts';
+import { accessTokenOf } from './access-tokens.ts';
+import { ClientAdapter } from './client-adapter.ts';
+import { configurationOf } from './configuration.ts';
+import { grantTypesOf } from './grant-types.ts';
+import { asLibraryError } from './library-errors.ts';
+import { libraryKeys } from './library-keys.ts';
+import { pageHeaders } from './pages.ts';
+import { RecordAdapter } from './record-adapter.ts';
+import type { IssuerRuntime } from './runtime.ts';
+
+/** Where the library wants a client's secret to stand. It compares none with it, and no key is made of it. */
+const placeholderSecret = randomBytes(32).toString('base64url');
+
+export interface ProviderDependencies {
+  clients: ClientDirectory;
+  log: Log;
+}
+
+/** The library for one issuer, with the keys that it has at this moment. */
+export function createProvider(
+  runtime: IssuerRuntime,
+  { set, signer }: { set: KeySet; signer: KeyMaterial },
+  { clients, log }: ProviderDependencies,
+): Provider {
+  const how = {
+    secret: placeholderSecret,
+    algorithm: signer.algorithm,
+    grantTypes: grantTypesOf(runtime.oidc),
+  };
+  const provider = new Provider(
+    runtime.url,
+    configurationOf(runtime, {
+      adapter: (model) =>
+        model === 'Client' ? new ClientAdapter(runtime, clients, how) : new RecordAdapter(model, runtime),
+      keys: libraryKeys(set, signer, runtime.now().getTime()),
+      algorithm: signer.algorithm,
+    }),
+  );
+  // What is forwarded is written by the edge, from the settings alone.
+  provider.proxy = true;
+  // It would write errors to the console, bodies and all.
+  provider.silent = true;
+  compareSecrets(provider, runtime, clients);
+  makeOwnTokens(provider, runtime);
+  nameSessions(provider);
+  keepSavedSessions(provider);
+  keepOrganizations(provider);
+  takeProofsOnce(provider, runtime);
+  provider.use((context, next) => answerAsWeDo(context, next, pageHeaders(runtime.url)));
+  const logFailure = (error: unknown, context: Context | undefined) => {
+    log.error({ err: error, request_id: context && requestInfoOf(context.req).id }, 'request failed');
+  };
+  provider.on('server_error', (context: Context, error: unknown) => logFailure(error, context));
+  // What fails outside of the library's own handling.
+  provider.on('error', logFailure);
+  return provider;
+}
+
+/** Secrets are hashed, and a client has two while one of them is rotated. */
+function compareSecrets(provider: Provider, { issuer }: IssuerRuntime, clients: ClientDirectory): void {
+  provider.Client.prototype.compareClientSecret = async function compareClientSecret(this: Client, secret) {
+    try {
+      const client = await clients.find(issuer.id, this.clientId);
+      return client !== null && clients.verifySecret(client, secret);
+    } catch (error) {
+      throw asLibraryError(error);
+    }
+  };
+  // So that the library remembers the `sid` of every code.
+  provider.Client.prototype.includeSid = () => true;
+}
+
+/** Access tokens are signed JWTs of ours, and are not stored. */
+function makeOwnTokens(provider: Provider, runtime: IssuerRuntime): void {
+  async function getValueAndPayload(this: Token) {
+    const context = Provider.ctx;
+    if (context === undefined) throw new Error('an access token outside of a request');
+    try {
+      return { value: await accessTokenOf(runtime, context, this) };
+    } catch (error) {
+      throw asLibraryError(error);
+    }
+  }
+  provider.AccessToken.prototype.getValueAndPayload = getValueAndPayload;
+  provider.ClientCredentials.prototype.getValueAndPayload = getValueAndPayload;
+}
+
+/** The `sid` of a client is the id of its session. */
+function nameSessions(provider: Provider): void {
+  provider.Session.prototype.ensureClientContainer = function ensureClientContainer(
+    this: Session,
+    clientId: string,
+  ) {
+    if (this.sidFor(clientId) === undefined) this.sidFor(clientId, newId(idPrefixes.session));
+  };
+}
+
+/** Where a form comes without a session, the library wants to keep one that has never been saved, and would fail at it. */
+function keepSavedSessions(provider: Provider): void {
+  provider.Session.prototype.persist = async function persistSaved(this: Session) {
+    return typeof this.exp === 'number' ? this.save(this.exp - Math.floor(Date.now() / 1000)) : '';
+  };
+}
+
+/** Codes and refresh tokens keep the organization that they are for. */
+function keepOrganizations(provider: Provider): void {
+  for (const model of [provider.AuthorizationCode, provider.RefreshToken, provider.DeviceCode]) {
+    const members = [...model.IN_PAYLOAD, 'org'];
+    Object.defineProperty(model, 'IN_PAYLOAD', { get: () => members });
+  }
+}
+
+/** The library looks and then writes; of any number at once each would find that it is the first. */
+function takeProofsOnce(provider: Provider, runtime: IssuerRuntime): void {
+  const adapter = new RecordAdapter('ReplayDetection', runtime);
+  provider.ReplayDetection.unique = async (issuer, jti, exp) =>
+    adapter.insertOnce(`${issuer} ${jti}`, {}, new Date(exp * 1000));
+}
+
+async function answerAsWeDo(
+  context: Context,
+  next: () => Promise<void>,
+  headers: Record<string, string>,
+): Promise<void> {
+  for (const [name, value] of Object.entries(headers)) context.set(name, value);
+  context.set('X-Content-Type-Options', 'nosniff');
+  context.set('Cache-Control', 'no-store');
+  await next();
+  // Nobody reads what stands in a redirect, and it would repeat what is in the URL.
+  if (context.status === 303) context.body = '';
+}

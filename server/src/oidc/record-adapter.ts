@@ -1,0 +1,227 @@
+import { type Adapter, type Context, errors, Provider, type RecordPayload } from 'oidc-provider';
+import { newRecordDigest, recordDigests } from './record-digests.ts';
+import { openRecord, sealRecord } from './record-seal.ts';
+import {
+  changeRecord,
+  consumeRecord,
+  deleteRecord,
+  type FoundRecord,
+  findRecord,
+  prolongGrant,
+  putRecord,
+  putRecordOnce,
+  type RecordName,
+  type RecordScope,
+  type RecordValues,
+} from './record-store.ts';
+import type { IssuerRuntime } from './runtime.ts';
+import { beginSession, carryOnSession, endSessionsOfGrant, lockLiveSession } from './runtime-sessions.ts';
+
+/** What belongs to a session of a client, and is worth nothing without it. */
+const ofSessions: ReadonlySet<string> = new Set(['AuthorizationCode', 'RefreshToken', 'DeviceCode']);
+
+/**
+ * Keeps one model of an issuer in Postgres. What the library takes for its own bookkeeping is checked here against what
+ * decides: the sessions and users of the issuer, asked each time.
+ */
+export class RecordAdapter implements Adapter {
+  readonly #model: string;
+  readonly #runtime: IssuerRuntime;
+  readonly #scope: RecordScope;
+
+  constructor(model: string, runtime: IssuerRuntime) {
+    this.#model = model;
+    this.#runtime = runtime;
+    this.#scope = { accountId: runtime.issuer.account.id, issuerId: runtime.issuer.id, model };
+  }
+
+  async find(id: string): Promise<RecordPayload | undefined> {
+    return this.#find({ digests: this.#digestsOf(id) }, id);
+  }
+
+  async findByUid(uid: string): Promise<RecordPayload | undefined> {
+    return this.#find({ loginUid: uid });
+  }
+
+  async findByUserCode(userCode: string): Promise<RecordPayload | undefined> {
+    return this.#find({ userCodes: this.#digestsOf(userCode, 'user-code') });
+  }
+
+  async upsert(id: string, payload: RecordPayload, expiresInSeconds = 0): Promise<void> {
+    const before = visitOf(this.#model, id)?.state;
+    // Taken away while this request went on: what it remembers of it must not bring it back.
+    if (before === 'gone' || (this.#model === 'Session' && isGone(payload.uid))) return;
+    const now = this.#runtime.now();
+    const expiresAt = new Date(now.getTime() + expiresInSeconds * 1000);
+    const { context } = this.#runtime;
+    const stored = { ...payload, ...context.organizationToKeep(this.#model) };
+    const values = this.#valuesOf(id, stored, expiresAt);
+    const isStored = await this.#runtime.inAccount(async (tx) => {
+      if (ofSessions.has(this.#model) && typeof payload.sid === 'string' && payload.accountId !== undefined) {
+        const isAlive =
+          this.#model === 'RefreshToken'
+            ? await lockLiveSession(tx, this.#runtime, payload.sid)
+            : await beginSession(tx, this.#runtime, stored);
+        // Whoever was first to redeem is answered, also where another has shown the same meanwhile: with what is dead.
+        if (!isAlive && hasConsumed()) return false;
+        if (!isAlive) throw new errors.InvalidGrant('the session has ended');
+      } else if (values.user_id !== null && !(await this.#runtime.lockActiveUser(tx, values.user_id)))
+        return false;
+      if (before === 'found') return changeRecord(tx, this.#scope, this.#digestsOf(id), values);
+      await putRecord(tx, this.#scope, values, now);
+      if (this.#model === 'RefreshToken' && payload.grantId !== undefined)
+        await prolongGrant(tx, this.#scope, this.#digestsOf(payload.grantId, 'Grant'), expiresAt);
+      return true;
+    });
+    visit(this.#model, id, { state: isStored ? 'found' : 'gone', sessionId: values.session_id });
+  }
+
+  /** As `upsert`, of what is to be written once alone. Answers whether this was the first time. */
+  async insertOnce(id: string, payload: RecordPayload, expiresAt: Date): Promise<boolean> {
+    const values = this.#valuesOf(id, payload, expiresAt);
+    return this.#runtime.inAccount((tx) => putRecordOnce(tx, this.#scope, values, this.#runtime.now()));
+  }
+
+  /** @throws what the library answers `invalid_grant` for, where somebody else was first: then two hold it */
+  async consume(id: string): Promise<void> {
+    const sessionId = visitOf(this.#model, id)?.sessionId ?? null;
+    const now = this.#runtime.now();
+    const outcome = await this.#runtime.inAccount(async (tx) => {
+      // The session before its record, as whoever ends it does.
+      if (sessionId !== null && !(await lockLiveSession(tx, this.#runtime, sessionId))) return 'missing';
+      const used = await consumeRecord(tx, this.#scope, this.#digestsOf(id), now);
+      if (used === 'used' && sessionId !== null && this.#model === 'RefreshToken')
+        await carryOnSession(tx, this.#runtime, sessionId);
+      if (used === 'reused' && sessionId !== null)
+        await this.#runtime.endSession(tx, { sessionId }, this.#reuseReason);
+      return used;
+    });
+    if (outcome === 'used') {
+      visit('consumed', '', { state: 'found', sessionId });
+      return;
+    }
+    if (this.#model === 'PushedAuthorizationRequest')
+      throw new errors.InvalidRequestUri('request_uri is invalid, expired, or was already used');
+    throw new errors.InvalidGrant(outcome === 'reused' ? 'already used' : 'not found');
+  }
+
+  async destroy(id: string): Promise<void> {
+    const before = visitOf(this.#model, id);
+    const wasThere = await this.#runtime.inAccount((tx) =>
+      deleteRecord(tx, this.#scope, this.#digestsOf(id)),
+    );
+    visit(this.#model, id, { state: 'gone', sessionId: null });
+    // A browser login gets another id now and then, and is then destroyed under the old one first.
+    if (this.#model === 'Session' && before?.state === 'found' && !wasThere && before.loginUid !== undefined)
+      markGone(before.loginUid);
+  }
+
+  /**
+   * The library calls this where a code or a token was shown that has been used: one of the two who have shown it is not
+   * the client. It does so for each model; all of them go with the session.
+   */
+  async revokeByGrantId(grantId: string): Promise<void> {
+    if (this.#model !== 'AccessToken') return;
+    await this.#runtime.inAccount((tx) =>
+      endSessionsOfGrant(tx, this.#runtime, grantId, this.#runtime.context.reuseReason()),
+    );
+  }
+
+  get #reuseReason(): 'refresh_reuse' | 'code_reuse' {
+    return this.#model === 'RefreshToken' ? 'refresh_reuse' : 'code_reuse';
+  }
+
+  async #find(name: RecordName, id?: string): Promise<RecordPayload | undefined> {
+    const { runtime, place } = { runtime: this.#runtime, place: this.#scope };
+    const row = await runtime.look((pool) => findRecord(pool, place, name));
+    if (row === undefined) {
+      if (id !== undefined && this.#model !== 'Session')
+        visit(this.#model, id, { state: 'unknown', sessionId: null });
+      return undefined;
+    }
+    const payload = this.#open(row);
+    if (id !== undefined)
+      visit(this.#model, id, { state: 'found', sessionId: row.session_id, loginUid: payload.uid });
+    return payload;
+  }
+
+  #open(row: FoundRecord): RecordPayload {
+    const place = { issuerId: this.#scope.issuerId, model: this.#model, digest: row.digest };
+    const payload = openRecord(this.#runtime.secrets, place, row.secret_generation, row.sealed);
+    if (row.consumed_at !== null) payload.consumed = epochOf(row.consumed_at);
+    // A grant lasts longer than was thought when it was written.
+    if (this.#model === 'Grant') payload.exp = epochOf(row.expires_at);
+    return payload;
+  }
+
+  #valuesOf(id: string, payload: RecordPayload, expiresAt: Date): RecordValues {
+    const { secrets } = this.#runtime;
+    const { issuerId } = this.#scope;
+    const { digest, generation } = newRecordDigest(secrets, this.#scope, id);
+    const place = { issuerId, model: this.#model, digest };
+    return {
+      digest,
+      secret_generation: generation,
+      sealed: sealRecord(secrets, place, generation, payload),
+      user_code:
+        payload.userCode === undefined
+          ? null
+          : newRecordDigest(secrets, { issuerId, model: 'user-code' }, payload.userCode).digest,
+      login_uid: this.#model === 'Session' ? (payload.uid ?? null) : null,
+      grant_id: payload.grantId ?? null,
+      session_id:
+        ofSessions.has(this.#model) && payload.accountId !== undefined ? (payload.sid ?? null) : null,
+      user_id: payload.accountId ?? null,
+      expires_at: expiresAt,
+    };
+  }
+
+  #digestsOf(id: string, model = this.#model): Buffer[] {
+    return recordDigests(this.#runtime.secrets, { issuerId: this.#scope.issuerId, model }, id);
+  }
+}
+
+/** What a request has met so far of a record. */
+interface Visit {
+  state: 'found' | 'gone' | 'unknown';
+  sessionId: string | null;
+  loginUid?: string | undefined;
+}
+
+const visits = new WeakMap<Context, Map<string, Visit>>();
+
+function visitsOfRequest(): Map<string, Visit> | undefined {
+  const context = Provider.ctx;
+  if (context === undefined) return undefined;
+  let map = visits.get(context);
+  if (map === undefined) {
+    map = new Map();
+    visits.set(context, map);
+  }
+  return map;
+}
+
+function visitOf(model: string, id: string): Visit | undefined {
+  return visitsOfRequest()?.get(`${model} ${id}`);
+}
+
+function visit(model: string, id: string, what: Visit): void {
+  visitsOfRequest()?.set(`${model} ${id}`, what);
+}
+
+function markGone(loginUid: string): void {
+  visit('login', loginUid, { state: 'gone', sessionId: null });
+}
+
+function isGone(loginUid: string | undefined): boolean {
+  return loginUid !== undefined && visitOf('login', loginUid)?.state === 'gone';
+}
+
+/** Whether this request has used up a code or a refresh token. */
+function hasConsumed(): boolean {
+  return visitOf('consumed', '') !== undefined;
+}
+
+function epochOf(moment: Date): number {
+  return Math.floor(moment.getTime() / 1000);
+}

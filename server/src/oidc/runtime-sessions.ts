@@ -1,0 +1,117 @@
+import { errors, type RecordPayload } from 'oidc-provider';
+import { actorOfUser } from '../events/actor.ts';
+import { idPrefixes, isId } from '../ids/ids.ts';
+import type { Transaction } from '../postgres/database.ts';
+import { beginClientSession } from '../sessions/client-session-store.ts';
+import { tooManyRefreshes } from '../sessions/refresh-budget.ts';
+import { lockOwnSession, prolongSession } from '../sessions/session-store.ts';
+import { secondsOfSession } from './client-metadata.ts';
+import { sessionsOfGrant } from './record-store.ts';
+import type { IssuerRuntime } from './runtime.ts';
+
+/** More names than there are claims are asked for by nobody who means it. */
+const mostClaims = 100;
+
+/**
+ * Begins the session that a code is of, or carries it on, in the transaction that writes the code: with the request of the
+ * browser, not with that of the client's backend which redeems it.
+ *
+ * @returns whether the user is active and the session has not ended
+ */
+export async function beginSession(
+  tx: Transaction,
+  runtime: IssuerRuntime,
+  {
+    sid = '',
+    clientId = '',
+    accountId = '',
+    sessionUid,
+    amr = [],
+    authTime,
+    scope = '',
+    claims,
+  }: RecordPayload,
+): Promise<boolean> {
+  if (!isId(idPrefixes.session, sid)) return false;
+  const now = runtime.now();
+  const info = runtime.context.info();
+  const { ip, user_agent: userAgent } = actorOfUser(accountId, info);
+  const begun = await beginClientSession(tx, {
+    accountId: runtime.issuer.account.id,
+    issuerId: runtime.issuer.id,
+    sessionId: sid,
+    clientId,
+    userId: accountId,
+    loginUid: sessionUid ?? null,
+    amr,
+    authTime: authTime === undefined ? now : new Date(authTime * 1000),
+    scopes: scope.split(' ').filter(Boolean),
+    userinfoClaims: Object.keys((claims as { userinfo?: object } | undefined)?.userinfo ?? {}).slice(
+      0,
+      mostClaims,
+    ),
+    ip,
+    userAgent,
+    now,
+    expiresAt: sessionEnd(runtime),
+  });
+  if (begun === 'begun') {
+    await runtime.recordAll(tx, actorOfUser(accountId, info), info, [
+      {
+        type: 'session.created',
+        subject: { type: 'session', id: sid },
+        environment: runtime.issuer.environment,
+        issuerId: runtime.issuer.id,
+        data: { user_id: accountId, client_id: clientId, amr: [...amr] },
+      },
+    ]);
+  }
+  return begun !== null;
+}
+
+/** Makes sure that nobody ends the session before the transaction ends. Answers whether it goes on. */
+export async function lockLiveSession(
+  tx: Transaction,
+  runtime: IssuerRuntime,
+  sessionId: string,
+): Promise<boolean> {
+  const row = await lockOwnSession(tx, scopeOf(runtime, sessionId));
+  return (
+    row !== null && row.ended_at === null && row.user_status === 'active' && row.expires_at > runtime.now()
+  );
+}
+
+/** A refresh carries its session on. @throws the library's error (429) where the session has had its refreshes */
+export async function carryOnSession(
+  tx: Transaction,
+  runtime: IssuerRuntime,
+  sessionId: string,
+): Promise<void> {
+  const now = runtime.now();
+  const scope = scopeOf(runtime, sessionId);
+  if (await prolongSession(tx, scope, { now, expiresAt: sessionEnd(runtime) })) return;
+  const row = await lockOwnSession(tx, scope);
+  throw row === null ? new errors.InvalidGrant('the session is gone') : tooManyRefreshes(row, now);
+}
+
+/** Ends every session that has something of this grant. */
+export async function endSessionsOfGrant(
+  tx: Transaction,
+  runtime: IssuerRuntime,
+  grantId: string,
+  reason: 'refresh_reuse' | 'code_reuse',
+): Promise<void> {
+  const scope = { accountId: runtime.issuer.account.id, issuerId: runtime.issuer.id };
+  for (const sessionId of await sessionsOfGrant(tx, scope, grantId))
+    await runtime.endSession(tx, { sessionId }, reason);
+}
+
+/** Until when a session lasts that is begun or refreshed now. */
+function sessionEnd(runtime: IssuerRuntime): Date {
+  const client = runtime.context.current?.oidc.client;
+  return new Date(runtime.now().getTime() + secondsOfSession(runtime, client) * 1000);
+}
+
+function scopeOf({ issuer }: IssuerRuntime, sessionId: string) {
+  return { accountId: issuer.account.id, issuerId: issuer.id, sessionId };
+}

@@ -1,0 +1,32 @@
+/** The claims that each scope of OpenID Connect Core 1.0 §5.4 asks for; `openid` brings what tells of the sign-in. */
+export const claimsOfScopes = {
+  openid: ['sub', 'auth_time', 'amr', 'environment', 'organizations', 'organizations_omitted', 'org_id'],
+  profile: [
+    'name',
+    'given_name',
+    'family_name',
+    'middle_name',
+    'nickname',
+    'preferred_username',
+    'profile',
+    'picture',
+    'website',
+    'gender',
+    'birthdate',
+    'zoneinfo',
+    'locale',
+    'updated_at',
+  ],
+  email: ['email', 'email_verified'],
+  phone: ['phone_number', 'phone_number_verified'],
+} as const;
+
+/** Known to every issuer. `offline_access` is accepted and changes nothing: a client’s grant types decide. */
+export const standardScopes = ['openid', 'profile', 'email', 'phone', 'offline_access'] as const;
+
+export const oidcScopes: ReadonlySet<string> = new Set(standardScopes);
+
+/** The scopes that a client may ask for; one that names none is held to the standard ones. */
+export function scopesOfClient(scopes: readonly string[]): readonly string[] {
+  return scopes.length === 0 ? standardScopes : scopes;
+}

@@ -1,0 +1,127 @@
+import type pg from 'pg';
+import type { ClientDirectory } from '../clients/client-directory.ts';
+import type { ClientRecord } from '../clients/client-record.ts';
+import type { OrganizationClaim } from '../members/user-organizations.ts';
+import { callLookup } from '../postgres/lookup.ts';
+import { builtInClientId } from '../sessions/built-in-client.ts';
+import type { AccessClaims } from '../tokens/access-claims.ts';
+import { recordDigests } from './record-digests.ts';
+import type { IssuerRuntime } from './runtime.ts';
+import type { UserFacts } from './user-claims.ts';
+import { organizationsOfUser } from './users.ts';
+
+/** An access token of the issuer that counts at this moment. */
+export interface LiveToken {
+  readonly claims: AccessClaims;
+  /** null for one that a client has got for itself. */
+  readonly session: LiveSession | null;
+}
+
+export interface LiveSession {
+  readonly user: UserFacts & { readonly id: string };
+  readonly amr: readonly string[];
+  /** What the client has asked the userinfo endpoint for, besides what its scopes say. */
+  readonly userinfoClaims: readonly string[];
+  /** As they are now: only the one that the token is for, where it is for one. */
+  readonly organizations: readonly OrganizationClaim[];
+}
+
+/** A row of `lookup_client_session`. */
+interface SessionRow extends pg.QueryResultRow {
+  user_id: string;
+  client_id: string;
+  expires_at: Date;
+  ended_at: Date | null;
+  amr: string[];
+  userinfo_claims: string[];
+  username_type: UserFacts['username_type'];
+  username: string;
+  profile: UserFacts['profile'];
+  user_updated_at: Date;
+  user_status: 'active' | 'suspended';
+  is_revoked: boolean;
+}
+
+/** Of what is revoked only the name is kept, until the token would have expired. */
+export const revokedTokenModel = 'RevokedToken';
+
+/**
+ * Reads access tokens of an issuer, whichever client they are of. The signature says that we made one; whether it still
+ * counts is asked each time: of its session, user, client and organization, and of the token itself.
+ */
+export class TokenReader {
+  readonly #clients: ClientDirectory;
+
+  constructor(clients: ClientDirectory) {
+    this.#clients = clients;
+  }
+
+  /** null for what is none, or does not count any more. @throws unavailable (503), as errors of the library too */
+  async read(runtime: IssuerRuntime, token: string): Promise<LiveToken | null> {
+    const { issuer, signingKeys } = runtime;
+    const verdict = await signingKeys.verify(issuer.id, token, runtime.now().getTime());
+    if (!verdict.ok || verdict.claims.environment !== issuer.environment) return null;
+    const { claims } = verdict;
+    const client = await this.#clientOf(runtime, claims.client_id);
+    if (client === null) return null;
+    const digests = recordDigests(
+      runtime.secrets,
+      { issuerId: issuer.id, model: revokedTokenModel },
+      claims.jti,
+    );
+    if (claims.sid === undefined)
+      return (await isRevoked(runtime, digests)) ? null : { claims, session: null };
+    const session = await this.#sessionOf(runtime, claims, digests, client);
+    return session === null ? null : { claims, session };
+  }
+
+  /** The built-in client is there always. */
+  async #clientOf(
+    { issuer }: IssuerRuntime,
+    clientId: string,
+  ): Promise<ClientRecord | typeof builtInClientId | null> {
+    if (clientId === builtInClientId) return builtInClientId;
+    const client = await this.#clients.find(issuer.id, clientId);
+    return client?.status === 'active' ? client : null;
+  }
+
+  async #sessionOf(
+    runtime: IssuerRuntime,
+    claims: AccessClaims,
+    digests: Buffer[],
+    client: ClientRecord | typeof builtInClientId,
+  ): Promise<LiveSession | null> {
+    const [row] = await runtime.look((pool) =>
+      callLookup<SessionRow>(pool, 'lookup_client_session', [runtime.issuer.id, claims.sid, digests]),
+    );
+    if (
+      row === undefined ||
+      row.is_revoked ||
+      row.user_id !== claims.sub ||
+      row.client_id !== claims.client_id
+    )
+      return null;
+    if (row.ended_at !== null || row.expires_at <= runtime.now() || row.user_status !== 'active') return null;
+    const only = typeof claims.org_id === 'string' ? claims.org_id : null;
+    const organizations = await organizationsOfUser(runtime, row.user_id, {
+      onlyOrganization: only,
+      organizationScopes: client === builtInClientId ? null : client.settings.organization_scopes,
+    });
+    // Suspended, or the user is no member any more: then the token is for nothing.
+    if (only !== null && organizations.length === 0) return null;
+    const { user_id: id, username_type, username, profile, user_updated_at: updated_at } = row;
+    return {
+      user: { id, username_type, username, profile, updated_at },
+      amr: row.amr,
+      userinfoClaims: row.userinfo_claims,
+      organizations,
+    };
+  }
+}
+
+async function isRevoked(runtime: IssuerRuntime, digests: Buffer[]): Promise<boolean> {
+  const [row] = await runtime.look((pool) =>
+    callLookup<{ is_revoked: boolean }>(pool, 'lookup_revoked_token', [runtime.issuer.id, digests]),
+  );
+  return row?.is_revoked === true;
+}

@@ -1,0 +1,247 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { afterAll, describe, expect, test } from 'vitest';
+import { createCustomer } from '../../test/harness/customer.ts';
+import { OidcBrowser } from '../../test/harness/oidc-browser.ts';
+import { claimsOf, OidcClient } from '../../test/harness/oidc-client.ts';
+import { send } from '../../test/harness/raw-http.ts';
+import { startTestServer } from '../../test/harness/server.ts';
+import { createKey, succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
+
+const server = await startTestServer();
+afterAll(() => server.close());
+const { api } = await createCustomer(server);
+const issuer = await TestIssuer.create(server, {}, {}, api);
+const url = `http://localhost:4600/${issuer.id}`;
+const user = await api.create(`${issuer.path}/users`, {
+  username: 'ada@example.com',
+  profile: { first_name: 'Ada', last_name: 'Lovelace', locale: 'en' },
+});
+const resource = 'https://api.example.com/v2';
+const client = await OidcClient.create(server, issuer, {
+  settings: { scopes: ['openid', 'profile', 'email', 'reports:read', 'reports:write'] },
+  openid: { resource_indicators: [resource, 'https://other.example.com'] },
+});
+const userId = user.id as string;
+const signIn = (parameters: Record<string, string> = {}) =>
+  client.signIn(new OidcBrowser(server), { userId }, parameters);
+
+describe('scopes and resources', () => {
+  test('a token is for the issuer unless another resource is asked for, with the scopes that were granted', async () => {
+    const own = await signIn({ scope: 'openid reports:read' });
+    expect(claimsOf(own.access_token)).toMatchObject({ aud: url, scope: 'openid reports:read' });
+    const other = await signIn({ scope: 'openid email reports:read', resource });
+    expect(claimsOf(other.access_token)).toMatchObject({ aud: resource, scope: 'reports:read' });
+    expect((await client.userinfo(other.access_token)).status).toBe(401);
+    expect(claimsOf(other.id_token!)).toMatchObject({ aud: client.id, email: 'ada@example.com' });
+    expect(await client.isActive(other.access_token)).toBe(true);
+  });
+
+  test('one that the client was not given is refused, and so is a scope', async () => {
+    const errorOf = async (parameters: Record<string, string>) =>
+      (await client.code(new OidcBrowser(server), { userId }, parameters)).parameters.get('error');
+    expect(await errorOf({ resource: 'https://evil.example' })).toBe('invalid_target');
+    expect(await errorOf({ resource: `${resource}#x` })).toBe('invalid_target');
+    expect(await errorOf({ scope: 'openid phone' })).toBe('invalid_scope');
+    const tokens = await signIn({ scope: 'openid reports:read' });
+    const wider = await client.refresh(tokens.refresh_token!, { scope: 'openid reports:read reports:write' });
+    expect(wider.body.error).toBe('invalid_scope');
+    const narrower = await client.refresh(tokens.refresh_token!, { scope: 'reports:read' });
+    expect([narrower.status, narrower.body.scope]).toEqual([200, 'reports:read']);
+  });
+
+  test('a machine gets what it may have, and nothing of users', async () => {
+    const machine = await OidcClient.create(server, issuer, {
+      settings: { scopes: ['reports:read', 'reports:write'] },
+      openid: {
+        application_type: 'm2m',
+        grant_types: ['client_credentials'],
+        redirect_uris: [],
+        resource_indicators: [resource],
+      },
+    });
+    const ask = (form: Record<string, string> = {}) =>
+      machine.post('/token', { grant_type: 'client_credentials', ...form });
+    expect((await ask()).body.scope).toBe('reports:read reports:write');
+    expect((await ask({ scope: 'reports:write' })).body.scope).toBe('reports:write');
+    for (const scope of ['openid', 'admin:write', 'reports:read admin:write'])
+      expect((await ask({ scope })).body.error).toBe('invalid_scope');
+    const { body } = await ask({ resource });
+    expect(claimsOf(body.access_token).aud).toBe(resource);
+    expect((await ask({ resource: 'https://evil.example' })).body.error).toBe('invalid_target');
+    expect((await machine.userinfo((await ask()).body.access_token)).status).toBe(401);
+  });
+
+  test('a claim may be asked for by its name', async () => {
+    const claims = JSON.stringify({
+      userinfo: { given_name: { essential: true } },
+      id_token: { email: null },
+    });
+    const tokens = await signIn({ scope: 'openid', claims });
+    const { body } = await client.userinfo(tokens.access_token);
+    expect([body.given_name, body.family_name, body.email]).toEqual(['Ada', undefined, undefined]);
+    expect(claimsOf(tokens.id_token!)).toMatchObject({ email: 'ada@example.com' });
+  });
+});
+
+describe('introspection', () => {
+  test('tells what a token says and the organizations of now, and of a refresh token whose it is', async () => {
+    const tokens = await signIn();
+    const { body } = await client.post('/introspect', { token: tokens.access_token });
+    expect(body).toEqual({
+      active: true,
+      ...claimsOf(tokens.access_token),
+      token_type: 'Bearer',
+      username: 'ada@example.com',
+    });
+    const refresh = await client.post('/introspect', { token: tokens.refresh_token! });
+    expect(refresh.body).toMatchObject({
+      active: true,
+      sub: userId,
+      client_id: client.id,
+      sid: claimsOf(tokens.access_token).sid,
+    });
+    await client.refresh(tokens.refresh_token!);
+    expect((await client.post('/introspect', { token: tokens.refresh_token! })).body).toEqual({
+      active: false,
+    });
+    for (const token of ['x', 'a.b.c', tokens.access_token.slice(0, -4)])
+      expect((await client.post('/introspect', { token })).body).toEqual({ active: false });
+  });
+
+  test('is for clients with a secret that is right', async () => {
+    const tokens = await signIn();
+    const spa = await OidcClient.create(server, issuer, { openid: { application_type: 'spa' } });
+    expect((await spa.post('/introspect', { token: tokens.access_token })).status).toBe(403);
+    const wrong = new OidcClient(server, issuer.id, client.id, `${client.secret}x`);
+    const refused = await wrong.post('/introspect', { token: tokens.access_token });
+    expect([refused.status, refused.body.error, refused.headers.get('WWW-Authenticate')]).toEqual([
+      401,
+      'invalid_client',
+      'Basic realm="gatelodge"',
+    ]);
+    const twice = await client.post('/introspect', { token: 'x', client_secret: client.secret! });
+    expect([twice.status, twice.body.error]).toEqual([400, 'invalid_request']);
+    expect((await client.post('/introspect', {})).status).toBe(400);
+  });
+});
+
+describe('revocation', () => {
+  test('of a refresh token ends its session, of an access token the token alone', async () => {
+    const first = await signIn();
+    expect((await client.post('/revoke', { token: first.access_token })).status).toBe(200);
+    expect((await client.userinfo(first.access_token)).status).toBe(401);
+    const { body: second } = await client.refresh(first.refresh_token!);
+    expect((await client.userinfo(second.access_token)).status).toBe(200);
+    expect((await client.post('/revoke', { token: second.refresh_token })).status).toBe(200);
+    expect((await client.userinfo(second.access_token)).status).toBe(401);
+    const session = await api.get(`${issuer.path}/sessions/${claimsOf(second.access_token).sid}`);
+    expect(session.body.data.end_reason).toBe('token_revoked');
+  });
+
+  test('of another client’s token is refused, and changes nothing', async () => {
+    const tokens = await signIn();
+    const other = await OidcClient.create(server, issuer);
+    for (const token of [tokens.access_token, tokens.refresh_token!])
+      expect((await other.post('/revoke', { token })).status).toBe(400);
+    expect((await client.userinfo(tokens.access_token)).status).toBe(200);
+  });
+});
+
+test('keyinfo: what introspection says of a token, of a key of an organization', async () => {
+  const organization = await issuer.createOrganization();
+  const key = await issuer.createKey({ restrictions: { scopes: ['invoices:read'] } }, organization.id);
+  const keyinfo = async (secret: string) => (await client.post('/keyinfo', { key: secret })).body;
+  expect(await keyinfo(key.secret)).toMatchObject({
+    active: true,
+    token_type: 'api_key',
+    iss: url,
+    sub: key.id,
+    scope: 'invoices:read',
+    org_id: organization.id,
+    organizations: [{ org_id: organization.id, name: organization.name, scopes: ['invoices:read'] }],
+  });
+  const ofIssuer = await issuer.createKey();
+  const elsewhere = await TestIssuer.create(server, {}, {}, api);
+  const theirs = await elsewhere.createKey({}, (await elsewhere.createOrganization()).id);
+  const ofAccount = await createKey(api, '/v1/api-keys');
+  for (const secret of [ofIssuer.secret, theirs.secret, ofAccount.secret, 'gl_live_sk_nothing'])
+    expect(await keyinfo(secret)).toEqual({ active: false });
+  const limited = await issuer.createKey(
+    { limits: [{ name: 'hour', limit: 1, window: 'hour' }] },
+    organization.id,
+  );
+  expect((await keyinfo(limited.secret)).active).toBe(true);
+  const over = await client.post('/keyinfo', { key: limited.secret });
+  expect([over.status, over.body.error]).toEqual([429, 'slow_down']);
+  expect(Number(over.headers.get('Retry-After'))).toBeGreaterThan(0);
+  succeeded(await api.post(`${key.path}/revoke`));
+  expect(await keyinfo(key.secret)).toEqual({ active: false });
+});
+
+describe('tokens that are bound to a key', () => {
+  // Whoever steals such a token has not stolen the key.
+  test('count with a proof of it alone, once each, and never as bearer tokens', async () => {
+    succeeded(await api.patch(`${issuer.path}/oidc-settings`, { dpop: true }));
+    const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true });
+    const jwk = await exportJWK(publicKey);
+    const proof = (htm: string, htu: string, token?: string, key = privateKey, iat?: number) =>
+      new SignJWT({
+        htm,
+        htu,
+        jti: randomUUID(),
+        ...(token && { ath: createHash('sha256').update(token).digest('base64url') }),
+      })
+        .setProtectedHeader({ alg: 'ES256', typ: 'dpop+jwt', jwk })
+        .setIssuedAt(iat)
+        .sign(key);
+    const code = await client.code(new OidcBrowser(server), { userId });
+    const redeemed = await client.post(
+      '/token',
+      {
+        grant_type: 'authorization_code',
+        code: code.code,
+        redirect_uri: 'https://app.example/callback',
+        code_verifier: code.verifier,
+      },
+      { DPoP: await proof('POST', `${url}/token`) },
+    );
+    expect([redeemed.status, redeemed.body.token_type]).toEqual([200, 'DPoP']);
+    const token = redeemed.body.access_token as string;
+    expect(claimsOf(token).cnf).toEqual({ jkt: await calculateJwkThumbprint(jwk) });
+    const userinfo = async (scheme: string, dpop?: string) =>
+      (
+        await send(`${server.url}/${issuer.id}/userinfo`, {
+          headers: { Authorization: `${scheme} ${token}`, ...(dpop && { DPoP: dpop }) },
+        })
+      ).status;
+    const good = await proof('GET', `${url}/userinfo`, token);
+    expect(await userinfo('DPoP', good)).toBe(200);
+    expect(await userinfo('DPoP', good)).toBe(401);
+    expect(await userinfo('Bearer')).toBe(401);
+    expect(await userinfo('Bearer', await proof('GET', `${url}/userinfo`, token))).toBe(401);
+    expect(await userinfo('DPoP')).toBe(401);
+    const thief = await generateKeyPair('ES256', { extractable: true });
+    for (const bad of [
+      await proof('POST', `${url}/userinfo`, token),
+      await proof('GET', `${url}/token`, token),
+      await proof('GET', `${url}/userinfo`, `${token}x`),
+      await proof('GET', `${url}/userinfo`, token, thief.privateKey),
+      await proof('GET', `${url}/userinfo`, token, privateKey, 1),
+      'a.b.c',
+    ])
+      expect(await userinfo('DPoP', bad)).toBe(401);
+    for (const path of ['/auth/me', '/v1/me'])
+      expect((await send(server.url + path, { headers: { Authorization: `Bearer ${token}` } })).status).toBe(
+        401,
+      );
+    const plain = await signIn();
+    const unbound = await send(`${server.url}/${issuer.id}/userinfo`, {
+      headers: {
+        Authorization: `DPoP ${plain.access_token}`,
+        DPoP: await proof('GET', `${url}/userinfo`, plain.access_token),
+      },
+    });
+    expect(unbound.status).toBe(401);
+  });
+});

@@ -1,0 +1,51 @@
+import type { JsonObject } from '../postgres/schema.ts';
+import type { UsernameType } from '../users/username.ts';
+import { claimsOfScopes } from './scopes.ts';
+
+/** What is known of a user. */
+export interface UserFacts {
+  username_type: UsernameType;
+  username: string;
+  profile: JsonObject;
+  updated_at: Date;
+}
+
+/** Members of a profile that are claims under another name. */
+const renamed: Readonly<Record<string, string>> = { first_name: 'given_name', last_name: 'family_name' };
+
+const profileClaims: ReadonlySet<string> = new Set(claimsOfScopes.profile);
+
+/**
+ * The claims of OpenID Connect Core 1.0 §5.1 about a user, all there are; which of them are told, scopes decide.
+ *
+ * @param amr how the user has signed in: an address counts as verified where a code that was mailed to it was part of that
+ */
+export function userClaims(user: UserFacts, amr: readonly string[]): Record<string, unknown> {
+  const { username_type: type, username, profile, updated_at: updatedAt } = user;
+  const named = [profile.first_name, profile.last_name].filter(
+    (part): part is string => typeof part === 'string' && part !== '',
+  );
+  return {
+    ...(named.length > 0 && { name: named.join(' ') }),
+    ...Object.fromEntries(
+      Object.entries(profile)
+        .map(([member, value]) => [renamed[member] ?? member, value] as const)
+        .filter(([claim, value]) => profileClaims.has(claim) && typeof value === 'string'),
+    ),
+    ...(type === 'email' && { email: username, email_verified: amr.includes('otp') }),
+    ...(type === 'phone' && { phone_number: username, phone_number_verified: false }),
+    ...(type === 'unique-name' && { preferred_username: username }),
+    updated_at: Math.floor(updatedAt.getTime() / 1000),
+  };
+}
+
+/** Of these claims those that the scopes ask for. */
+export function claimsInScope(
+  claims: Record<string, unknown>,
+  scopes: ReadonlySet<string>,
+): Record<string, unknown> {
+  const wanted = new Set(
+    Object.entries(claimsOfScopes).flatMap(([scope, names]) => (scopes.has(scope) ? [...names] : [])),
+  );
+  return Object.fromEntries(Object.entries(claims).filter(([name]) => wanted.has(name as never)));
+}

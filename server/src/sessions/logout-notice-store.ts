@@ -1,0 +1,71 @@
+import { type Kysely, type Selectable, sql } from 'kysely';
+import { idPrefixes, newId } from '../ids/ids.ts';
+import type { Transaction } from '../postgres/database.ts';
+import type { LogoutNoticesTable, Schema } from '../postgres/schema.ts';
+import { builtInClientId } from './built-in-client.ts';
+
+export type LogoutNotice = Selectable<LogoutNoticesTable>;
+
+interface EndedSession {
+  id: string;
+  user_id: string;
+  client_id: string;
+  login_uid: string | null;
+  expires_at: Date;
+}
+
+/** So many notices are one statement. */
+const noticesAtOnce = 1_000;
+
+/** Leaves word for the clients that want to be told that sessions of theirs have ended. */
+export async function noteLogouts(
+  tx: Transaction,
+  { accountId, issuerId }: { accountId: string; issuerId: string },
+  ended: readonly EndedSession[],
+  now: Date,
+): Promise<void> {
+  const ofClients = ended.filter((row) => row.client_id !== builtInClientId && row.expires_at > now);
+  for (let from = 0; from < ofClients.length; from += noticesAtOnce) {
+    const rows = ofClients.slice(from, from + noticesAtOnce);
+    await sql`
+      insert into logout_notices (id, account_id, issuer_id, client_id, user_id, session_id, created_at, due_at)
+      select e.id, ${accountId}, ${issuerId}, e.client_id, e.user_id, e.session_id, ${now}, ${now}
+      from unnest(
+        ${rows.map(() => newId(idPrefixes.logoutNotice))}::text[], ${rows.map((row) => row.client_id)}::text[],
+        ${rows.map((row) => row.user_id)}::text[], ${rows.map((row) => row.id)}::text[]
+      ) as e (id, client_id, user_id, session_id)
+      join clients c on c.account_id = ${accountId} and c.issuer_id = ${issuerId} and c.id = e.client_id
+      where c.status = 'active' and c.settings->'openid'->>'backchannel_logout_uri' is not null`.execute(tx);
+  }
+}
+
+/** Takes notices that are due for the length of a lease; of callers at the same time each gets others. */
+export async function claimLogoutNotices(
+  db: Kysely<Schema>,
+  now: Date,
+  leaseEnd: Date,
+  most: number,
+): Promise<LogoutNotice[]> {
+  const { rows } = await sql<LogoutNotice>`
+    select * from claim_logout_notices(${now}, ${leaseEnd}, ${most}::int)`.execute(db);
+  return rows;
+}
+
+/** It has been delivered, or will never be. */
+export async function deleteLogoutNotice(tx: Transaction, { account_id, id }: LogoutNotice): Promise<void> {
+  await tx.deleteFrom('logout_notices').where('account_id', '=', account_id).where('id', '=', id).execute();
+}
+
+/** It is tried again then. */
+export async function postponeLogoutNotice(
+  tx: Transaction,
+  { account_id, id }: LogoutNotice,
+  dueAt: Date,
+): Promise<void> {
+  await tx
+    .updateTable('logout_notices')
+    .set({ due_at: dueAt })
+    .where('account_id', '=', account_id)
+    .where('id', '=', id)
+    .execute();
+}
