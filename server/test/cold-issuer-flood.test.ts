@@ -17,7 +17,7 @@ import { TestIssuer } from './harness/test-issuer.ts';
 
 const server = await startTestServer();
 let node: TestServer;
-let stop = () => {};
+let stop = async () => {};
 // Nothing is in the memory of a node that has just been started.
 beforeEach(async () => {
   node = await startTestServer({
@@ -25,7 +25,7 @@ beforeEach(async () => {
     env: { GATELODGE_TRUSTED_PROXIES: '127.0.0.1/32' },
   });
   return async () => {
-    stop();
+    await stop();
     await node.close();
   };
 });
@@ -46,19 +46,22 @@ const askForKeys: Ask = (id) => send(`${node.url}/${id}/jwks.json`, { headers: f
 /** Keeps more strangers waiting at the node than it lets wait, until `stop`. */
 async function flood(ask: Ask, victimId: string, slow: SlowLookups): Promise<void> {
   let goesOn = true;
+  let turnedAway = 0;
   const isFull = Promise.withResolvers<void>();
   const strangers = Array.from({ length: 250 }, async (_, index) => {
     while (goesOn) {
-      const { status } = await ask(index % 50 === 0 ? victimId : newId(idPrefixes.issuer));
+      const { status } = await ask(index % 50 === 49 ? victimId : newId(idPrefixes.issuer));
       if (status !== 503) continue;
-      isFull.resolve();
-      await sleep(50);
+      // No longer all in step: there is no moment at which nobody waits.
+      if (++turnedAway === 500) isFull.resolve();
+      await sleep(index % 50);
     }
   });
   const ended = Promise.all(strangers);
-  stop = () => {
+  stop = async () => {
     goesOn = false;
     slow[Symbol.dispose]();
+    await ended;
   };
   await Promise.race([isFull.promise, ended]);
 }
