@@ -7,28 +7,31 @@
 -- Moments come from the node that asks. Those of a node whose clock was ahead would close a budget until that time has
 -- come: what lies more than five minutes ahead counts as of now, in waits as in what is kept.
 
+-- Stable, as what they add up is: only so they are put into the statements that call them instead of being called.
+
 create function is_budget_ahead(takes timestamptz[], moment timestamptz) returns boolean
-  language sql immutable parallel safe
+  language sql stable parallel safe
   return coalesce(takes[cardinality(takes)] > moment + interval '5 minutes', false);
 
 -- The takes without what no clock that is right has written, oldest first as they were.
 create function settle_budget(takes timestamptz[], moment timestamptz) returns timestamptz[]
-  language sql immutable parallel safe
+  language sql stable parallel safe
   return case when gatelodge.is_budget_ahead(takes, moment)
     then array(select least(t.at, moment) from unnest(takes) with ordinality as t (at, place) order by t.place)
     else takes end;
 
 -- How long until one more is allowed, at most the span; zero where it is now.
 create or replace function wait_for_budget(takes timestamptz[], most integer, span interval, moment timestamptz)
-  returns interval language sql immutable parallel safe
+  returns interval language sql stable parallel safe
   return case when cardinality(takes) < most then interval '0'
     else least(greatest(takes[cardinality(takes) - most + 1] + span - moment, interval '0'), span) end;
 
 -- The takes with one more, the newest `kept` of them.
 create or replace function take_from_budget(takes timestamptz[], kept integer, moment timestamptz)
-  returns timestamptz[] language sql immutable parallel safe
-  return (gatelodge.settle_budget(takes, moment))[greatest(cardinality(takes) - kept + 2, 1):]
-    || greatest(moment, (gatelodge.settle_budget(takes, moment))[cardinality(takes)]);
+  returns timestamptz[] language sql stable parallel safe
+  return case when gatelodge.is_budget_ahead(takes, moment)
+    then (gatelodge.settle_budget(takes, moment))[greatest(cardinality(takes) - kept + 2, 1):] || moment
+    else takes[greatest(cardinality(takes) - kept + 2, 1):] || greatest(moment, takes[cardinality(takes)]) end;
 
 -- ── Budgets of keys and networks ────────────────────────────────────────────────────────────────────────────────
 
@@ -285,11 +288,15 @@ begin
     code_limit - made.window_guesses,
     gatelodge.room_in_budget(made.guesses, hour_limit, hour, moment),
     gatelodge.room_in_budget(made.guesses, day_limit, day, moment),
-    gatelodge.room_in_budget(of_the_ip, ip_limit, hour, moment),
     case when device is not null then code_limit else least(
       gatelodge.room_in_budget(made.public_guesses, public_hour_limit, hour, moment),
-      gatelodge.room_in_budget(made.public_guesses, public_day_limit, day, moment),
-      gatelodge.room_in_budget(public_of_the_ip, public_ip_limit, hour, moment)) end);
+      gatelodge.room_in_budget(made.public_guesses, public_day_limit, day, moment)) end,
+    -- Hundreds are counted only where it matters.
+    case when gatelodge.wait_for_budget(of_the_ip, ip_limit - code_limit + 1, hour, moment) = interval '0'
+      then code_limit else gatelodge.room_in_budget(of_the_ip, ip_limit, hour, moment) end,
+    case when device is not null
+      or gatelodge.wait_for_budget(public_of_the_ip, public_ip_limit - code_limit + 1, hour, moment) = interval '0'
+      then code_limit else gatelodge.room_in_budget(public_of_the_ip, public_ip_limit, hour, moment) end);
   return next;
 end $$;
 

@@ -173,10 +173,12 @@ test('the budgets are those that the guide tells', () => {
     `| guesses at a code | ${otpLimits.guessesOfCode}, then`,
     `${otpLimits.guessesAnHour} an hour, ${otpLimits.guessesADay} a day; of these ${otpLimits.keptAnHour} and ${otpLimits.keptADay} are kept`,
     `one a minute, ${otpLimits.sendsAnHour - otpLimits.sendsKeptAnHour} an hour; ${otpLimits.sendsKeptAnHour} more for devices`,
-    `| ${otpLimits.keyMailsAnHour} an hour |`,
+    `| ${otpLimits.keyMailsAnHour} an hour; of these ${otpLimits.keyMailsKeptAnHour} are kept`,
     `| ${otpLimits.ipMailsAnHour} an hour |`,
     `| ${otpLimits.addressMailsAnHour} an hour, but`,
     `${otpLimits.failuresBeforeLongCodes} an hour, make`,
+    `${otpLimits.ipGuessesAnHour} an hour; of these ${otpLimits.ipGuessesKeptAnHour} are kept`,
+    `${otpLimits.ipMailsAnHour} mails and ${otpLimits.ipGuessesAnHour} guesses an hour`,
     `good for ${otpLimits.deviceDays} days`,
   ];
   for (const text of told) expect(guide).toContain(text);
