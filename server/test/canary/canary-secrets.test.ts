@@ -178,7 +178,7 @@ test('no secret is anywhere but in the one answer that shows it', async () => {
   expect(files.bytes).toBeGreaterThan(20_000_000);
   expect(logs).toContain('request failed');
   expect(metrics).toContain('gatelodge_decisions_total');
-}, 120_000);
+}, 300_000);
 
 function leaky(operation: Operation) {
   return {
