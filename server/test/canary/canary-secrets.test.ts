@@ -432,7 +432,7 @@ function pathOf({ path, operationId }: Operation): string {
 
 /** How much of what the others need ends when a route is run. */
 function endsWhat({ path, method }: { path: string; method: string }): number {
-  const isEnd = method === 'DELETE' || /suspend|revoke|disable/.test(path);
+  const isEnd = path.startsWith('/v1/') && (method === 'DELETE' || /suspend|revoke|disable/.test(path));
   if (!isEnd) return 0;
   return path.startsWith('/v1/accounts')
     ? endOfAccount + Number(method === 'DELETE')
