@@ -70,8 +70,8 @@ export class PartyWorld implements AsyncDisposable {
     return { id, secret: secret ?? '' };
   }
 
-  /** Whether a session of a token is still on, as the management API has it; else why it is not. */
-  async sessionOf(token: string): Promise<'active' | string> {
+  /** `active` while the session of a token is, as the management API has it; else why it is not. */
+  async sessionOf(token: string): Promise<string> {
     const { sid } = claimsOf(token);
     const { body } = succeeded(await this.api.get(`${this.issuer.path}/sessions/${sid}`));
     return body.data.status === 'active' ? 'active' : body.data.end_reason;
