@@ -24,7 +24,7 @@ beforeAll(async () => {
   const snippet = await snippetOf('auth.js', {
     'your-auth-secret': 'a-secret-of-the-application-0123456789',
     'https://login.example.com/i_yourissuer': world.issuerUrl,
-    c_yourclient: id,
+    cli_yourclient: id,
     'your-client-secret': secret,
     'https://app.example.com/': `${app.url}/`,
   });
