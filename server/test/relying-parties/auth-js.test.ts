@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { claimsOf } from '../harness/oidc-client.ts';
+import type { RawRequest } from '../harness/raw-http.ts';
 import { isSoak } from '../harness/scale.ts';
 import { importSnippet, snippetOf } from './packages.ts';
 import { PartyApp } from './party-app.ts';
@@ -40,7 +41,7 @@ afterAll(async () => {
 });
 
 /** What a form of the application sends, with the token that keeps other sites from sending it. */
-async function post(browser: PartyBrowser): Promise<RequestInit> {
+async function post(browser: PartyBrowser): Promise<RawRequest> {
   const { csrfToken } = JSON.parse((await browser.go(`${app.url}/auth/csrf`)).text);
   return {
     method: 'POST',

@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import { type LoginPage, LoginVisitor } from '../harness/login-pages.ts';
+import { type RawAnswer, type RawRequest, send } from '../harness/raw-http.ts';
 import type { TestServer } from '../harness/server.ts';
 
 /** Where a browser has arrived: a page of the relying party, or of the login. */
@@ -24,7 +25,7 @@ export class PartyBrowser {
   }
 
   /** Follows redirects to a page that has none. */
-  async go(url: string, init: RequestInit = {}): Promise<Visit> {
+  async go(url: string, init: RawRequest = {}): Promise<Visit> {
     const home = new URL(this.#server.running.services.settings.publicUrl).origin;
     let target = new URL(url);
     let next = init;
@@ -34,10 +35,9 @@ export class PartyBrowser {
         if (page.status !== 0) return { url: page.url, status: page.status, text: page.html, page };
         target = page.url;
       }
-      const response = await this.#ask(target, next);
-      const location = response.headers.get('Location');
-      const text = await response.text();
-      if (location === null) return { url: target, status: response.status, text, page: null };
+      const { status, headers, text } = await this.#ask(target, next);
+      const { location } = headers;
+      if (location === undefined) return { url: target, status, text, page: null };
       target = new URL(location, target);
       next = {};
     }
@@ -51,7 +51,7 @@ export class PartyBrowser {
   }
 
   /** Signs in by the login that this URL of the relying party leads to. Answers what comes after the code. */
-  async signIn(start: string, address: string, init: RequestInit = {}): Promise<Visit> {
+  async signIn(start: string, address: string, init: RawRequest = {}): Promise<Visit> {
     const { page, text, url } = await this.go(start, init);
     if (page === null) throw new Error(`there was no login at ${url}: ${text}`);
     expect([page.status, page.title]).toEqual([200, expect.stringContaining('Sign in')]);
@@ -65,25 +65,32 @@ export class PartyBrowser {
       : { url: page.url, status: page.status, text: page.html, page };
   }
 
-  async #ask(url: URL, init: RequestInit): Promise<Response> {
+  async #ask(url: URL, init: RawRequest): Promise<RawAnswer> {
     const jar = this.#cookies.get(url.hostname) ?? new Map<string, string>();
     this.#cookies.set(url.hostname, jar);
-    const response = await fetch(url, {
+    const answer = await send(url.href, {
       ...init,
-      redirect: 'manual',
       headers: {
         Accept: 'text/html',
+        // Some send nobody to a login who could not show it.
+        'Sec-Fetch-Mode': 'navigate',
+        'Sec-Fetch-Dest': 'document',
         ...(jar.size > 0 && { Cookie: [...jar].map(([name, value]) => `${name}=${value}`).join('; ') }),
         ...init.headers,
       },
     });
-    for (const line of response.headers.getSetCookie()) {
+    for (const line of answer.headers['set-cookie'] ?? []) {
       const [pair = '', ...attributes] = line.split(';');
       const [name = '', value = ''] = pair.split(/=(.*)/s);
-      const isOver = value === '' || attributes.some((each) => /^\s*max-age=0$/i.test(each));
-      if (isOver) jar.delete(name);
+      if (value === '' || attributes.some(isOver)) jar.delete(name);
       else jar.set(name, value);
     }
-    return response;
+    return answer;
   }
+}
+
+function isOver(attribute: string): boolean {
+  const [name = '', value = ''] = attribute.trim().split(/=(.*)/s);
+  if (/^max-age$/i.test(name)) return Number(value) <= 0;
+  return /^expires$/i.test(name) && Date.parse(value) <= Date.now();
 }
