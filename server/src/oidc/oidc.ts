@@ -43,7 +43,7 @@ export function createOidc(deps: Dependencies): Oidc {
     interactions: new Interactions(of),
     routes: routesOf({
       library: new LibraryEndpoint(of),
-      postedAuthorization: new PostedAuthorization(deps.settings),
+      postedAuthorization: new PostedAuthorization(deps),
       userInfo: new UserInfoEndpoint(of),
       introspect: new IntrospectEndpoint(of),
       revoke: new RevokeEndpoint(of),
