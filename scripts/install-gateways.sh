@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Unpacks nginx, HAProxy, Apache and Caddy of this Debian into a directory, for the tests of examples/proxies, and Apache's
-# mod_auth_openidc for those of relying parties. Needs no root and changes nothing of the system: apt works on state and cache of its own, and no package is installed.
+# mod_auth_openidc for those of relying parties. Needs no root and changes nothing of the system: apt works on state and
+# cache of its own, and no package is installed.
 #
 #   scripts/install-gateways.sh <dir>
 #
