@@ -77,7 +77,7 @@ export class PartyWorld implements AsyncDisposable {
     return body.data.status === 'active' ? 'active' : body.data.end_reason;
   }
 
-  /** A user who is a member of the organization. Codes are sent to an address once a minute, so each sign-in has its own. */
+  /** A member of the organization. Codes are sent to an address once a minute, so each sign-in has a user of its own. */
   async newUser(): Promise<PartyUser> {
     const address = newAddress('ada');
     const { id } = await this.api.create(`${this.issuer.path}/users`, {
