@@ -10,7 +10,7 @@ const maxEntries = 100;
 const maxListLength = 16 * 1024;
 
 /** A list of texts, each in a form of its own. Doubles are dropped. */
-function listOf<Entry extends z.ZodType<string>>(entry: Entry) {
+export function listOf<Entry extends z.ZodType<string>>(entry: Entry) {
   return z
     .array(entry)
     .max(maxEntries)
@@ -39,7 +39,7 @@ const organizationScope = z.string().superRefine((scope, context) => {
 const uri = text(1, maxRedirectUriLength);
 
 /** RFC 8707 §2: an absolute URI without a fragment. Compared as it is written. */
-const resourceIndicator = z
+export const resourceIndicator = z
   .string()
   .max(maxRedirectUriLength)
   .regex(

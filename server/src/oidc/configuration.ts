@@ -142,9 +142,10 @@ function featuresOf(runtime: IssuerRuntime) {
   };
 }
 
-/** @throws the library's error for a resource that the client was not given */
-function resourceOf({ url }: IssuerRuntime, resource: string, client: Client) {
-  if (resource !== url && !(client.resource_indicators as string[]).includes(resource))
+/** @throws the library's error for a resource that neither the client nor every client of the issuer was given */
+function resourceOf({ oidc, url }: IssuerRuntime, resource: string, client: Client) {
+  const own = client.resource_indicators as string[];
+  if (resource !== url && !own.includes(resource) && !oidc.resources.includes(resource))
     throw new errors.InvalidTarget();
   return {
     scope: apiScopesOf(client).join(' '),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { listOf, resourceIndicator } from '../clients/client-fields.ts';
 
 const members = {
   device_flow: z
@@ -21,6 +22,11 @@ const members = {
     .max(10_000)
     .default(100)
     .describe('How many clients there may be that have registered themselves.'),
+  resources: listOf(resourceIndicator)
+    .default([])
+    .describe(
+      'What every client may name as `resource` (RFC 8707), besides what it has been given itself: APIs, and MCP servers, that take tokens of clients which register themselves.',
+    ),
   login_seconds: z
     .int()
     .min(300)
@@ -44,6 +50,7 @@ export const storedOidcSettings = z.object({
   dpop: orDefault(members.dpop),
   registration: orDefault(members.registration),
   registration_quota: orDefault(members.registration_quota),
+  resources: orDefault(members.resources),
   login_seconds: orDefault(members.login_seconds),
   organization_picker: orDefault(members.organization_picker),
 });
@@ -62,6 +69,7 @@ export const patchOidcSettingsBody = z
     dpop: z.boolean().nullish(),
     registration: members.registration.unwrap().nullish(),
     registration_quota: members.registration_quota.unwrap().nullish(),
+    resources: members.resources.unwrap().nullish(),
     login_seconds: members.login_seconds.unwrap().nullish(),
     organization_picker: z.boolean().nullish(),
   })

@@ -3,7 +3,7 @@ import { ApiClient } from '../../test/harness/api-client.ts';
 import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { OidcBrowser } from '../../test/harness/oidc-browser.ts';
-import { OidcClient, redirectUri } from '../../test/harness/oidc-client.ts';
+import { claimsOf, OidcClient, redirectUri } from '../../test/harness/oidc-client.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { createKey, succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
 
@@ -80,6 +80,29 @@ test('an app of a user’s machine has no secret and comes back on any port', as
     code_challenge_method: 'S256',
   });
   expect((await nobody.get(`/${issuer.id}/authorize?${query.toString()}`)).status).toBe(303);
+});
+
+// What it registers for is its own word: a token for an API that never heard of it would open that API.
+test('a token is for the issuer and for resources that the issuer has set, and for no other', async () => {
+  const resource = 'https://mcp.example.com/mcp';
+  const { issuer, register } = await issuerWith({ registration: 'open', resources: [resource] });
+  const { body } = await register({
+    ...metadata,
+    scope: 'tools:use',
+    resource_indicators: ['https://api.example.com'],
+  });
+  const user = await api.create(`${issuer.path}/users`, { username: 'ada@example.com' });
+  const client = new OidcClient(server, issuer.id, body.client_id, body.client_secret);
+  const target = (name: string) => ({ scope: 'tools:use', resource: name });
+  const tokens = await client.signIn(new OidcBrowser(server), { userId: user.id }, target(resource));
+  expect(claimsOf(tokens.access_token)).toMatchObject({ aud: resource, scope: 'tools:use' });
+  for (const other of ['https://api.example.com', `${resource}/`, 'https://mcp.example.com']) {
+    const { parameters } = await client.code(new OidcBrowser(server), { userId: user.id }, target(other));
+    expect([other, parameters.get('error')]).toEqual([other, 'invalid_target']);
+  }
+  succeeded(await api.patch(`${issuer.path}/oidc-settings`, { resources: null }));
+  const { parameters } = await client.code(new OidcBrowser(server), { userId: user.id }, target(resource));
+  expect(parameters.get('error')).toBe('invalid_target');
 });
 
 test('says what is wrong with what is asked for', async () => {

@@ -17,6 +17,7 @@ const defaults = {
   dpop: false,
   registration: 'off',
   registration_quota: 100,
+  resources: [],
   login_seconds: 1_209_600,
   organization_picker: true,
 };
@@ -59,6 +60,8 @@ test.each([
   [{ registration: 'yes' }, 'registration'],
   [{ registration_quota: 0 }, 'registration_quota'],
   [{ login_seconds: 10 }, 'login_seconds'],
+  [{ resources: ['/mcp'] }, 'resources[0]'],
+  [{ resources: ['https://mcp.example/#a'] }, 'resources[0]'],
   [{ device_flow: 'on' }, 'device_flow'],
   [{ par: true }, 'par'],
 ])('422: %j', async (body, field) => {
