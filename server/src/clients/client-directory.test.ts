@@ -39,7 +39,7 @@ test('a client is found in its issuer, whole, and in no other; what can’t be a
   for (const id of [
     '',
     'otp',
-    'cli_',
+    'c_',
     'x'.repeat(10_000),
     `${scene.clientId}\0`,
     scene.clientId.toUpperCase(),

@@ -68,7 +68,7 @@ const userinfo = z
 
 /** Parameters of an authorization request. */
 const authorizeQuery = z.object({
-  client_id: z.string().meta({ examples: ['cli_EXAMPLE'] }),
+  client_id: z.string().meta({ examples: ['c_EXAMPLE'] }),
   response_type: z.string().optional().describe('`code`.'),
   redirect_uri: z.string().optional(),
   scope: z.string().optional(),
@@ -88,7 +88,7 @@ const authorizeQuery = z.object({
 
 const authorizeForm = authorizeQuery.meta({
   id: 'AuthorizationRequest',
-  examples: [{ client_id: 'cli_EXAMPLE', response_type: 'code', scope: 'openid' }],
+  examples: [{ client_id: 'c_EXAMPLE', response_type: 'code', scope: 'openid' }],
 });
 
 const logoutQuery = z.object({
@@ -259,7 +259,7 @@ export const oidcContracts = [
     description: 'Where `device_flow` of the issuer’s OIDC settings is on.',
     body: z
       .object({ client_id: z.string(), scope: z.string().optional() })
-      .meta({ id: 'DeviceAuthorizationRequest', examples: [{ client_id: 'cli_EXAMPLE', scope: 'openid' }] }),
+      .meta({ id: 'DeviceAuthorizationRequest', examples: [{ client_id: 'c_EXAMPLE', scope: 'openid' }] }),
     responses: {
       200: {
         description: 'What to show the user, and what to ask the token endpoint with.',
