@@ -115,6 +115,10 @@ create trigger notify_change after insert or update on login_settings
 create trigger notify_change after insert or update on oidc_settings
   for each row execute function notify_change('issuer', 'issuer_id');
 
+-- Clients that have registered themselves (RFC 7591): an issuer has a quota of them.
+alter table clients add column registered_at timestamptz;
+create index clients_registered on clients (account_id, issuer_id) where registered_at is not null;
+
 -- ── Sessions of clients ─────────────────────────────────────────────────────────────────────────────────────────
 
 -- A browser login has a session for each client that it signs in to. null for one of the built-in client.

@@ -43,7 +43,15 @@ function callersOf(route: (typeof routes)[number]): ApiClient {
 }
 
 /** Schemas of the OIDC runtime, which takes forms and passes over what it does not know, as OAuth wants it. */
-const ofOAuth = new Set(['ProviderMetadata', 'KeyToLookAt', 'TokenToLookAt', 'TokenRequest', 'TokenAnswer']);
+const ofOAuth = new Set([
+  'ProviderMetadata',
+  'ClientRegistration',
+  'RegisteredClient',
+  'KeyToLookAt',
+  'TokenToLookAt',
+  'TokenRequest',
+  'TokenAnswer',
+]);
 
 let server: TestServer;
 let contract: ApiContract;
@@ -78,6 +86,8 @@ afterAll(async () => {
 const operations = () =>
   routes
     .filter((route) => route.handler !== null || route.body !== undefined)
+    // Passes over what it does not know, as RFC 7591 §3.1 wants it; see server/src/oidc/register.test.ts.
+    .filter(({ operationId }) => operationId !== 'oidc.register')
     .map((route) => ({ route, operation: contract.operation(route.operationId) }));
 
 test('the names are those of every table and every schema', () => {

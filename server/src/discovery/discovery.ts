@@ -42,6 +42,7 @@ const providerMetadataSchema = z
     registration_endpoint: endpoint.optional(),
     scopes_supported: names,
     claims_supported: names,
+    claim_types_supported: names,
     claims_parameter_supported: z.boolean(),
     request_parameter_supported: z.boolean(),
     request_uri_parameter_supported: z.boolean(),

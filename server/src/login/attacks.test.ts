@@ -198,3 +198,32 @@ describe('what a request says of where it went', () => {
     expect([elsewhere.status, elsewhere.url.origin]).toEqual([400, 'http://localhost:4600']);
   });
 });
+
+// Over plain HTTP a neighbour on the network reads and plants cookies; a browser that has once been here by TLS does not
+// come any other way.
+test('behind TLS, cookies go nowhere without it, and browsers are told to stay', async () => {
+  const env = {
+    GATELODGE_PUBLIC_URL: 'https://login.example',
+    SMTP_URL: 'smtps://mail.example',
+    MAIL_FROM: 'login@login.example',
+  };
+  const plain = await startTestServer({ env });
+  const made = await TestIssuer.create(plain);
+  const app = await OidcClient.create(plain, made);
+  const behind = await startTestServer({
+    nodeOf: plain,
+    env: { ...env, GATELODGE_TRUSTED_PROXIES: '127.0.0.1/32' },
+  });
+  const headers = { 'X-Forwarded-Proto': 'https', 'X-Forwarded-For': '203.0.113.9' };
+  const visitor = new LoginVisitor(behind, { headers });
+  const page = await visitor.begin(app);
+  expect(page.url.origin).toBe('https://login.example');
+  expect(page.headers.get('Strict-Transport-Security')).toBe('max-age=31536000');
+  expect(visitor.browser.setCookies.length).toBeGreaterThan(2);
+  for (const line of visitor.browser.setCookies) {
+    expect(line).toMatch(/^__Secure-/);
+    expect(line).toMatch(/; secure/i);
+  }
+  await behind.close();
+  await plain.close();
+});

@@ -22,6 +22,6 @@ export class ConsentStep implements Step {
     if (decision === 'allow') return { onward: await this.#interactions.finishConsent(exchange, loaded) };
     if (decision === 'deny') return { onward: await this.#interactions.abort(exchange, loaded) };
     // What says neither allows nothing.
-    return this.show(visit);
+    return { state: visit.state };
   }
 }

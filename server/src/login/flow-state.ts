@@ -2,6 +2,13 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { deriveSubkey, EnvelopeError, openEnvelope, sealEnvelope } from '../secrets/envelope.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 
+/** What came of a form. It is said by the page that comes next, which can be loaded again and gone back to. */
+export type Said =
+  | { readonly what: 'resent' | 'malformed-code' }
+  | { readonly what: 'invalid-address'; readonly typed: string }
+  | { readonly what: 'wrong-code'; readonly attemptsLeft: number }
+  | { readonly what: 'too-many-codes' | 'too-many-guesses' | 'too-soon'; readonly untilMs: number };
+
 /** What is under way in one interaction, between its pages. */
 export interface FlowState {
   /** Stands in each form of the interaction: who does not hold the cookie does not know it. */
@@ -12,8 +19,8 @@ export interface FlowState {
   readonly address: string | null;
   /** From when on another code may be asked for, in milliseconds since 1970. */
   readonly resendAtMs: number;
-  /** Something to say on the next page, once. */
-  readonly note: 'resent' | null;
+  /** What the next page has to say, once. */
+  readonly said: Said | null;
 }
 
 /** Whose state it is; of another interaction it does not open. */
@@ -48,7 +55,7 @@ export class FlowStates {
   /** Of an interaction whose first page is about to be shown. */
   begin(): FlowState {
     const token = randomBytes(tokenBytes).toString('base64url');
-    return { token, asks: 'address', address: null, resendAtMs: 0, note: null };
+    return { token, asks: 'address', address: null, resendAtMs: 0, said: null };
   }
 
   /** The value of the cookie. */

@@ -42,6 +42,8 @@ export const loginContracts = [
       200: page('The page.'),
       303: { description: 'The user has answered already.', headers: ['Location'] },
       ...errors,
+      422: page('The page, with what is wrong about the last answer.'),
+      429: page('The page: there have been too many codes or attempts.', ['Retry-After']),
     },
   }),
   defineContract({
@@ -66,11 +68,8 @@ export const loginContracts = [
         examples: [{ action: 'address', token: 'EXAMPLE', email: 'alice@example.com' }],
       }),
     responses: {
-      200: page('The page, unchanged.'),
-      303: { description: 'On to the next page, or back to the client.', headers: ['Location'] },
+      303: { description: 'Back to the page, or on to the client.', headers: ['Location'] },
       ...errors,
-      422: page('The page, with what is wrong.'),
-      429: page('The page: too many codes or attempts.', ['Retry-After']),
     },
   }),
   defineContract({

@@ -48,7 +48,7 @@ export class OrganizationStep implements Step {
   async take(visit: Visit, action: string, fields: URLSearchParams): Promise<Reply> {
     const chosen = fields.get('organization') ?? '';
     if (action !== 'organization' || (chosen !== 'all' && !isId(idPrefixes.organization, chosen)))
-      return this.show(visit);
+      return { state: visit.state };
     const { exchange, loaded } = visit;
     const organizationId = chosen === 'all' ? null : chosen;
     return { onward: await this.#interactions.finishOrganization(exchange, loaded, organizationId) };

@@ -6,10 +6,11 @@ import { OtpRefusal } from '../otp/otp-refusal.ts';
 import { codeAsTyped, type OtpAsked } from '../otp/otp-schema.ts';
 import type { RequestOtp } from '../otp/request-otp.ts';
 import { maxUsernameLength, normalizeAddress } from '../users/username.ts';
-import type { FlowState } from './flow-state.ts';
+import type { FlowState, Said } from './flow-state.ts';
 import { addressPage } from './pages/address-page.ts';
 import { codePage } from './pages/code-page.ts';
 import type { Fault } from './pages/fault.ts';
+import type { Texts } from './texts.ts';
 import type { Reply, Step, Visit } from './visit.ts';
 
 interface Dependencies {
@@ -27,59 +28,75 @@ export class SignInStep implements Step {
     this.#deps = deps;
   }
 
-  async show(visit: Visit): Promise<Reply> {
-    const { state, loaded } = visit;
-    if (asksForCode(state)) return this.#codeReply(visit, state);
-    return addressReply(visit, state.address ?? hintOf(loaded.loginHint), null);
+  async show({ state, loaded, surface, form }: Visit): Promise<Reply> {
+    const { said } = state;
+    const nowMs = this.#deps.nowMs();
+    const fault = said === null ? null : faultIn(said, surface.texts, nowMs);
+    const shown: FlowState = { ...state, said: null };
+    if (asksForCode(state)) {
+      const page = codePage(surface, form, {
+        address: state.address,
+        fault,
+        isResent: said?.what === 'resent',
+        resendInSeconds: secondsUntil(state.resendAtMs, nowMs),
+        targets: loaded.client,
+      });
+      return { page, state: shown };
+    }
+    const typed = said?.what === 'invalid-address' ? said.typed : state.address;
+    const address = typed ?? hintOf(loaded.loginHint);
+    const canHaveCode = said?.what === 'too-many-codes';
+    return { page: addressPage(surface, form, { address, fault, canHaveCode }), state: shown };
   }
 
   async take(visit: Visit, action: string, fields: URLSearchParams): Promise<Reply> {
     const { state } = visit;
     const field = (name: string) => (fields.get(name) ?? '').slice(0, maxUsernameLength).toWellFormed();
     if (action === 'address') return this.#takeAddress(visit, field('email'));
-    if (action === 'have-code' && state.address !== null) return { state: { ...state, asks: 'code' } };
+    if (action === 'have-code') return { state: { ...state, asks: 'code' } };
     if (action === 'change') return { state: { ...state, asks: 'address' } };
-    if (!asksForCode(state)) return this.show(visit);
+    if (!asksForCode(state)) return { state };
     if (action === 'resend') return this.#resend(visit, state);
-    return action === 'code' ? this.#takeCode(visit, state, field('code')) : this.show(visit);
+    return action === 'code' ? this.#takeCode(visit, state, field('code')) : { state };
   }
 
   async #takeAddress(visit: Visit, typed: string): Promise<Reply> {
-    const { state, surface } = visit;
-    const { texts } = surface;
+    const { state } = visit;
     const parsed = normalizeAddress(typed);
-    if (!parsed.ok) return addressReply(visit, typed, { status: 422, message: texts.address.invalid });
+    if (!parsed.ok) return { state: { ...state, asks: 'address', said: { what: 'invalid-address', typed } } };
     const before = state.address === null ? null : normalizeAddress(state.address);
     const isSame = before?.ok === true && before.key === parsed.key;
     // Sent back and forth between the two pages, it needs no other code.
     if (isSame && state.resendAtMs > this.#deps.nowMs()) return { state: { ...state, asks: 'code' } };
     const address = typed.trim();
-    const waitSeconds = await this.#mail(visit, parsed);
-    if (typeof waitSeconds === 'number') {
-      const message = texts.address.tooMany(texts.wait(waitSeconds));
-      const kept: FlowState = { ...state, asks: 'address', address, resendAtMs: 0 };
-      return addressReply(visit, address, { status: 429, message, retryAfterSeconds: waitSeconds }, kept);
-    }
-    return { state: { ...state, asks: 'code', address, note: null, ...waitSeconds } };
+    const sent = await this.#mail(visit, parsed);
+    return 'untilMs' in sent
+      ? {
+          state: {
+            ...state,
+            asks: 'address',
+            address,
+            resendAtMs: 0,
+            said: { what: 'too-many-codes', ...sent },
+          },
+        }
+      : { state: { ...state, asks: 'code', address, ...sent } };
   }
 
   async #resend(visit: Visit, state: CodeState): Promise<Reply> {
-    const { texts } = visit.surface;
     const parsed = normalizeAddress(state.address);
     if (!parsed.ok) return { state: { ...state, asks: 'address' } };
-    const leftSeconds = Math.ceil((state.resendAtMs - this.#deps.nowMs()) / 1000);
-    const sent = leftSeconds > 0 ? leftSeconds : await this.#mail(visit, parsed);
-    if (typeof sent !== 'number') return { state: { ...state, note: 'resent', ...sent } };
-    const message = texts.code.resendTooSoon(texts.wait(sent));
-    return this.#codeReply(visit, state, { status: 429, message, retryAfterSeconds: sent });
+    const isTooSoon = state.resendAtMs > this.#deps.nowMs();
+    const sent = isTooSoon ? { untilMs: state.resendAtMs } : await this.#mail(visit, parsed);
+    return 'untilMs' in sent
+      ? { state: { ...state, said: { what: 'too-soon', ...sent } } }
+      : { state: { ...state, said: { what: 'resent' }, ...sent } };
   }
 
   async #takeCode(visit: Visit, state: CodeState, typed: string): Promise<Reply> {
-    const { texts } = visit.surface;
     const code = codeAsTyped(typed);
     const parsed = normalizeAddress(state.address);
-    if (code === null || !parsed.ok)
-      return this.#codeReply(visit, state, { status: 422, message: texts.code.malformed });
+    if (code === null || !parsed.ok) return { state: { ...state, said: { what: 'malformed-code' } } };
     const { exchange, loaded, deviceToken } = visit;
     const order = orderOf(visit, { email: parsed, deviceToken, code });
     try {
@@ -99,63 +116,75 @@ export class SignInStep implements Step {
     }
   }
 
-  async #refused(visit: Visit, state: CodeState, { code, details }: OtpRefusal): Promise<Reply> {
-    const { exchange, loaded, surface } = visit;
-    const { texts } = surface;
+  async #refused(
+    { exchange, loaded }: Visit,
+    state: CodeState,
+    { code, details }: OtpRefusal,
+  ): Promise<Reply> {
     if (code === 'rate_limited') {
-      const { retryAfterSeconds = 1 } = details;
-      const message = texts.code.tooMany(texts.wait(retryAfterSeconds));
-      return this.#codeReply(visit, state, { status: 429, message, retryAfterSeconds });
+      const untilMs = this.#momentIn(details.retryAfterSeconds);
+      return { state: { ...state, said: { what: 'too-many-guesses', untilMs } } };
     }
     // The form was sent twice, and the other one has used the code up.
     const { onward } = await this.#deps.interactions.load(exchange, loaded.issuer.id, loaded.uid);
     if (onward !== null) return { onward };
-    return this.#codeReply(visit, state, {
-      status: 422,
-      message: texts.code.wrong(details.attemptsLeft ?? 0),
-    });
+    return { state: { ...state, said: { what: 'wrong-code', attemptsLeft: details.attemptsLeft ?? 0 } } };
   }
 
-  /** Answers when the next one may be asked for; or, where there can be none now, how many seconds to wait. */
-  async #mail(visit: Visit, email: OtpAsked['email']): Promise<Pick<FlowState, 'resendAtMs'> | number> {
+  /** Answers from when on the next one may be asked for; or, where there can be none now, until when. */
+  async #mail(visit: Visit, email: OtpAsked['email']): Promise<{ resendAtMs: number } | { untilMs: number }> {
     const order = orderOf(visit, { email, deviceToken: visit.deviceToken });
     try {
       const { resend_in: resendIn } = await this.#deps.requestOtp.carryOut(order);
-      return { resendAtMs: this.#deps.nowMs() + resendIn * 1000 };
+      return { resendAtMs: this.#momentIn(resendIn) };
     } catch (error) {
-      if (error instanceof OtpRefusal && error.code === 'rate_limited')
-        return error.details.retryAfterSeconds ?? 1;
-      throw error;
+      if (!(error instanceof OtpRefusal) || error.code !== 'rate_limited') throw error;
+      return { untilMs: this.#momentIn(error.details.retryAfterSeconds) };
     }
   }
 
-  #codeReply({ surface, form, loaded }: Visit, state: CodeState, fault: Fault | null = null): Reply {
-    const leftMs = state.resendAtMs - this.#deps.nowMs();
-    const page = codePage(surface, form, {
-      address: state.address,
-      fault,
-      isResent: fault === null && state.note === 'resent',
-      resendInSeconds: Math.max(0, Math.ceil(leftMs / 1000)),
-      targets: loaded.client,
-    });
-    return { page, state: { ...state, note: null } };
+  #momentIn(seconds = 1): number {
+    return this.#deps.nowMs() + seconds * 1000;
   }
+}
+
+function secondsUntil(moment: number, nowMs: number): number {
+  return Math.max(0, Math.ceil((moment - nowMs) / 1000));
+}
+
+/** What the page says went wrong, in the words of its language; null where nothing has. */
+function faultIn(said: Said, texts: Texts, nowMs: number): Fault | null {
+  switch (said.what) {
+    case 'resent':
+      return null;
+    case 'invalid-address':
+      return { status: 422, message: texts.address.invalid };
+    case 'malformed-code':
+      return { status: 422, message: texts.code.malformed };
+    case 'wrong-code':
+      return { status: 422, message: texts.code.wrong(said.attemptsLeft) };
+    default: {
+      const retryAfterSeconds = secondsUntil(said.untilMs, nowMs);
+      // Loaded again later, there is nothing to wait for any more.
+      if (retryAfterSeconds === 0) return null;
+      const wait = texts.wait(retryAfterSeconds);
+      return { status: 429, message: messageOf(said.what, texts)(wait), retryAfterSeconds };
+    }
+  }
+}
+
+function messageOf(
+  what: 'too-many-codes' | 'too-many-guesses' | 'too-soon',
+  { address, code }: Texts,
+): (wait: string) => string {
+  if (what === 'too-many-codes') return address.tooMany;
+  return what === 'too-many-guesses' ? code.tooMany : code.resendTooSoon;
 }
 
 type CodeState = FlowState & { readonly address: string };
 
 function asksForCode(state: FlowState): state is CodeState {
   return state.asks === 'code' && state.address !== null;
-}
-
-function addressReply(
-  { surface, form, state }: Visit,
-  address: string,
-  fault: Fault | null,
-  kept: FlowState = state,
-): Reply {
-  const canHaveCode = fault?.status === 429;
-  return { page: addressPage(surface, form, { address, fault, canHaveCode }), state: kept };
 }
 
 /** `login_hint` is whatever the client has written: longer than any address, it is none. */

@@ -20,7 +20,7 @@ export interface Visit {
 /** What a visit comes to: a page, or another place to go to. */
 export type Reply =
   | { readonly page: Page; readonly state: FlowState }
-  /** Back to the page itself, so that loading it again sends nothing again. */
+  /** Back to the page itself: an answer to a form could neither be loaded again nor gone back to. */
   | { readonly state: FlowState }
   /** The interaction is answered. */
   | { readonly onward: string; readonly deviceToken?: string };

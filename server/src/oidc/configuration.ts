@@ -37,7 +37,7 @@ export function configurationOf(
     adapter: how.adapter,
     allowOmittingSingleRegisteredRedirectUri: false,
     jwks: { keys: how.keys },
-    claims: { ...claimsOfScopes, acr: null, iss: null, sid: null },
+    claims: { ...claimsOfScopes, iss: null, sid: null },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'none'],
     clientBasedCORS: mayPageAsk,
     clientDefaults: { id_token_signed_response_alg: how.algorithm },

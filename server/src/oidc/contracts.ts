@@ -277,6 +277,32 @@ export const oidcContracts = [
     },
   }),
   defineContract({
+    method: 'POST',
+    path: `/{issuer_id}${paths.registration}`,
+    operationId: 'oidc.register',
+    summary: 'Register a client (RFC 7591)',
+    description:
+      'Where `registration` of the issuer’s OIDC settings is `open`, or `token`: then with an API key as the initial access token that holds `gatelodge.clients:write`. Members that are not known are passed over. Clients made so are external, and users are asked for their consent.',
+    security: 'none',
+    params: issuerParams,
+    body: z
+      .looseObject({ redirect_uris: z.array(z.string()).optional(), client_name: z.string().optional() })
+      .meta({
+        id: 'ClientRegistration',
+        examples: [{ redirect_uris: ['https://app.example/callback'], client_name: 'App' }],
+      }),
+    responses: {
+      201: {
+        description: 'The client; its secret is on this answer only.',
+        schema: z
+          .looseObject({ client_id: z.string(), client_secret: z.string().optional() })
+          .meta({ id: 'RegisteredClient' }),
+      },
+      ...errorsOfForms,
+      415: failing('Send JSON.'),
+    },
+  }),
+  defineContract({
     ...browser,
     method: 'GET',
     path: `/{issuer_id}${paths.code_verification}`,

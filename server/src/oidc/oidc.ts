@@ -12,6 +12,7 @@ import { LogoutEndpoint } from './logout.ts';
 import { paths } from './metadata.ts';
 import type { ProviderDependencies } from './provider.ts';
 import { OidcProviders } from './providers.ts';
+import { RegisterEndpoint } from './register.ts';
 import { RevokeEndpoint } from './revoke.ts';
 import type { RuntimeDependencies } from './runtime.ts';
 import { TokenReader } from './token-reader.ts';
@@ -48,6 +49,7 @@ export function createOidc(deps: Dependencies): Oidc {
       revoke: new RevokeEndpoint(of),
       keyinfo: new KeyinfoEndpoint(of),
       logout: new LogoutEndpoint(of),
+      register: new RegisterEndpoint(of),
     }),
   };
 }
@@ -60,10 +62,11 @@ interface Endpoints {
   revoke: EdgeEndpoint;
   keyinfo: EdgeEndpoint;
   logout: EdgeEndpoint;
+  register: EdgeEndpoint;
 }
 
 function routesOf(endpoints: Endpoints): readonly RuntimeRoute[] {
-  const { library, postedAuthorization, userInfo, introspect, revoke, keyinfo, logout } = endpoints;
+  const { library, postedAuthorization, userInfo, introspect, revoke, keyinfo, logout, register } = endpoints;
   const issuer = 'required';
   return [
     { path: paths.authorization, issuer, methods: { GET: library, POST: postedAuthorization } },
@@ -78,6 +81,7 @@ function routesOf(endpoints: Endpoints): readonly RuntimeRoute[] {
     { path: paths.introspection, issuer, methods: { POST: introspect } },
     { path: paths.revocation, issuer, methods: { POST: revoke }, isPublic: true },
     { path: paths.end_session, issuer, methods: { GET: logout, POST: logout } },
+    { path: paths.registration, issuer, methods: { POST: register }, isPublic: true },
     { path: '/keyinfo', issuer, methods: { POST: keyinfo } },
   ];
 }

@@ -175,6 +175,7 @@ export interface ClientsTable {
   metadata: GeneratedJsonb<JsonObject>;
   status: Generated<'active' | 'suspended'>;
   deleting: Generated<boolean>;
+  registered_at: NullableTimestamp;
   version: Generated<number>;
   created_at: Timestamp;
   updated_at: Timestamp;

@@ -64,7 +64,12 @@ export class FuzzWorld {
       name: 'fuzz',
       settings: { openid: { redirect_uris: ['https://fuzz.example.com/callback'] } },
     });
-    await api.patch(`${path}/oidc-settings`, { device_flow: true, dpop: true });
+    await api.patch(`${path}/oidc-settings`, {
+      device_flow: true,
+      dpop: true,
+      registration: 'open',
+      registration_quota: 10_000,
+    });
     this.#client = await OidcClient.create(this.#server, new TestIssuer(this.#server.url, api, issuer.id), {
       settings: { scopes: ['openid', 'reports:read'] },
       openid: {
