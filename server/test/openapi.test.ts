@@ -131,6 +131,9 @@ describe('what the server registers', () => {
       'keys.reportLeak',
       'keys.verify',
       'keys.verifyBatch',
+      'login.asset',
+      'login.show',
+      'login.take',
       'me.get',
       ...oidcContracts.map(({ operationId }) => operationId).sort(),
     ]);

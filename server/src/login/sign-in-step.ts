@@ -28,7 +28,8 @@ export class SignInStep implements Step {
     this.#deps = deps;
   }
 
-  async show({ state, loaded, surface, form }: Visit): Promise<Reply> {
+  async show(visit: Visit): Promise<Reply> {
+    const { state, loaded, surface, form } = visit;
     const { said } = state;
     const nowMs = this.#deps.nowMs();
     const fault = said === null ? null : faultIn(said, surface.texts, nowMs);
@@ -44,7 +45,7 @@ export class SignInStep implements Step {
       return { page, state: shown };
     }
     const typed = said?.what === 'invalid-address' ? said.typed : state.address;
-    const address = typed ?? hintOf(loaded.loginHint);
+    const address = typed ?? hintOf(loaded.loginHint) ?? (await this.#knownAddress(visit));
     const canHaveCode = said?.what === 'too-many-codes';
     return { page: addressPage(surface, form, { address, fault, canHaveCode }), state: shown };
   }
@@ -58,6 +59,12 @@ export class SignInStep implements Step {
     if (!asksForCode(state)) return { state };
     if (action === 'resend') return this.#resend(visit, state);
     return action === 'code' ? this.#takeCode(visit, state, field('code')) : { state };
+  }
+
+  /** Of whoever is signed in already and has to sign in again. */
+  async #knownAddress({ loaded }: Visit): Promise<string> {
+    const username = await this.#deps.interactions.usernameOf(loaded);
+    return username !== null && normalizeAddress(username).ok ? username : '';
   }
 
   async #takeAddress(visit: Visit, typed: string): Promise<Reply> {
@@ -188,8 +195,8 @@ function asksForCode(state: FlowState): state is CodeState {
 }
 
 /** `login_hint` is whatever the client has written: longer than any address, it is none. */
-function hintOf(loginHint: string | null): string {
-  return loginHint === null || loginHint.length > maxUsernameLength ? '' : loginHint.toWellFormed();
+function hintOf(loginHint: string | null): string | null {
+  return loginHint === null || loginHint.length > maxUsernameLength ? null : loginHint.toWellFormed();
 }
 
 function orderOf<Asked>({ exchange, loaded }: Visit, asked: Asked): OtpOrder<Asked> {

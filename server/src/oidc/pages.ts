@@ -15,11 +15,19 @@ import type { IssuerRuntime } from './runtime.ts';
  * What every answer of the library has, before a page of ours says more. No script runs but the one of the library's that
  * submits a response (`response_mode=form_post`), which it names by its digest.
  */
-export const pageHeaders = {
+const headersOfAnswers = {
   'Content-Security-Policy': "default-src 'none'; script-src 'none'; frame-ancestors 'none'; base-uri 'none'",
   'X-Frame-Options': 'DENY',
   'Referrer-Policy': 'same-origin',
 } as const;
+
+/** @param url of the issuer: where it is HTTPS, browsers are told to stay with that (RFC 6797) */
+export function pageHeaders(url: string): Record<string, string> {
+  return {
+    ...headersOfAnswers,
+    ...(url.startsWith('https:') && { 'Strict-Transport-Security': 'max-age=31536000' }),
+  };
+}
 
 /** An issuer as its pages show it. */
 export function shownIssuer({ name, login, url, issuer }: IssuerRuntime): ShownIssuer {
@@ -36,7 +44,11 @@ export function pagesOf(runtime: IssuerRuntime) {
   const issuer = shownIssuer(runtime);
   return {
     /** Why a request can't go on that can't be sent back to where it came from. */
-    renderError(context: Context, out: { error: string; error_description?: string }, error: unknown): void {
+    renderError: (
+      context: Context,
+      out: { error: string; error_description?: string },
+      error: unknown,
+    ): void => {
       const { status } = context;
       const name = noticeFor(status, error);
       const detail = name === 'badRequest' ? detailOf(out.error, out.error_description) : undefined;
@@ -45,7 +57,7 @@ export function pagesOf(runtime: IssuerRuntime) {
       );
     },
 
-    userCodeInputSource(context: Context, form: string, _out: unknown, error?: DeviceError): void {
+    userCodeInputSource: (context: Context, form: string, _out: unknown, error?: DeviceError): void => {
       const { status } = context;
       const isUnknown = error?.userCode !== undefined || error?.name === 'NoCodeError';
       showInLibrary(issuer, context, (surface, requestId) =>
@@ -66,13 +78,13 @@ export function pagesOf(runtime: IssuerRuntime) {
       );
     },
 
-    userCodeConfirmSource(
+    userCodeConfirmSource: (
       context: Context,
       form: string,
       client: Client,
       _deviceInfo: unknown,
       shownCode: string,
-    ): void {
+    ): void => {
       showInLibrary(issuer, context, (surface) =>
         confirmDevicePage(surface, {
           action: actionOf(form),
@@ -84,9 +96,7 @@ export function pagesOf(runtime: IssuerRuntime) {
       );
     },
 
-    successSource(context: Context): void {
-      showInLibrary(issuer, context, deviceDonePage);
-    },
+    successSource: (context: Context): void => showInLibrary(issuer, context, deviceDonePage),
   };
 }
 

@@ -54,7 +54,7 @@ export function createProvider(
   keepSavedSessions(provider);
   keepOrganizations(provider);
   takeProofsOnce(provider, runtime);
-  provider.use(answerAsWeDo);
+  provider.use((context, next) => answerAsWeDo(context, next, pageHeaders(runtime.url)));
   const logFailure = (error: unknown, context: Context | undefined) => {
     log.error({ err: error, request_id: context && requestInfoOf(context.req).id }, 'request failed');
   };
@@ -126,8 +126,12 @@ function takeProofsOnce(provider: Provider, runtime: IssuerRuntime): void {
     adapter.insertOnce(`${issuer} ${jti}`, {}, new Date(exp * 1000));
 }
 
-async function answerAsWeDo(context: Context, next: () => Promise<void>): Promise<void> {
-  for (const [name, value] of Object.entries(pageHeaders)) context.set(name, value);
+async function answerAsWeDo(
+  context: Context,
+  next: () => Promise<void>,
+  headers: Record<string, string>,
+): Promise<void> {
+  for (const [name, value] of Object.entries(headers)) context.set(name, value);
   context.set('X-Content-Type-Options', 'nosniff');
   context.set('Cache-Control', 'no-store');
   await next();

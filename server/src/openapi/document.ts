@@ -194,6 +194,7 @@ const tagDescriptions: Record<string, string> = {
   loginSettings: 'How the users of an issuer sign in.',
   me: 'Who a credential is.',
   oidc: 'The OIDC runtime of an issuer, for its clients and the browsers of their users.',
+  login: 'The pages on which users sign in, for their browsers.',
   oidcSettings: 'What the OIDC runtime of an issuer does.',
   openapi: 'This document.',
   members: 'Who belongs to an organization, and what it may do there.',

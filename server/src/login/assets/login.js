@@ -17,6 +17,8 @@ for (const form of document.forms) {
   form.addEventListener('submit', (event) => {
     if (sent.has(form)) event.preventDefault();
     sent.add(form);
+    // It may have been stopped on its way.
+    setTimeout(() => sent.delete(form), 5000);
   });
 }
 // A page that comes back from the browser's memory may be sent again.
