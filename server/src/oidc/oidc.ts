@@ -1,6 +1,7 @@
 import type { EdgeEndpoint, RawEndpoint } from '../edge/edge.ts';
 import type { RuntimeRoute } from '../edge/runtime-routes.ts';
 import type { ErrorPages } from '../login/error-pages.ts';
+import type { OutboundClient } from '../outbound/outbound-client.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import type { Meter } from '../verification/meter.ts';
 import { Interactions } from './interactions.ts';
@@ -24,6 +25,8 @@ interface Dependencies extends RuntimeDependencies, ProviderDependencies {
   keys: KeyDirectory;
   meter: Meter;
   errorPages: ErrorPages;
+  /** For URLs that a client registers to be called later. */
+  outbound: Pick<OutboundClient, 'checkUrl'>;
 }
 
 /** The OIDC runtime of all issuers. */
