@@ -90,8 +90,6 @@ export interface NewEvent {
       | 'issuer'
       | 'signing_key'
       | 'organization'
-      | 'member'
-      | 'group'
       | 'client'
       | 'member'
       | 'group'

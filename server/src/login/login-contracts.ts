@@ -74,9 +74,9 @@ export const loginContracts = [
   }),
   defineContract({
     ...browser,
-    params: issuerParams.extend({ name: z.string() }),
+    params: issuerParams.extend({ asset_name: z.string() }),
     method: 'GET',
-    path: `/{issuer_id}${assetsPath}/{name}`,
+    path: `/{issuer_id}${assetsPath}/{asset_name}`,
     operationId: 'login.asset',
     summary: 'The style sheet and the script of the pages',
     responses: { 200: { description: 'The file.', contentType: 'text/css', headers: ['Cache-Control'] } },

@@ -104,16 +104,17 @@ const maxQueryBytes = 12 * 1024;
  */
 export class PostedAuthorization implements RawEndpoint {
   readonly isRaw = true;
-  readonly #base: string;
+  readonly #deps: Pick<Dependencies, 'settings' | 'errorPages'>;
 
-  constructor(settings: Pick<Settings, 'publicUrl'>) {
-    this.#base = settings.publicUrl;
+  constructor(deps: Pick<Dependencies, 'settings' | 'errorPages'>) {
+    this.#deps = deps;
   }
 
   async handleRaw(request: IncomingMessage, response: ServerResponse, info: EdgeInfo): Promise<void> {
+    const { settings, errorPages } = this.#deps;
     const headers: string[] = [];
+    const { issuerId } = splitWithQuery(request.url ?? '');
     try {
-      const { issuerId } = splitWithQuery(request.url ?? '');
       const query = (await readForm(request)).toString();
       if (query.length > maxQueryBytes)
         throw new OAuthError(400, 'invalid_request', 'the request is too long; push it (RFC 9126)');
@@ -121,13 +122,14 @@ export class PostedAuthorization implements RawEndpoint {
         'X-Request-Id',
         info.id,
         'Location',
-        `${this.#base}/${issuerId}/authorize?${query}`,
+        `${settings.publicUrl}/${issuerId}/authorize?${query}`,
         'Referrer-Policy',
         'no-referrer',
       );
       writeAnswer(response, headers, { status: 303 });
     } catch (error) {
-      writeAnswer(response, headers, oauthErrorAnswer(error, info.id, headers));
+      if (wantsPage(request)) await errorPages.answer({ request, response, info }, issuerId, error);
+      else writeAnswer(response, headers, oauthErrorAnswer(error, info.id, headers));
     }
   }
 }

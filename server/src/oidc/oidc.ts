@@ -49,7 +49,7 @@ export function createOidc(deps: Dependencies): Oidc {
     routes: routesOf({
       library,
       token: new TokenEndpoint({ ...of, library }),
-      postedAuthorization: new PostedAuthorization(deps.settings),
+      postedAuthorization: new PostedAuthorization(deps),
       userInfo: new UserInfoEndpoint(of),
       introspect: new IntrospectEndpoint(of),
       revoke: new RevokeEndpoint(of),

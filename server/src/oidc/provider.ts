@@ -105,9 +105,8 @@ function nameSessions(provider: Provider): void {
 
 /** Where a form comes without a session, the library wants to keep one that has never been saved, and would fail at it. */
 function keepSavedSessions(provider: Provider): void {
-  const { persist } = provider.Session.prototype;
   provider.Session.prototype.persist = async function persistSaved(this: Session) {
-    return typeof this.exp === 'number' ? persist.call(this) : '';
+    return typeof this.exp === 'number' ? this.save(this.exp - Math.floor(Date.now() / 1000)) : '';
   };
 }
 

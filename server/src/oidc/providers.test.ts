@@ -94,7 +94,7 @@ describe('the metadata', () => {
 describe('the library of an issuer', () => {
   test('is made once for all who ask at the same time, and for no issuer that there is not', async () => {
     const issuer = await recordOf((await TestIssuer.create(server, {}, {}, api)).id);
-    const made = await Promise.all(Array.from({ length: 20 }, () => providers.of(issuer)));
+    const made = await Promise.all(Array.from({ length: 20 }, async () => providers.of(issuer)));
     expect(new Set(made).size).toBe(1);
     expect(providers.of(issuer)).toBe(made[0]);
     const before = providers.size;

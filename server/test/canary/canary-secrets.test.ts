@@ -20,6 +20,7 @@ import { startTestServer, type TestServer } from '../harness/server.ts';
 import { signIn } from '../harness/sign-in.ts';
 import { createTenant, type Tenant } from '../harness/tenant.ts';
 import { basic, leakyRequests, takes } from './leaky-requests.ts';
+import { carryOutOidc } from './oidc-operations.ts';
 
 /*
  * Attack: read the logs, the trail, the metrics, the answers of errors, a dump of the database or the disk of its
@@ -211,6 +212,11 @@ function keep(about: string, { status, text, headers }: RawAnswer): void {
 async function succeeding(operation: Operation): Promise<void> {
   if (isOfUser(operation)) return succeedingAsUser(operation);
   if (isOtp(operation)) return succeedingByCode(operation);
+  if (operation.operationId.startsWith('oidc.')) {
+    const answer = await carryOutOidc(server, tenant, operation.operationId, needles);
+    expect(answer?.status ?? 200, `${operation.operationId}: ${answer?.text}`).toBeLessThan(400);
+    return;
+  }
   if (operation.operationId === 'devMailbox.showMail') return succeedingWithMail(operation);
   const idempotencyKey = `canary-${randomBytes(16).toString('hex')}`;
   needles.addSecret(`the Idempotency-Key of ${operation.operationId}`, idempotencyKey);

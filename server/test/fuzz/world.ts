@@ -1,3 +1,4 @@
+import { styles } from '../../src/login/assets.ts';
 import { type Customer, createCustomer } from '../harness/customer.ts';
 import { alwaysThere, withIds } from '../harness/management-routes.ts';
 import { OidcBrowser, pkce } from '../harness/oidc-browser.ts';
@@ -226,6 +227,8 @@ export class FuzzWorld {
 
   #idOf(template: string, name: string): string {
     if (template.endsWith('/sandbox-mailbox')) return this.#ids.twin_id!;
+    if (name === 'uid') return 'no-sign-in';
+    if (name === 'asset_name') return styles.name;
     if (name !== 'key_id') return this.#ids[name]!;
     if (template.includes('{org_id}')) return this.#keys.organization;
     return template.includes('{issuer_id}') ? this.#keys.issuer : this.#keys.account;

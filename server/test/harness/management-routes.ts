@@ -39,6 +39,8 @@ export function unknownIds(): Record<string, string> {
     signing_key_id: newId(idPrefixes.signingKey),
     mail_id: newId(idPrefixes.mail),
     plan_name: unknownPlanName(),
+    uid: 'no-sign-in',
+    asset_name: 'nothing.css',
   };
 }
 
