@@ -42,6 +42,11 @@ const benchmarks: Record<string, Benchmark> = {
       'signing in by a mailed code, against three-statement transactions and one signature; and what its time tells',
     run: async (...args) => (await import('./otp.ts')).benchOtp(...args),
   },
+  oidc: {
+    about:
+      'the token endpoint of 1,000 issuers, against the library by itself; 10,000 issuers that nobody has asked',
+    run: async (...args) => (await import('./oidc.ts')).benchOidc(...args),
+  },
   usage: {
     about: 'usage over 10,000,000 decisions of 30 days, and the memory that an export takes',
     run: async (...args) => (await import('./usage.ts')).benchUsage(...args),

@@ -312,6 +312,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       lookupSlots: new AccountSlots(lookupConnections),
       issuerSettings,
       errorPages,
+      outbound,
       keys,
       clients,
       meter,

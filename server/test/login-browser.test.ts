@@ -134,6 +134,13 @@ describe.for([
       expect([httpOnly, sameSite]).toEqual([true, 'Lax']);
     }
     expect(await context.cookies(`${url}/v1/issuers`)).toEqual([]);
+    // Signing out of the one leaves the other as it is.
+    await tab.goto(`${url}/${second.issuer.id}/logout`);
+    await tab.click('button');
+    await tab.goto(authorizeUrl(second));
+    expect(await tab.title()).toBe('Sign in – Second');
+    await tab.goto(authorizeUrl(first));
+    expect(tab.url().startsWith(`${home}/signed-in`)).toBe(true);
   });
 
   test('a wrong code leaves the user where it was, told why, with the field ready', async () => {

@@ -36,14 +36,7 @@ test('a client is found in its issuer, whole, and in no other; what can’t be a
   expect(await clients.find(one.demo.issuerId, scene.clientId)).toBeNull();
   expect(await clients.find(scene.issuerId, scene.clientId)).toBe(record);
   expect(counted.queries).toBe(1);
-  for (const id of [
-    '',
-    'otp',
-    'cli_',
-    'x'.repeat(10_000),
-    `${scene.clientId}\0`,
-    scene.clientId.toUpperCase(),
-  ])
+  for (const id of ['', 'otp', 'c_', 'x'.repeat(10_000), `${scene.clientId}\0`, scene.clientId.toUpperCase()])
     expect(clients.find(scene.issuerId, id)).toBeNull();
   expect(counted.queries).toBe(1);
 });

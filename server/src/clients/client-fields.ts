@@ -99,7 +99,9 @@ export const openidMembers = {
   require_pushed_authorization_requests: z.boolean().describe('RFC 9126.'),
   dpop_bound_access_tokens: z.boolean().describe('RFC 9449.'),
   resource_indicators: listOf(resourceIndicator).describe('What it may name as `resource` (RFC 8707).'),
-  backchannel_logout_uri: uri.nullable().describe('https, or http on loopback.'),
+  backchannel_logout_uri: uri
+    .nullable()
+    .describe('https, at no private address that GATELODGE_OUTBOUND_ALLOW does not name.'),
   backchannel_logout_session_required: z.boolean(),
   access_token_seconds: accessTokenSeconds.nullable().describe('null: what the issuer’s login settings say.'),
   refresh_token_seconds: refreshTokenSeconds

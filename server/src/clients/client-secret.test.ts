@@ -17,11 +17,11 @@ function held(clientId: string, generation: number, expiresAtMs: number | null =
   return { shown: made.secret, secret };
 }
 
-const verify = (secrets: readonly HeldSecret[], shown: string, of = secretsOf(1), id = 'cli_a') =>
+const verify = (secrets: readonly HeldSecret[], shown: string, of = secretsOf(1), id = 'c_a') =>
   verifyClientSecret({ id, secrets }, shown, { secrets: of, nowMs });
 
 test('has 256 random bits in characters that need no escaping, and a hint that gives none of it away but four', () => {
-  const made = Array.from({ length: 1_000 }, () => newClientSecret('cli_a', secretsOf(1)));
+  const made = Array.from({ length: 1_000 }, () => newClientSecret('c_a', secretsOf(1)));
   expect(new Set(made.map(({ secret }) => secret)).size).toBe(1_000);
   for (const { secret, hint } of made) {
     expect(secret).toMatch(/^gl_cs_[A-Za-z0-9_-]{43}$/);
@@ -32,28 +32,28 @@ test('has 256 random bits in characters that need no escaping, and a hint that g
 
 describe('a secret', () => {
   test('is taken while it works, whichever of the two it is', () => {
-    const [newest, old] = [held('cli_a', 2), held('cli_a', 1, nowMs + 1)];
+    const [newest, old] = [held('c_a', 2), held('c_a', 1, nowMs + 1)];
     for (const { shown } of [newest, old]) expect(verify([newest.secret, old.secret], shown)).toBe(true);
   });
 
   test('is refused once its grace has ended, to the millisecond', () => {
-    const old = held('cli_a', 1, nowMs);
-    expect(verify([held('cli_a', 1).secret, old.secret], old.shown)).toBe(false);
+    const old = held('c_a', 1, nowMs);
+    expect(verify([held('c_a', 1).secret, old.secret], old.shown)).toBe(false);
   });
 
   test('is refused where its generation is retired', () => {
-    const { shown, secret } = held('cli_a', 1);
+    const { shown, secret } = held('c_a', 1);
     expect(verify([secret], shown, secretsOf(2, [1]))).toBe(false);
   });
 
   test('is of its client alone', () => {
-    const { shown, secret } = held('cli_a', 1);
-    expect(verify([secret], shown, secretsOf(1), 'cli_b')).toBe(false);
+    const { shown, secret } = held('c_a', 1);
+    expect(verify([secret], shown, secretsOf(1), 'c_b')).toBe(false);
   });
 
   // Attack: ten thousand that are nearly right.
   test('is refused in every other spelling', () => {
-    const { shown, secret } = held('cli_a', 1);
+    const { shown, secret } = held('c_a', 1);
     expect(verify([secret], shown)).toBe(true);
     const mutants = [
       '',

@@ -1,4 +1,5 @@
-import { type FieldError, invalidFields } from '../errors.ts';
+import { type FieldError, invalidField, invalidFields } from '../errors.ts';
+import type { OutboundClient } from '../outbound/outbound-client.ts';
 import { problemsOfClient } from './client-rules.ts';
 import { mostSecrets } from './client-secret.ts';
 import { type ClientFacts, withDefaults } from './client-settings.ts';
@@ -47,3 +48,15 @@ export function resolveClient(given: Parameters<typeof withDefaults>[0]): Client
 }
 
 const maxProblems = 50;
+
+/**
+ * Makes sure that a client's back channel is somewhere that the server calls. What its name leads to is looked at again at
+ * each call.
+ *
+ * @throws invalid_request (422)
+ */
+export function requireCallable({ settings }: ClientFacts, outbound: Pick<OutboundClient, 'checkUrl'>): void {
+  const { backchannel_logout_uri: uri } = settings.openid;
+  const check = uri === null ? null : outbound.checkUrl(uri);
+  if (check?.ok === false) throw invalidField('settings.openid.backchannel_logout_uri', check.message);
+}

@@ -51,7 +51,7 @@ describe('201', () => {
     const { secret, ...client } = answer.body.data;
     expect(answer.status).toBe(201);
     expect(client).toEqual({
-      id: expect.stringMatching(/^cli_[0-9a-z]{25}$/),
+      id: expect.stringMatching(/^c_[0-9a-z]{25}$/),
       issuer_id: issuer.id,
       name: 'App',
       type: 'external',

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { defineRoute } from '../http/route.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
-import { resolveClient, toClientResource } from './client.ts';
+import { requireCallable, resolveClient, toClientResource } from './client.ts';
 import { clientsParams, createClientBody, createdClientResource } from './client-schema.ts';
 import { insertClient, insertClientSecret } from './client-store.ts';
 
@@ -22,6 +22,7 @@ export const createClient = defineRoute({
   async handler({ services, tx, principal, params, body, now, record }) {
     const issuer = await requireIssuer(tx, principal, params.issuer_id);
     const { confidential, settings } = resolveClient(body);
+    requireCallable({ confidential, settings }, services.outbound);
     const row = await insertClient(tx, {
       accountId: principal.accountId,
       issuerId: issuer.id,

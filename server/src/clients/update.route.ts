@@ -7,7 +7,7 @@ import { defineRoute } from '../http/route.ts';
 import { parseInput } from '../http/validation.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
 import type { Json } from '../postgres/schema.ts';
-import { resolveClient, toClientResource } from './client.ts';
+import { requireCallable, resolveClient, toClientResource } from './client.ts';
 import { clientMembers, clientParams, clientResource, patchClientBody } from './client-schema.ts';
 import { lockClient, secretsOf } from './client-store.ts';
 import { readSettings } from './stored-settings.ts';
@@ -36,7 +36,10 @@ export const updateClient = defineRoute({
       metadata: current.metadata,
     };
     const given = parseInput(clientMembers, mergePatch(before as unknown as Json, patch as Json));
-    const { settings } = resolveClient({ ...given, confidential: current.confidential });
+    const { confidential, settings } = resolveClient({ ...given, confidential: current.confidential });
+    // One that was set under other settings of the server keeps nobody from changing the rest.
+    if (settings.openid.backchannel_logout_uri !== before.settings.openid.backchannel_logout_uri)
+      requireCallable({ confidential, settings }, services.outbound);
     const after = { ...given, settings };
     const changed = (['name', 'type', 'settings', 'metadata'] as const).filter(
       (member) => !isDeepStrictEqual(after[member], before[member]),

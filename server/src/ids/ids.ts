@@ -5,7 +5,7 @@ export const idPrefixes = {
   account: 'acc_',
   issuer: 'i_',
   organization: 'org_',
-  client: 'cli_',
+  client: 'c_',
   clientSecret: 'csec_',
   user: 'usr_',
   session: 'ses_',

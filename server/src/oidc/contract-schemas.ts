@@ -66,7 +66,7 @@ export const userinfo = z
 
 /** Parameters of an authorization request. */
 export const authorizeQuery = z.object({
-  client_id: z.string().meta({ examples: ['cli_EXAMPLE'] }),
+  client_id: z.string().meta({ examples: ['c_EXAMPLE'] }),
   response_type: z.string().optional().describe('`code`.'),
   redirect_uri: z.string().optional(),
   scope: z.string().optional(),
@@ -86,7 +86,7 @@ export const authorizeQuery = z.object({
 
 export const authorizeForm = authorizeQuery.meta({
   id: 'AuthorizationRequest',
-  examples: [{ client_id: 'cli_EXAMPLE', response_type: 'code', scope: 'openid' }],
+  examples: [{ client_id: 'c_EXAMPLE', response_type: 'code', scope: 'openid' }],
 });
 
 export const logoutQuery = z.object({

@@ -170,7 +170,7 @@ export const oidcContracts = [
     description: 'Where `device_flow` of the issuer’s OIDC settings is on.',
     body: z
       .object({ client_id: z.string(), scope: z.string().optional() })
-      .meta({ id: 'DeviceAuthorizationRequest', examples: [{ client_id: 'cli_EXAMPLE', scope: 'openid' }] }),
+      .meta({ id: 'DeviceAuthorizationRequest', examples: [{ client_id: 'c_EXAMPLE', scope: 'openid' }] }),
     responses: {
       200: {
         description: 'What to show the user, and what to ask the token endpoint with.',

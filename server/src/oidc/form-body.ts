@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import type { IncomingMessage } from 'node:http';
 import type { EdgeRequest } from '../edge/edge-request.ts';
 import { OAuthError } from './oauth-answer.ts';
 
@@ -16,6 +17,37 @@ export async function readForm(request: EdgeRequest): Promise<URLSearchParams> {
   const bytes = await readBytes(request);
   if (!isUtf8(bytes)) throw new OAuthError(400, 'invalid_request', 'the body is no UTF-8');
   return new URLSearchParams(bytes.toString());
+}
+
+/** Longer ones are nothing to decide by. */
+const mostPeeked = 4 * 1024;
+
+/**
+ * The parameters of a form whose body has come in one piece, without taking it from whoever reads it next; null where it
+ * is longer, in pieces, or no form.
+ */
+export async function peekForm(request: IncomingMessage): Promise<URLSearchParams | null> {
+  const length = Number(request.headers['content-length'] ?? 0);
+  if (!(length > 0 && length <= mostPeeked) || !formType.test(request.headers['content-type'] ?? ''))
+    return null;
+  if (request.readableLength === 0 && !request.complete) await arrival(request);
+  if (request.readableLength !== length) return null;
+  const bytes = request.read(length) as Buffer | null;
+  if (bytes === null) return null;
+  // In the same turn as it was taken out: the stream has not ended yet.
+  request.unshift(bytes);
+  return isUtf8(bytes) ? new URLSearchParams(bytes.toString()) : null;
+}
+
+/** Until there is something to read, or never will be. */
+function arrival(request: IncomingMessage): Promise<void> {
+  return new Promise((resolve) => {
+    const arrived = () => {
+      request.off('readable', arrived).off('close', arrived);
+      resolve();
+    };
+    request.on('readable', arrived).on('close', arrived);
+  });
 }
 
 async function readBytes(request: EdgeRequest): Promise<Buffer> {

@@ -1,6 +1,6 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { ExternalSigningKey } from 'oidc-provider';
-import { type KeyMaterial, signBytes } from '../signing-keys/key-material.ts';
+import type { KeyMaterial } from '../signing-keys/key-material.ts';
 import type { KeySet } from '../signing-keys/key-set.ts';
 import { isPublished } from '../signing-keys/signing-key.ts';
 
@@ -22,8 +22,8 @@ class LibraryKey extends ExternalSigningKey {
     return this.#publicKey;
   }
 
-  override sign(data: Uint8Array): Promise<Uint8Array> {
-    return signBytes(this.#material, new Uint8Array(data));
+  override async sign(data: Uint8Array): Promise<Uint8Array> {
+    return this.#material.sign(data);
   }
 }
 

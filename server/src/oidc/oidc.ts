@@ -1,6 +1,7 @@
 import type { EdgeEndpoint, RawEndpoint } from '../edge/edge.ts';
 import type { RuntimeRoute } from '../edge/runtime-routes.ts';
 import type { ErrorPages } from '../login/error-pages.ts';
+import type { OutboundClient } from '../outbound/outbound-client.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import type { Meter } from '../verification/meter.ts';
 import { Interactions } from './interactions.ts';
@@ -15,6 +16,7 @@ import { OidcProviders } from './providers.ts';
 import { RegisterEndpoint } from './register.ts';
 import { RevokeEndpoint } from './revoke.ts';
 import type { RuntimeDependencies } from './runtime.ts';
+import { TokenEndpoint } from './token-endpoint.ts';
 import { TokenReader } from './token-reader.ts';
 import { UserInfoEndpoint } from './userinfo.ts';
 
@@ -23,6 +25,8 @@ interface Dependencies extends RuntimeDependencies, ProviderDependencies {
   keys: KeyDirectory;
   meter: Meter;
   errorPages: ErrorPages;
+  /** For URLs that a client registers to be called later. */
+  outbound: Pick<OutboundClient, 'checkUrl'>;
 }
 
 /** The OIDC runtime of all issuers. */
@@ -38,11 +42,13 @@ export function createOidc(deps: Dependencies): Oidc {
   const providers = new OidcProviders(deps);
   const tokens = new TokenReader(deps.clients);
   const of = { ...deps, providers, tokens, nowMs: () => deps.now().getTime() };
+  const library = new LibraryEndpoint(of);
   return {
     providers,
     interactions: new Interactions(of),
     routes: routesOf({
-      library: new LibraryEndpoint(of),
+      library,
+      token: new TokenEndpoint({ ...of, library }),
       postedAuthorization: new PostedAuthorization(deps),
       userInfo: new UserInfoEndpoint(of),
       introspect: new IntrospectEndpoint(of),
@@ -56,6 +62,7 @@ export function createOidc(deps: Dependencies): Oidc {
 
 interface Endpoints {
   library: RawEndpoint;
+  token: RawEndpoint;
   postedAuthorization: RawEndpoint;
   userInfo: EdgeEndpoint;
   introspect: EdgeEndpoint;
@@ -66,13 +73,14 @@ interface Endpoints {
 }
 
 function routesOf(endpoints: Endpoints): readonly RuntimeRoute[] {
-  const { library, postedAuthorization, userInfo, introspect, revoke, keyinfo, logout, register } = endpoints;
+  const { library, token, postedAuthorization, userInfo, introspect, revoke, keyinfo, logout, register } =
+    endpoints;
   const issuer = 'required';
   return [
     { path: paths.authorization, issuer, methods: { GET: library, POST: postedAuthorization } },
     { path: `${paths.authorization}/*`, issuer, methods: { GET: library } },
     // Pages ask these: what a page may read of an answer, the answer says.
-    { path: paths.token, issuer, methods: { POST: library }, isPublic: true },
+    { path: paths.token, issuer, methods: { POST: token }, isPublic: true },
     { path: paths.pushed_authorization_request, issuer, methods: { POST: library }, isPublic: true },
     { path: paths.device_authorization, issuer, methods: { POST: library }, isPublic: true },
     { path: paths.code_verification, issuer, methods: { GET: library, POST: library } },

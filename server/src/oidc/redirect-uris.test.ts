@@ -72,6 +72,24 @@ describe('a redirect URI', () => {
     }
   });
 
+  test('nor is anything that differs from it by a little, asked for or pushed', async () => {
+    const near = nearTo(redirectUri);
+    expect(near.length).toBeGreaterThanOrEqual(200);
+    for (const mutant of near) {
+      const { status, headers } = await authorize(asked({ redirect_uri: mutant }));
+      expect([mutant, status, headers.location]).toEqual([mutant, 400, undefined]);
+    }
+    for (const mutant of [...near, ...mutants.filter(({ length }) => length < 10_000)]) {
+      const { status, body } = await client.post('/par', asked({ redirect_uri: mutant }));
+      expect([mutant, status, body.request_uri]).toEqual([mutant, 400, undefined]);
+    }
+    expect((await client.post('/par', asked())).status).toBe(201);
+    // Nor does the token endpoint take another than the one that the code was sent to.
+    const code = await client.code(new OidcBrowser(server), { userId: user.id });
+    const { body } = await client.redeem(code, { redirect_uri: `${redirectUri}/` });
+    expect(body.error).toBe('invalid_grant');
+  });
+
   test('of a native client has any port on loopback, and nothing else of it may differ', async () => {
     const of = (uri: string) => authorize(asked({ client_id: native.id, redirect_uri: uri }));
     for (const uri of ['http://127.0.0.1:51004/cb', 'http://[::1]:1/cb', 'com.example.app:/cb'])
@@ -112,3 +130,24 @@ test('PKCE is demanded, S256 alone; optional where a client with a secret says s
   const code = await client.code(new OidcBrowser(server), { userId: user.id });
   expect((await client.redeem({ ...code, verifier: pkce().verifier })).body.error).toBe('invalid_grant');
 });
+
+/** A character more, less or other at each place, and what parsers of URLs read alike. */
+function nearTo(uri: string): string[] {
+  const places = [...uri].map((_, at) => at);
+  const changed = [
+    ...places.map((at) => uri.slice(0, at) + uri.slice(at + 1)),
+    ...places.flatMap((at) =>
+      ['.', '/', '%', '@', '\\'].map((each) => uri.slice(0, at) + each + uri.slice(at)),
+    ),
+    ...places.map((at) => uri.slice(0, at) + flipped(uri[at]!) + uri.slice(at + 1)),
+    ...places.map((at) => `${uri.slice(0, at)}%${uri.charCodeAt(at).toString(16)}${uri.slice(at + 1)}`),
+    ...['', '?', '#', '&a=b', ';a', '%20', '%00', '%0d%0a', '\t', '\u200b', '\u2028'].map((end) => uri + end),
+    ...['\u200b', ' ', '\t', '//', 'view-source:', 'javascript:'].map((start) => start + uri),
+  ];
+  return [...new Set(changed)].filter((each) => each !== uri);
+}
+
+function flipped(character: string): string {
+  const upper = character.toUpperCase();
+  return upper === character ? '\uff0f' : upper;
+}

@@ -40,13 +40,13 @@ test('makes an external client that signs users in once they agree, and nothing 
     status: 'active',
     account_id: 'acc_x',
     settings: { organization_scopes: null },
-    client_id: 'cli_mine',
+    client_id: 'c_mine',
     client_secret: 'mine',
   });
   expect([status, body]).toEqual([
     201,
     expect.objectContaining({
-      client_id: expect.stringMatching(/^cli_[0-9a-z]{25}$/),
+      client_id: expect.stringMatching(/^c_[0-9a-z]{25}$/),
       client_secret: expect.stringMatching(/^gl_cs_/),
       client_secret_expires_at: 0,
       grant_types: ['authorization_code', 'refresh_token'],

@@ -8,6 +8,7 @@ import { readJsonBody } from '../edge/read-body.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import { actorOf, actorOfSystem } from '../events/actor.ts';
+import type { OutboundClient } from '../outbound/outbound-client.ts';
 import { lockIssuerInService } from '../sessions/session-store.ts';
 import { decide } from '../verification/decide.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
@@ -21,6 +22,7 @@ import type { IssuerRuntime } from './runtime.ts';
 interface Dependencies {
   keys: KeyDirectory;
   providers: OidcProviders;
+  outbound: Pick<OutboundClient, 'checkUrl'>;
   nowMs: () => number;
 }
 
@@ -39,7 +41,7 @@ export class RegisterEndpoint implements EdgeEndpoint {
   }
 
   async handle(request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer> {
-    const { keys, providers } = this.#deps;
+    const { keys, providers, outbound } = this.#deps;
     headers.push('Access-Control-Allow-Origin', '*');
     try {
       const issuer = await keys.findIssuer(splitIssuerPath(request.url ?? '').issuerId ?? '');
@@ -49,7 +51,7 @@ export class RegisterEndpoint implements EdgeEndpoint {
       const { registration } = runtime.oidc;
       if (registration === 'off') throw new AppError('not_found');
       const key = registration === 'token' ? await this.#keyOf(request, runtime) : null;
-      const asked = readRegistration(await readJsonBody(request, maxBodyBytes), runtime.oidc);
+      const asked = readRegistration(await readJsonBody(request, maxBodyBytes), runtime.oidc, outbound);
       const body = await register(runtime, asked, key, info);
       headers.push('X-Request-Id', info.id, 'Pragma', 'no-cache');
       return { status: 201, body: JSON.stringify(body) };

@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { resolveClient } from '../clients/client.ts';
+import { requireCallable, resolveClient } from '../clients/client.ts';
 import type { ClientFacts, GrantType } from '../clients/client-settings.ts';
 import { AppError } from '../errors.ts';
+import type { OutboundClient } from '../outbound/outbound-client.ts';
 import { grantTypesOf } from './grant-types.ts';
 import { OAuthError } from './oauth-answer.ts';
 import type { OidcSettings } from './oidc-settings.ts';
@@ -33,7 +34,11 @@ export interface RegisteredClient {
 }
 
 /** @throws OAuthError: invalid_redirect_uri, invalid_client_metadata (RFC 7591 §3.2.2) */
-export function readRegistration(body: unknown, settings: OidcSettings): RegisteredClient {
+export function readRegistration(
+  body: unknown,
+  settings: OidcSettings,
+  outbound: Pick<OutboundClient, 'checkUrl'>,
+): RegisteredClient {
   const parsed = metadata.safeParse(body);
   if (!parsed.success) {
     const { path = [], message = '' } = parsed.error.issues[0] ?? {};
@@ -46,20 +51,29 @@ export function readRegistration(body: unknown, settings: OidcSettings): Registe
   const grants = asked.grant_types ?? ['authorization_code'];
   const unknown = grants.find((grant) => !known.has(grant) || grant === 'client_credentials');
   if (unknown !== undefined) throw invalidMetadata(`grant_types: ${unknown} is not to be had`);
-  return { name: asked.client_name ?? 'Registered client', facts: factsOf(asked, grants as GrantType[]) };
+  return {
+    name: asked.client_name ?? 'Registered client',
+    facts: factsOf(asked, grants as GrantType[], outbound),
+  };
 }
 
-function factsOf(asked: Metadata, grants: GrantType[]): ClientFacts {
+function factsOf(
+  asked: Metadata,
+  grants: GrantType[],
+  outbound: Pick<OutboundClient, 'checkUrl'>,
+): ClientFacts {
   const confidential = asked.token_endpoint_auth_method !== 'none';
   const { client_name: _name, scope, grant_types: _grants, response_types: _responses, ...openid } = asked;
   try {
-    return resolveClient({
+    const facts = resolveClient({
       confidential,
       settings: {
         ...(scope !== undefined && { scopes: scope.split(' ').filter(Boolean) }),
         openid: { ...openid, application_type: kindOf(asked), grant_types: grants },
       },
     });
+    requireCallable(facts, outbound);
+    return facts;
   } catch (error) {
     throw fromFieldErrors(error);
   }

@@ -121,8 +121,10 @@ test('a suspended organization: a token for it alone is for nothing', async () =
   const tokens = await client.signIn(browser, { userId: user.id }, { org: organization.id });
   expect(claimsOf(tokens.access_token).org_id).toBe(organization.id);
   expect((await client.userinfo(tokens.access_token)).body.org_id).toBe(organization.id);
+  expect((await client.at(node).userinfo(tokens.access_token)).status).toBe(200);
   succeeded(await api.post(`${path}/suspend`));
   expect(await standing(client, tokens)).toEqual(nothing);
+  await within1s(async () => expect(await standing(client, tokens, node)).toEqual(nothing));
 });
 
 /** Retried until it holds, for a second at the most. */

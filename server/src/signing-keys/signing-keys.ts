@@ -9,7 +9,13 @@ import { callLookup } from '../postgres/lookup.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 import type { Settings } from '../settings.ts';
 import type { AccessClaims } from '../tokens/access-claims.ts';
-import { type accessTokenType, type logoutTokenType, signJwt, verifyAccessToken } from '../tokens/jwt.ts';
+import {
+  accessTokenType,
+  headerSegment,
+  type logoutTokenType,
+  signJwt,
+  verifyAccessToken,
+} from '../tokens/jwt.ts';
 import { IssuerLanes, laneOf, type NamedBy } from '../verification/issuer-lanes.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import type { RecordCache } from '../verification/record-cache.ts';
@@ -90,7 +96,9 @@ export class SigningKeys {
     if (set === null) throw new AppError('not_found');
     const key = set.signer(this.#deps.nowMs());
     if (key === undefined) throw new Error(`no signing key of issuer ${issuer.id} opens`);
-    return signJwt(claims, { alg: key.algorithm, kid: key.id, typ }, await key.privateKey());
+    const header =
+      typ === accessTokenType ? key.header : headerSegment({ alg: key.algorithm, kid: key.id, typ });
+    return signJwt(claims, header, (data) => key.sign(data));
   }
 
   /**

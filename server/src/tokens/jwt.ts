@@ -1,4 +1,4 @@
-import { type CryptoKey, errors, jwtVerify, SignJWT } from 'jose';
+import { type CryptoKey, errors, jwtVerify } from 'jose';
 import type { SigningAlgorithm } from '../signing-keys/signing-key.ts';
 import { type AccessClaims, isAccessClaims } from './access-claims.ts';
 
@@ -36,10 +36,21 @@ export interface TokenDemands {
   audience?: string | undefined;
 }
 
-/** Signs claims as a compact JWS. The header is what `headerSegment` makes of it, byte for byte. */
-export async function signJwt(claims: object, header: JwtHeader, privateKey: CryptoKey): Promise<string> {
-  const { alg, kid, typ } = header;
-  const token = await new SignJWT({ ...claims }).setProtectedHeader({ alg, kid, typ }).sign(privateKey);
+/**
+ * Signs claims as a compact JWS (RFC 7515 §7.1).
+ *
+ * @param header its first part: `headerSegment`
+ * @param sign what makes the signature of the first two parts
+ */
+export async function signJwt(
+  claims: object,
+  header: string,
+  sign: (data: Buffer) => Uint8Array | Promise<Uint8Array>,
+): Promise<string> {
+  const signed = `${header}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`;
+  const signature = sign(Buffer.from(signed, 'latin1'));
+  const bytes = signature instanceof Promise ? await signature : signature;
+  const token = `${signed}.${Buffer.from(bytes).toString('base64url')}`;
   if (token.length > maxTokenLength) throw new Error(`a token of ${token.length} characters`);
   return token;
 }
