@@ -16,7 +16,14 @@ describe('scripts/install-gateways.sh', () => {
     for (const program of [nginx, caddy, haproxy, apache]) await access(program);
     const directory = join(repositoryRoot, 'node_modules/.cache/gatelodge-gateways');
     const installed = await readFile(join(directory, 'installed'), 'utf8');
-    for (const name of ['nginx', 'caddy', 'haproxy', 'apache2-bin', 'libapache2-mod-auth-openidc', 'lua-socket']) {
+    for (const name of [
+      'nginx',
+      'caddy',
+      'haproxy',
+      'apache2-bin',
+      'libapache2-mod-auth-openidc',
+      'lua-socket',
+    ]) {
       expect(installed).toMatch(new RegExp(`^${name} \\d`, 'm'));
     }
     // Without apt it could not do anything.
