@@ -44,6 +44,9 @@ export interface EventRow {
 }
 
 /** Looks into the tables of a test's database past row-level security, and changes what no request could. */
+/** Codes and interactions last minutes, and what is over is swept at any moment. */
+const thatStay = ` where expires_at > now() + interval '3 hours'`;
+
 export class Rows {
   readonly #client: pg.Client;
 
@@ -76,7 +79,7 @@ export class Rows {
       (
         name,
       ) => `(select count(*) || ' rows ' || coalesce(md5(string_agg(md5(t::text), '' order by md5(t::text))), '')
-        from ${name} t) as ${name}`,
+        from ${name} t${name === 'oidc_records' ? thatStay : ''}) as ${name}`,
     );
     const [row] = await this.query<Record<string, string>>(`select ${parts.join(', ')}`);
     return row!;
