@@ -91,9 +91,10 @@ const mailbox = () => new LoginVisitor(server);
 async function signIn(tab: Page, at: { client: OidcClient }, address: string): Promise<void> {
   const before = (await mailbox().mailsTo(address)).length;
   await tab.goto(authorizeUrl(at));
+  await tab.waitForSelector('#email:focus');
   await tab.keyboard.type(address);
   await tab.keyboard.press('Enter');
-  await tab.waitForSelector('input[autocomplete="one-time-code"]');
+  await tab.waitForSelector('input[autocomplete="one-time-code"]:focus');
   const code = await mailbox().nextCode(address, before);
   await tab.keyboard.type(`${code.slice(0, 3)} ${code.slice(3)}`);
   await tab.keyboard.press('Enter');
@@ -156,6 +157,7 @@ describe.for([
     const alert = tab.getByRole('alert');
     expect(await alert.textContent()).toContain('4 attempts left');
     expect(await tab.title()).toBe('Error: Check your email – Second');
+    await tab.waitForSelector('#code:focus');
     await tab.keyboard.type(code);
     await tab.keyboard.press('Enter');
     await tab.waitForURL(`${home}/signed-in**`);

@@ -134,6 +134,11 @@ describe('settings that a later build has stored', () => {
     ]);
   });
 
+  test('are those of a client that can do nothing, where there are none', () => {
+    const { openid } = readSettings({ confidential: true, settings: { openid: 7 } });
+    expect(openid).toMatchObject({ redirect_uris: [], pkce: 'required' });
+  });
+
   // Attack on ourselves: a limit that can't be read is taken for none.
   test('limit where they can’t be read', () => {
     expect(stored({ scopes: '*' }).scopes).toEqual([]);

@@ -33,7 +33,7 @@ const stored = z.object({
   protocol: orNothing(z.literal('oidc')),
   scopes: texts.optional().catch([]),
   organization_scopes: texts.nullable().catch([]),
-  openid,
+  openid: openid.catch({}),
 });
 
 /**

@@ -18,7 +18,7 @@ export class IntrospectEndpoint extends FormEndpoint {
     if (token === null) throw new OAuthError(400, 'invalid_request', 'token is missing');
     const live = await this.#tokens.read(held.runtime, token);
     if (live !== null) {
-      const { organizations, ...claims } = live.claims;
+      const { organizations: _inToken, ...claims } = live.claims;
       return {
         active: true,
         ...claims,
