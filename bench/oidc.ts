@@ -1,4 +1,5 @@
 import { serverCore } from './cores.ts';
+import { GarbageCollector } from './garbage-collector.ts';
 import { Gatelodge } from './gatelodge.ts';
 import { createIssuers } from './issuers.ts';
 import { type Expected, sendEach } from './load.ts';
@@ -28,11 +29,14 @@ interface TokenClient {
 export async function benchOidc(options: BenchOptions, cleanup: AsyncDisposableStack): Promise<void> {
   const issuers = options.isQuick ? 200 : 10_000;
   const inRotation = options.isQuick ? 100 : 1_000;
-  const gatelodge = cleanup.use(await Gatelodge.start());
+  const collector = await GarbageCollector.reserve();
+  const gatelodge = cleanup.use(await Gatelodge.start(collector.env));
+  // Else the server waits for it when it is to end.
+  cleanup.defer(() => collector.close());
   const ids = await createIssuers(gatelodge, issuers);
   const clients = await createClients(gatelodge, ids.slice(0, inRotation));
   await gatelodge.postgres.useCores(serverCore);
-  const cold = await coldIssuers(gatelodge, ids);
+  const cold = await coldIssuers(gatelodge, ids, collector);
   const tokens: Row[] = [];
   for (const count of [1, inRotation])
     tokens.push(...(await againstFloor(gatelodge, clients.slice(0, count), options)));
@@ -64,8 +68,12 @@ async function createClients(gatelodge: Gatelodge, issuerIds: readonly string[])
   return clients;
 }
 
-/** First their discovery, then their runtime, in ten steps each, with the server's memory after every step. */
-async function coldIssuers(gatelodge: Gatelodge, ids: readonly string[]): Promise<Row[]> {
+/** First their discovery, then their runtime, in ten steps each, with the server's memory, its garbage collected, after every step. */
+async function coldIssuers(
+  gatelodge: Gatelodge,
+  ids: readonly string[],
+  collector: GarbageCollector,
+): Promise<Row[]> {
   const parts = [
     {
       what: 'discovery',
@@ -81,11 +89,13 @@ async function coldIssuers(gatelodge: Gatelodge, ids: readonly string[]): Promis
     for (let asked = 0; asked < ids.length; asked += step) {
       const requests = ids.slice(asked, asked + step).map((id) => getPublic(`/${id}${path}`));
       const { p50Ms, p99Ms } = await sendEach(gatelodge.port, requests, expected, 1);
+      await collector.collect(gatelodge.pid);
       rows.push({
         what,
         issuers: asked + requests.length,
         'p50 ms': round2(p50Ms),
         'p99 ms': round2(p99Ms),
+        'heap MB': Math.round((await gatelodge.metric('nodejs_heap_size_used_bytes')) / 2 ** 20),
         'resident MB': Math.round((await gatelodge.metric('process_resident_memory_bytes')) / 2 ** 20),
       });
     }
