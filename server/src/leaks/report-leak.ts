@@ -6,11 +6,11 @@ import type { EdgeInfo } from '../edge/request-info.ts';
 import { inertText } from '../events/inert-text.ts';
 import { defineContract } from '../http/route.ts';
 import { ConcurrencyLimit } from '../limits/concurrency-limit.ts';
+import { NetworkCap } from '../limits/network-cap.ts';
 import type { Database } from '../postgres/database.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 import { leakReportAnswer, leakReportBody, maxUrl, parseLeakReport } from './leak-report.ts';
 import { insertLeakReport } from './leak-report-store.ts';
-import { ReportCap } from './report-cap.ts';
 import { digestOfReported } from './reported-digest.ts';
 
 export const leakReportContract = defineContract({
@@ -27,6 +27,9 @@ export const leakReportContract = defineContract({
 });
 
 const acceptedBody = '{"data":{"status":"accepted"}}';
+
+/** How many reports an address may have looked at. */
+const reportsAMinute = 100;
 
 /** For each report an address may have looked at, this many requests of it are read; most of them are wrong then. */
 const requestsPerReport = 10;
@@ -51,16 +54,16 @@ interface Dependencies {
  */
 export class ReportLeakEndpoint {
   readonly #deps: Dependencies;
-  readonly #cap: ReportCap;
-  readonly #requestCap: ReportCap;
+  readonly #cap: NetworkCap;
+  readonly #requestCap: NetworkCap;
   readonly #limit = new ConcurrencyLimit(limits);
   #queued = 0;
   #capped = 0;
 
   constructor(deps: Dependencies) {
     this.#deps = deps;
-    this.#cap = new ReportCap(deps.nowMs);
-    this.#requestCap = new ReportCap(deps.nowMs, requestsPerReport);
+    this.#cap = new NetworkCap(deps.nowMs, reportsAMinute);
+    this.#requestCap = new NetworkCap(deps.nowMs, reportsAMinute * requestsPerReport);
   }
 
   /** Reports since the start: taken, and dropped because their address sent too many. */

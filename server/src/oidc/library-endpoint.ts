@@ -7,6 +7,7 @@ import { AppError } from '../errors.ts';
 import { type ErrorPages, wantsPage } from '../login/error-pages.ts';
 import type { Settings } from '../settings.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
+import type { FlowCaps } from './flow-caps.ts';
 import { readForm } from './form-body.ts';
 import { paths } from './metadata.ts';
 import { OAuthError, oauthErrorAnswer, requireRunning } from './oauth-answer.ts';
@@ -17,6 +18,7 @@ interface Dependencies {
   keys: KeyDirectory;
   providers: OidcProviders;
   errorPages: ErrorPages;
+  flowCaps: FlowCaps;
 }
 
 /** The library takes as much of a form. */
@@ -38,6 +40,7 @@ export class LibraryEndpoint implements RawEndpoint {
     const whole = request.url ?? '';
     try {
       const { issuerId, rest } = splitWithQuery(whole);
+      this.#deps.flowCaps.count(request.method, rest, info.ip);
       const issuer = await this.#deps.keys.findIssuer(issuerId);
       if (issuer === null) throw new AppError('not_found');
       requireRunning(issuer);

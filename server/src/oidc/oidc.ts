@@ -4,6 +4,7 @@ import type { ErrorPages } from '../login/error-pages.ts';
 import type { OutboundClient } from '../outbound/outbound-client.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import type { Meter } from '../verification/meter.ts';
+import { FlowCaps } from './flow-caps.ts';
 import { Interactions } from './interactions.ts';
 import { IntrospectEndpoint } from './introspect.ts';
 import type { IssuerSettings } from './issuer-settings.ts';
@@ -42,7 +43,7 @@ export function createOidc(deps: Dependencies): Oidc {
   const providers = new OidcProviders(deps);
   const tokens = new TokenReader(deps.clients);
   const of = { ...deps, providers, tokens, nowMs: () => deps.now().getTime() };
-  const library = new LibraryEndpoint(of);
+  const library = new LibraryEndpoint({ ...of, flowCaps: new FlowCaps(of.nowMs) });
   return {
     providers,
     interactions: new Interactions(of),

@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import type { Environment } from '../key-profiles/key-profile.ts';
-import { networkOf } from '../leaks/report-cap.ts';
+import { networkOf } from '../limits/network-cap.ts';
 import { hmacKeyOf } from '../secrets/hmac-key.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 

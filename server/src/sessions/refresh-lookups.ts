@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type pg from 'pg';
-import { networkOf } from '../leaks/report-cap.ts';
 import { FairLimit } from '../limits/fair-limit.ts';
+import { networkOf } from '../limits/network-cap.ts';
 import { callLookup } from '../postgres/lookup.ts';
 import type { RefreshCount } from './refresh-budget.ts';
 import { SharedReads } from './shared-reads.ts';

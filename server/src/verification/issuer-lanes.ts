@@ -1,6 +1,6 @@
-import { networkOf } from '../leaks/report-cap.ts';
 import { ConcurrencyLimit } from '../limits/concurrency-limit.ts';
 import { FairLimit } from '../limits/fair-limit.ts';
+import { networkOf } from '../limits/network-cap.ts';
 
 /**
  * Who has named an issuer: a stranger, in a path; a token of the form that ours have, shown by somebody at this address,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { networkOf, ReportCap } from './report-cap.ts';
+import { NetworkCap, networkOf } from './network-cap.ts';
 
 const spellings = [
   '2001:db8:0:1::5',
@@ -25,8 +25,8 @@ describe('one address', () => {
   });
 
   test('of IPv6 is its whole /64', () => {
-    // The attack: one machine takes a fresh address of its /64 for each report.
-    const cap = new ReportCap(() => 0);
+    // The attack: one machine takes a fresh address of its /64 each time.
+    const cap = new NetworkCap(() => 0, 100);
     const over = Array.from({ length: 150 }, (_, index) => cap.isOver(`2001:db8:0:1::${index.toString(16)}`));
     expect(over.filter((isOver) => isOver).length).toBe(50);
     expect(cap.isOver('2001:db8:0:2::1')).toBe(false);
@@ -35,7 +35,7 @@ describe('one address', () => {
 
 test('the count begins anew with each minute', () => {
   let nowMs = 59_999;
-  const cap = new ReportCap(() => nowMs);
+  const cap = new NetworkCap(() => nowMs, 100);
   for (let count = 0; count < 100; count++) expect(cap.isOver('198.51.100.7')).toBe(false);
   expect(cap.isOver('198.51.100.7')).toBe(true);
   expect(cap.isOver('198.51.100.8')).toBe(false);
@@ -44,8 +44,8 @@ test('the count begins anew with each minute', () => {
 });
 
 test('so many addresses that there is no room share what is left, and those counted before keep their own', () => {
-  // The attack: a million /64s, to fill the memory or to let every one of them report.
-  const cap = new ReportCap(() => 0);
+  // The attack: a million /64s, to fill the memory or to let every one of them pass.
+  const cap = new NetworkCap(() => 0, 100);
   expect(cap.isOver('198.51.100.7')).toBe(false);
   let passed = 0;
   for (let index = 0; index < 20_000; index++)
@@ -58,10 +58,10 @@ test('what is no address is counted as one', () => {
   expect(new Set(['', 'unknown', 'x'.repeat(500), '1.2.3'].map(networkOf))).toEqual(new Set(['none']));
 });
 
-// Attack: whoever has a /48 has 65,536 networks to report from, fills every place with them, and honest reports are
-// dropped until the minute is over.
+// Attack: whoever has a /48 has 65,536 networks to come from, fills every place with them, and honest ones are
+// refused until the minute is over.
 test('a site of IPv6 has a cap of its own, and leaves the places to others', () => {
-  const cap = new ReportCap(() => 0);
+  const cap = new NetworkCap(() => 0, 100);
   let passed = 0;
   for (let index = 0; index < 20_000; index++)
     if (!cap.isOver(`2001:db8:7:${index.toString(16)}::1`)) passed++;

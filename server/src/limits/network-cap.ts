@@ -2,34 +2,33 @@ import ipaddr from 'ipaddr.js';
 import { canonicalIp } from '../api-keys/ip-ranges.ts';
 
 const minuteMs = 60_000;
-const mostPerAddress = 100;
-/** Of a whole site, which has 65,536 such networks to take turns with. */
-const mostPerSite = 1_000;
+/** How much more a whole site may, which has 65,536 networks to take turns with. */
+const networksOfSite = 10;
 const maxAddresses = 10_000;
-/** What all those share that come when so many addresses are counted already. */
-const mostOfTheRest = 1_000;
+/** How much more all those may together that come when so many addresses are counted already. */
+const networksOfTheRest = 10;
 /** No address has this name. */
 const theRest = '';
 
 /**
- * How many leak reports an address may have looked at: 100 a minute on this node. Whoever has an IPv6 address has a
- * whole /64 of them, so that is what counts as one.
+ * How often a minute an address may do something that nobody has to show a credential for, on this node. Whoever has an
+ * IPv6 address has a whole /64 of them, so that is what counts as one. Its memory is bounded.
  */
-export class ReportCap {
+export class NetworkCap {
   readonly #nowMs: () => number;
   readonly #networks: Counters;
   /** Of IPv6 counted first, so that one site can't take every place there is for networks. */
   readonly #sites: Counters;
   #minute = 0;
 
-  /** @param times how much more than 100 a minute it may be */
-  constructor(nowMs: () => number, times = 1) {
+  /** @param most how often a minute */
+  constructor(nowMs: () => number, most: number) {
     this.#nowMs = nowMs;
-    this.#networks = new Counters(mostPerAddress * times, mostOfTheRest * times);
-    this.#sites = new Counters(mostPerSite * times, mostOfTheRest * times);
+    this.#networks = new Counters(most, most * networksOfTheRest);
+    this.#sites = new Counters(most * networksOfSite, most * networksOfTheRest);
   }
 
-  /** Counts a report, and says whether it is one too many. */
+  /** Counts once more, and says whether that is once too often. */
   isOver(ip: string): boolean {
     const minute = Math.floor(this.#nowMs() / minuteMs);
     if (minute !== this.#minute) {
