@@ -6,9 +6,15 @@ export type DumpScope = { accountId: string } | { issuerId: string };
 /** What metering writes goes on changing for a while after the requests that it tells of, also of a test's preparation. */
 const metered = ['usage_buckets', 'key_uses', 'metered_events', 'limit_windows'];
 
+/** What changes by the clock alone: that a notice is tried again, and that a record of the minute a code lasts is swept. */
+const byTheClock: Record<string, { row: string; where: string }> = {
+  logout_notices: { row: "(to_jsonb(t) - 'due_at' - 'attempts')", where: 'true' },
+  oidc_records: { row: 't', where: "expires_at > created_at + interval '30 minutes'" },
+};
+
 /**
- * Everything that the tables hold of an account or an issuer, as text, but for what metering writes: equal before and
- * after, nothing of it has changed. The tables are read from the catalog, so one that is added later is in it.
+ * Everything that the tables hold of an account or an issuer, as text, but for what metering writes and what the clock
+ * alone changes: equal before and after, nothing of it has changed. The tables are read from the catalog, so one that is added later is in it.
  */
 export async function dumpOf(rows: Rows, scope: DumpScope): Promise<Record<string, string[]>> {
   const [column, value] = columnOf(scope);
@@ -22,9 +28,10 @@ export async function dumpOf(rows: Rows, scope: DumpScope): Promise<Record<strin
     [root]: await textsOf(rows, `select t::text as row from ${root} t where id = $1 order by 1`, value),
   };
   for (const { name } of tables) {
+    const { row, where } = byTheClock[name] ?? { row: 't', where: 'true' };
     dump[name] = await textsOf(
       rows,
-      `select t::text as row from ${name} t where ${column} = $1 order by 1`,
+      `select ${row}::text as row from ${name} t where ${column} = $1 and ${where} order by 1`,
       value,
     );
   }
