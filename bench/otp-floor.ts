@@ -69,7 +69,7 @@ async function signInOnce(): Promise<void> {
       text: 'update floor_codes set used_at = now() where id = $1 and (used_at is null or used_at < now())',
       values: [code],
     });
-    const id = newId('ses_');
+    const id = newId('s_');
     await insert(client, session, { id });
     await insert(client, refreshToken, {
       session_id: id,

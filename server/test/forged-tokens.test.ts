@@ -127,7 +127,7 @@ async function forgeries(good: string): Promise<[string, string][]> {
         { sub: otherUser.id },
         { sub: undefined },
         { sid: claimsOf(others.access_token).sid },
-        { sid: `ses_${'0'.repeat(25)}` },
+        { sid: `s_${'0'.repeat(25)}` },
         { client_id: otherClient.id },
         { client_id: `c_${'0'.repeat(25)}` },
         { client_id: undefined },

@@ -77,7 +77,7 @@ describe('deleting', () => {
     await rows.query(
       `insert into sessions (id, account_id, issuer_id, user_id, client_id, amr, auth_time, created_at, last_used_at,
          expires_at, refreshes_since)
-       select 'ses_' || $1 || n, account_id, issuer_id, user_id, client_id, amr, auth_time, created_at, last_used_at,
+       select 's_' || $1 || n, account_id, issuer_id, user_id, client_id, amr, auth_time, created_at, last_used_at,
          expires_at, refreshes_since from sessions, generate_series(1, 2500) n where id = $2`,
       [client.id, session],
     );

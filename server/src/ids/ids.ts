@@ -8,7 +8,7 @@ export const idPrefixes = {
   client: 'c_',
   clientSecret: 'csec_',
   user: 'usr_',
-  session: 'ses_',
+  session: 's_',
   logoutNotice: 'lgn_',
   apiKey: 'key_',
   otpCode: 'otc_',

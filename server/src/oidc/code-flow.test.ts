@@ -43,7 +43,7 @@ describe('a code flow', () => {
       exp: expect.any(Number),
       iat: expect.any(Number),
       jti: expect.any(String),
-      sid: expect.stringMatching(/^ses_[0-9a-z]{25}$/),
+      sid: expect.stringMatching(/^s_[0-9a-z]{25}$/),
       client_id: client.id,
       scope: 'openid profile email',
       amr: ['otp'],

@@ -157,7 +157,7 @@ describe('GET /auth/me', () => {
       await forge(one.token, { aud: 'https://elsewhere.example' }),
       await forge(one.token, { aud: [issuerUrl, 'https://elsewhere.example'] }),
       await forge(one.token, { sid: undefined }),
-      await forge(one.token, { sid: 'ses_0000000000000000000000000' }),
+      await forge(one.token, { sid: 's_0000000000000000000000000' }),
       await forge(one.token, { sid: other.session_id }),
       await forge(one.token, { sub: other.user.id }),
       await forge(one.token, { environment: 'sandbox' }),

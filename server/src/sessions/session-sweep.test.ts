@@ -81,7 +81,7 @@ test('goes in steps of bounded length', async () => {
   const user = await api.create(`${issuer.path}/users`, { username: 'b@example.com' });
   await rows.query(
     `insert into sessions (id, account_id, issuer_id, user_id, client_id, amr, auth_time, created_at, last_used_at, refreshes_since, expires_at)
-     select 'ses_' || n, account_id, issuer_id, id, 'otp', '{otp}', $2, $2, $2, $2, $2
+     select 's_' || n, account_id, issuer_id, id, 'otp', '{otp}', $2, $2, $2, $2, $2
      from users, generate_series(1, 130) n where id = $1`,
     [user.id, clock.now()],
   );

@@ -22,7 +22,7 @@ const claims = {
   exp: now + 600,
   iat: now,
   jti: 'a',
-  sid: 'ses_1',
+  sid: 's_1',
   client_id: 'otp',
   amr: ['otp'],
   auth_time: now,

@@ -25,7 +25,7 @@ beforeAll(async () => {
   const snippet = await snippetOf('auth.js', {
     'your-auth-secret': 'a-secret-of-the-application-0123456789',
     'https://login.example.com/i_yourissuer': world.issuerUrl,
-    cli_yourclient: id,
+    c_yourclient: id,
     'your-client-secret': secret,
     'https://app.example.com/': `${app.url}/`,
   });

@@ -45,7 +45,7 @@ beforeAll(async () => {
   });
   const snippet = await snippetOf('mod_auth_openidc', {
     'https://login.example.com/i_yourissuer': world.issuerUrl,
-    cli_yourclient: id,
+    c_yourclient: id,
     'your-client-secret': secret,
     'https://app.example.com': url,
     'your-passphrase': 'a-passphrase-of-the-application',

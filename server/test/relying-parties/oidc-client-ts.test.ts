@@ -42,7 +42,7 @@ beforeAll(async () => {
     '/jwt-decode.js': await readFile(join(modules, 'jwt-decode/build/esm/index.js'), 'utf8'),
     '/sign-in.js': await snippetOf('oidc-client-ts', {
       'https://login.example.com/i_yourissuer': world.issuerUrl,
-      cli_yourclient: id,
+      c_yourclient: id,
       'https://app.example.com/': `${app.url}/`,
     }),
   };

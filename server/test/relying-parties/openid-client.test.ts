@@ -44,7 +44,7 @@ beforeAll(async () => {
   party = await importSnippet<Snippet>(
     await snippetOf('openid-client', {
       'https://login.example.com/i_yourissuer': world.issuerUrl,
-      cli_yourclient: client.id,
+      c_yourclient: client.id,
       'your-client-secret': client.secret,
       'https://app.example.com/': `${app.url}/`,
     }),
