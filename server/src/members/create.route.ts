@@ -4,13 +4,13 @@ import { defineRoute } from '../http/route.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
 import { holdOrganization } from '../organizations/organization-store.ts';
 import { maxScopeBytesOfMember } from '../scopes/product-scopes.ts';
-import { toMemberResource } from './member.ts';
+import { toWrittenMember } from './member.ts';
 import {
   createMemberBody,
   maxGroupsOfUser,
   maxMembershipsOfUser,
-  memberResource,
   membersParams,
+  writtenMember,
 } from './member-schema.ts';
 import { requireMember } from './member-store.ts';
 import { insertMembership } from './membership-writes.ts';
@@ -25,7 +25,7 @@ export const createMember = defineRoute({
   creates: true,
   params: membersParams,
   body: createMemberBody,
-  responses: { 201: { description: 'The member.', schema: z.object({ data: memberResource }) } },
+  responses: { 201: { description: 'The member.', schema: z.object({ data: writtenMember }) } },
   errors: ['member_exists', 'limit_reached'],
   async handler({ tx, principal, params, body, record }) {
     const organization = await holdOrganization(tx, principal, params, 'members');
@@ -43,7 +43,7 @@ export const createMember = defineRoute({
     });
     return {
       status: 201,
-      body: { data: toMemberResource(await requireMember(tx, organization, userId)) },
+      body: { data: toWrittenMember(principal, await requireMember(tx, organization, userId)) },
       version,
       headers: {
         Location: `/v1/issuers/${issuer.id}/organizations/${organization.id}/members/${userId}`,

@@ -76,6 +76,16 @@ export const memberResource = z
   .object({ ...memberShape, effective_scopes: effectiveScopesField })
   .meta({ id: 'Member' });
 
+export const writtenMember = memberResource
+  .extend({
+    user: memberShape.user
+      .optional()
+      .describe(
+        'Left out for a key without `gatelodge.members:read`: a change tells it no address of a user.',
+      ),
+  })
+  .meta({ id: 'WrittenMember' });
+
 export const userOrganizationResource = z
   .object({
     organization_id: z.string(),

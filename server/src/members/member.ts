@@ -1,3 +1,4 @@
+import { mayDo, type Principal } from '../authentication/principal.ts';
 import type { JsonObject } from '../postgres/schema.ts';
 import { effectiveScopes } from './effective-scopes.ts';
 import type { Member, MemberRow, NamedGroup, UserOrganization } from './member-store.ts';
@@ -29,6 +30,12 @@ export function toMemberResource(member: Member) {
     ...toListedMember(member),
     effective_scopes: effectiveScopes({ member: scopes, groups: groups.map((group) => group.scopes) }),
   };
+}
+
+/** The same after a change, to whoever has made it: that may be somebody who may not read members. */
+export function toWrittenMember(principal: Principal, member: Member) {
+  const { user, ...others } = toMemberResource(member);
+  return mayDo(principal, 'gatelodge.members:read') ? { ...others, user } : others;
 }
 
 /** An organization of a user as it is answered. */
