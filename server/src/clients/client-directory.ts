@@ -3,17 +3,15 @@ import { LRUCache } from 'lru-cache';
 import type pg from 'pg';
 import { AppError } from '../errors.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
-import { AccountSlots } from '../limits/account-slots.ts';
-import { ConcurrencyLimit } from '../limits/concurrency-limit.ts';
 import { callLookup } from '../postgres/lookup.ts';
 import { isUnavailable } from '../postgres/unavailable.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 import { SharedReads } from '../sessions/shared-reads.ts';
 import type { Freshness } from '../verification/freshness.ts';
-import { lookupConnections } from '../verification/key-directory.ts';
 import type { RecordCache } from '../verification/record-cache.ts';
 import { type ClientLookupRow, type ClientRecord, toClientRecord, weightOf } from './client-record.ts';
 import { verifyClientSecret } from './client-secret.ts';
+import { StrangerTurns } from './stranger-turns.ts';
 
 const mostClients = 10_000;
 const mostBytes = 64 * 1024 * 1024;
@@ -21,12 +19,6 @@ const mostBytes = 64 * 1024 * 1024;
 /** Who asks for what there is none of is told so from memory for this long. */
 const unknownForMs = 500;
 const mostUnknowns = 10_000;
-
-/**
- * What callers may ask of Postgres about clients that memory has never heard of: anybody may name one. Some of the
- * look-ups' connections, so that a flood of made-up ids leaves the others to those who are known.
- */
-const limitsOfStrangers = { concurrent: 2, waiting: 200, waitMs: 500 };
 
 interface Dependencies {
   pool: pg.Pool;
@@ -61,9 +53,7 @@ export class ClientDirectory {
   readonly #unknown: LRUCache<string, true>;
   /** One read at a time of each client; who joins gets none that began before it asked. */
   readonly #reads = new SharedReads<ClientRecord | null>();
-  readonly #strangers = new ConcurrencyLimit(limitsOfStrangers);
-  /** Nor do strangers at one issuer keep those at another waiting. */
-  readonly #issuerSlots = new AccountSlots(lookupConnections);
+  readonly #strangers = new StrangerTurns();
   /**
    * How many reads have gone past memory. A slow read that began while memory was trusted and ends after such a one may be
    * the older of the two: kept, it would bring back what that one has shown to be gone.
@@ -84,16 +74,21 @@ export class ClientDirectory {
    * The client of this id in this issuer, whatever its status and that of what is above it; null when there is none, or
    * it is deleted. What can't be an id costs no SQL. Answers at once, without a promise, on a hit.
    *
+   * @param accountId whose turn it takes where memory does not know the client; an issuer stands for itself unless given
    * @throws unavailable (503) when neither Postgres nor memory can answer, also where too many strangers wait already
    */
-  find(issuerId: string, clientId: string): ClientRecord | null | Promise<ClientRecord | null> {
+  find(
+    issuerId: string,
+    clientId: string,
+    accountId = issuerId,
+  ): ClientRecord | null | Promise<ClientRecord | null> {
     if (!isId(idPrefixes.client, clientId)) return null;
     if (this.#deps.freshness.isFresh()) {
       const held = this.#heldOf(clientId);
       if (held !== undefined) return ofIssuer(held, issuerId);
       if (this.#unknown.has(`${issuerId} ${clientId}`)) return null;
     }
-    return this.#read(issuerId, clientId);
+    return this.#read(issuerId, clientId, accountId);
   }
 
   /** Whether this is a secret of the client that works now; in constant time. A public client has none. */
@@ -116,7 +111,7 @@ export class ClientDirectory {
     return held.record;
   }
 
-  async #read(issuerId: string, clientId: string): Promise<ClientRecord | null> {
+  async #read(issuerId: string, clientId: string, accountId: string): Promise<ClientRecord | null> {
     const { freshness } = this.#deps;
     const state = freshness.isFresh() ? 'fresh' : await freshness.state();
     if (state === 'unavailable') throw unavailable();
@@ -128,7 +123,7 @@ export class ClientDirectory {
     try {
       const isTrusted = state === 'fresh';
       return await this.#reads.read(`${isTrusted} ${issuerId} ${clientId}`, (begins) =>
-        this.#inTurn(issuerId, clientId, () => {
+        this.#inTurn({ accountId, issuerId, clientId }, () => {
           begins();
           return this.#load(issuerId, clientId, isTrusted);
         }),
@@ -142,9 +137,11 @@ export class ClientDirectory {
     }
   }
 
-  #inTurn<T>(issuerId: string, clientId: string, work: () => Promise<T>): Promise<T> {
-    if (this.#held.has(clientId)) return work();
-    return this.#issuerSlots.run(issuerId, () => this.#strangers.run(work));
+  #inTurn<T>(
+    { accountId, issuerId, clientId }: { accountId: string; issuerId: string; clientId: string },
+    work: () => Promise<T>,
+  ): Promise<T> {
+    return this.#held.has(clientId) ? work() : this.#strangers.run({ accountId, issuerId }, work);
   }
 
   async #load(issuerId: string, clientId: string, isTrusted: boolean): Promise<ClientRecord | null> {

@@ -8,15 +8,17 @@ import { maxRedirectUriLength } from './redirect-uri.ts';
 const maxEntries = 100;
 /** Each node holds them in memory for every client in use. */
 const maxListLength = 16 * 1024;
+/** A token has all of them in `scope`, beside everything else, and 8 KiB. */
+const maxScopesLength = 3 * 1024;
 
 /** A list of texts, each in a form of its own. Doubles are dropped. */
-export function listOf<Entry extends z.ZodType<string>>(entry: Entry) {
+export function listOf<Entry extends z.ZodType<string>>(entry: Entry, maxLength = maxListLength) {
   return z
     .array(entry)
     .max(maxEntries)
     .refine(
-      (list) => list.join(' ').length <= maxListLength,
-      `must have at most ${maxListLength} characters together`,
+      (list) => list.join(' ').length <= maxLength,
+      `must have at most ${maxLength} characters together`,
     )
     .overwrite((list) => [...new Set(list)]);
 }
@@ -112,7 +114,7 @@ export const openidMembers = {
 
 export const settingsMembers = {
   protocol: z.literal('oidc'),
-  scopes: listOf(scopeToken).describe(
+  scopes: listOf(scopeToken, maxScopesLength).describe(
     'What it may ask for of OAuth and OpenID Connect. `openid`, `profile` and `email` unless given; none for m2m.',
   ),
   organization_scopes: listOf(organizationScope)

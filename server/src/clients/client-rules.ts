@@ -10,12 +10,22 @@ const openid = 'settings.openid';
 /** What is wrong with a client whose members are each well-formed, every one with its field and the fix. */
 export function problemsOfClient(client: ClientFacts): FieldError[] {
   const problems = [
+    ...problemsOfSize(client),
     ...problemsOfKind(client),
     ...problemsOfGrants(client),
     ...problemsOfUris(client),
     ...problemsOfTokens(client),
   ];
   return problems.map(([path, message]) => ({ path, message, code: 'invalid' }));
+}
+
+/** Bytes of all settings as they are stored: pages of clients and the memory of each node are full of them. */
+const maxSettingsBytes = 32 * 1024;
+
+function* problemsOfSize({ settings }: ClientFacts): Generator<Problem> {
+  const bytes = Buffer.byteLength(JSON.stringify(settings));
+  if (bytes > maxSettingsBytes)
+    yield ['settings', `have ${bytes} bytes as JSON; shorten the lists, to ${maxSettingsBytes} at the most`];
 }
 
 /** Who can keep a secret, and how it shows it. */

@@ -188,3 +188,56 @@ test('a sandbox key finds the clients of sandbox issuers alone', async () => {
   ])
     expect(answer.status).toBe(404);
 });
+
+describe('what a client has', () => {
+  // Attack: pages of clients, and tokens, that are megabytes long.
+  test('is bounded in all, and the scopes that a token tells by its room', async () => {
+    const uris = (of: string) =>
+      Array.from({ length: 5 }, (_, n) => `${callback}/${of}${n}${'x'.repeat(1_900)}`);
+    const lists = { redirect_uris: uris('a'), post_logout_redirect_uris: uris('b') };
+    const client = await newClient({}, lists);
+    const { path: at } = client;
+    const more = Array.from(
+      { length: 80 },
+      (_, n) => `${'r'.repeat(60)}.${'s'.repeat(60)}:${n}${'t'.repeat(40)}`,
+    );
+    const large = { openid: { resource_indicators: uris('c') }, organization_scopes: more };
+    const refused = await api.patch(at, { settings: large });
+    expect([refused.status, refused.body.errors[0].path]).toEqual([422, 'settings']);
+    const long = Array.from(
+      { length: 32 },
+      (_, n) => `scope-${String(n).padStart(2, '0')}-${'x'.repeat(90)}`,
+    );
+    const refusedScopes = await api.patch(at, { settings: { scopes: long } });
+    expect([refusedScopes.status, refusedScopes.body.errors[0].path]).toEqual([422, 'settings.scopes']);
+    succeeded(await api.patch(at, { settings: { scopes: long.slice(0, 30) } }));
+
+    // Who has more from before can change all else.
+    await rows.query(`update clients set settings = settings || $2 where id = $1`, [
+      client.id,
+      JSON.stringify({ organization_scopes: Array.from({ length: 400 }, (_, n) => `${more[0]}${n}`) }),
+    ]);
+    expect(succeeded(await api.patch(at, { name: 'Other' })).body.data.name).toBe('Other');
+  });
+
+  test('of a later build stays where a node of this one changes something else', async () => {
+    const client = await newClient();
+    const later = {
+      later: { a: 1 },
+      openid: { ...client.settings.openid, grant_types: ['authorization_code', 'ciba'], later: true },
+    };
+    await rows.query('update clients set settings = settings || $2 where id = $1', [
+      client.id,
+      JSON.stringify(later),
+    ]);
+    const stored = async () => {
+      const [row] = await rows.query('select settings from clients where id = $1', [client.id]);
+      return (row as { settings: object }).settings;
+    };
+    const before = await stored();
+    succeeded(await api.patch(client.path, { name: 'Other' }));
+    expect(await stored()).toEqual(before);
+    succeeded(await api.patch(client.path, { settings: { openid: { access_token_seconds: 90 } } }));
+    expect(await stored()).toEqual({ ...before, openid: { ...later.openid, access_token_seconds: 90 } });
+  });
+});

@@ -1,5 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import type { JsonObject } from '../postgres/schema.ts';
+import type { Json, JsonObject } from '../postgres/schema.ts';
 import {
   applicationTypes,
   authMethods,
@@ -49,6 +50,35 @@ export function readSettings({
   settings: JsonObject;
 }): ClientSettings {
   return withDefaults({ confidential, settings: stored.parse(settings) }).settings;
+}
+
+/**
+ * Settings to store in place of `stored`: what has changed from `before`, which `readSettings` has made of them, to `after`.
+ * All else stays as it is, also what a later build has written and this one can't read.
+ */
+export function changedSettings(
+  stored: JsonObject,
+  before: ClientSettings,
+  after: ClientSettings,
+): JsonObject {
+  const { openid: openidBefore, ...restBefore } = before;
+  const { openid: openidAfter, ...restAfter } = after;
+  const { openid } = stored;
+  return {
+    ...stored,
+    ...changesOf(restBefore, restAfter),
+    openid: { ...(isObject(openid) && openid), ...changesOf(openidBefore, openidAfter) },
+  };
+}
+
+function changesOf<Members extends object>(before: Members, after: Members): JsonObject {
+  return Object.fromEntries(
+    Object.entries(after).filter(([name, value]) => !isDeepStrictEqual(value, before[name as keyof Members])),
+  );
+}
+
+function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function orNothing<Member extends z.ZodType>(member: Member) {

@@ -10,7 +10,7 @@ import type { Json } from '../postgres/schema.ts';
 import { requireCallable, resolveClient, toClientResource } from './client.ts';
 import { clientMembers, clientParams, clientResource, patchClientBody } from './client-schema.ts';
 import { lockClient, secretsOf } from './client-store.ts';
-import { readSettings } from './stored-settings.ts';
+import { changedSettings, readSettings } from './stored-settings.ts';
 
 export const updateClient = defineRoute({
   method: 'PATCH',
@@ -35,11 +35,18 @@ export const updateClient = defineRoute({
       settings: readSettings(current),
       metadata: current.metadata,
     };
-    const given = parseInput(clientMembers, mergePatch(before as unknown as Json, patch as Json));
-    const { confidential, settings } = resolveClient({ ...given, confidential: current.confidential });
+    const { settings: _, ...besideSettings } = before;
+    // Settings that nobody touches are not judged: they may be of a build with other rules.
+    const isAboutSettings = patch.settings !== undefined;
+    const given = isAboutSettings
+      ? parseInput(clientMembers, mergePatch(before as unknown as Json, patch as Json))
+      : parseInput(clientMembers.omit({ settings: true }), mergePatch(besideSettings as Json, patch as Json));
+    const { settings } = isAboutSettings
+      ? resolveClient({ ...given, confidential: current.confidential })
+      : before;
     // One that was set under other settings of the server keeps nobody from changing the rest.
     if (settings.openid.backchannel_logout_uri !== before.settings.openid.backchannel_logout_uri)
-      requireCallable({ confidential, settings }, services.outbound);
+      requireCallable({ confidential: current.confidential, settings }, services.outbound);
     const after = { ...given, settings };
     const changed = (['name', 'type', 'settings', 'metadata'] as const).filter(
       (member) => !isDeepStrictEqual(after[member], before[member]),
@@ -53,7 +60,10 @@ export const updateClient = defineRoute({
       .set({
         name: after.name,
         type: after.type,
-        settings: JSON.stringify(after.settings),
+        // Only what has changed, so that a node of this build takes nothing away that one of a later build has written.
+        ...(changed.includes('settings') && {
+          settings: JSON.stringify(changedSettings(current.settings, before.settings, after.settings)),
+        }),
         metadata: JSON.stringify(after.metadata),
         version: sql`version + 1`,
         updated_at: sql`now()`,

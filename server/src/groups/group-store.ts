@@ -1,5 +1,5 @@
 import { type Selectable, sql } from 'kysely';
-import { AppError, invalidFields } from '../errors.ts';
+import { AppError, invalidField, invalidFields } from '../errors.ts';
 import { requireMatch } from '../http/etag.ts';
 import { nameContains, type PageRequest, paged } from '../http/listing.ts';
 import type { CursorCodec } from '../http/pagination.ts';
@@ -7,7 +7,7 @@ import { idPrefixes, newId } from '../ids/ids.ts';
 import type { OrganizationRow } from '../organizations/organization-store.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { GroupsTable } from '../postgres/schema.ts';
-import { bytesOfScopes } from '../scopes/product-scopes.ts';
+import { bytesOfScopes, maxBytesOfList, maxScopeBytesOfMember } from '../scopes/product-scopes.ts';
 import { groupNameKey } from './group-name.ts';
 import { groupNameTaken } from './group-name-taken.ts';
 import { maxGroups } from './group-schema.ts';
@@ -151,4 +151,43 @@ export async function countMembersOfThisGroupAlone(
           and other.organization_id = x.organization_id and other.membership_id = x.membership_id
           and other.group_id <> x.group_id)`.execute(tx);
   return rows[0]!.count;
+}
+
+/**
+ * Checks that a group may grow to so many bytes of scopes: no member of it may come to more than a member may have.
+ *
+ * @param group of an organization that is held for its groups
+ * @throws invalid_request (422) at `scopes`
+ */
+export async function requireRoomOfMembers(
+  tx: Transaction,
+  { id, account_id: accountId, issuer_id: issuerId, organization_id: organizationId, scopes_bytes }: GroupRow,
+  bytes: number,
+): Promise<void> {
+  const { rows } = await sql<{ has_room: boolean }>`
+    with all_groups as materialized (
+      select id, scopes_bytes from groups
+      where account_id = ${accountId} and issuer_id = ${issuerId} and organization_id = ${organizationId}
+    )
+    -- Most organizations have so few scopes in all that no member has to be looked at.
+    select (select sum(scopes_bytes) from all_groups) + ${bytes - scopes_bytes + maxBytesOfList}::integer
+        <= ${maxScopeBytesOfMember}::integer
+      or not exists (
+        select from group_memberships mine
+        join memberships m on m.id = mine.membership_id
+        join group_memberships x on x.account_id = mine.account_id and x.issuer_id = mine.issuer_id
+          and x.organization_id = mine.organization_id and x.membership_id = mine.membership_id
+        join all_groups g on g.id = x.group_id
+        where mine.account_id = ${accountId} and mine.issuer_id = ${issuerId}
+          and mine.organization_id = ${organizationId} and mine.group_id = ${id}
+        group by m.id
+        having sum(g.scopes_bytes) + max(m.scopes_bytes) + ${bytes - scopes_bytes}::integer
+          > ${maxScopeBytesOfMember}::integer
+      ) as has_room`.execute(tx);
+  if (rows[0]!.has_room) return;
+  throw invalidField(
+    'scopes',
+    `a member of the group would come to more than ${maxScopeBytesOfMember} bytes of scopes; name fewer or shorter ones, or take the member out of other groups`,
+    'too_many_scopes',
+  );
 }

@@ -5,14 +5,14 @@ import { mergePatch } from '../http/merge-patch.ts';
 import { defineRoute } from '../http/route.ts';
 import { parseInput } from '../http/validation.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
-import { requireOrganization } from '../organizations/organization-store.ts';
+import { holdOrganization } from '../organizations/organization-store.ts';
 import type { Json } from '../postgres/schema.ts';
 import { bytesOfScopes } from '../scopes/product-scopes.ts';
 import { toGroupResource } from './group.ts';
 import { groupNameKey } from './group-name.ts';
 import { groupNameTaken } from './group-name-taken.ts';
 import { groupMembers, groupParams, groupResource, patchGroupBody } from './group-schema.ts';
-import { lockGroup } from './group-store.ts';
+import { lockGroup, requireRoomOfMembers } from './group-store.ts';
 
 export const updateGroup = defineRoute({
   method: 'PATCH',
@@ -27,7 +27,8 @@ export const updateGroup = defineRoute({
   responses: { 200: { description: 'The group.', schema: z.object({ data: groupResource }) } },
   errors: ['group_name_taken'],
   async handler({ tx, principal, params, body, ifMatch, record }) {
-    const organization = await requireOrganization(tx, principal, params);
+    // Alone: nobody becomes its member while what its members come to is summed up.
+    const organization = await holdOrganization(tx, principal, params, 'groups');
     const current = await lockGroup(tx, organization, params.group_id, ifMatch);
     const { name, scopes } = current;
     const wanted = parseInput(groupMembers, mergePatch({ name, scopes }, body as Json));
@@ -35,6 +36,8 @@ export const updateGroup = defineRoute({
       (member) => !isDeepStrictEqual(wanted[member], current[member]),
     );
     if (changed.length === 0) return { body: { data: toGroupResource(current) }, version: current.version };
+    const bytes = bytesOfScopes(wanted.scopes);
+    if (bytes > current.scopes_bytes) await requireRoomOfMembers(tx, current, bytes);
     const issuer = await requireIssuer(tx, principal, params.issuer_id);
     const row = await tx
       .updateTable('groups')
@@ -42,7 +45,7 @@ export const updateGroup = defineRoute({
         name: wanted.name,
         name_key: groupNameKey(wanted.name),
         scopes: wanted.scopes,
-        scopes_bytes: bytesOfScopes(wanted.scopes),
+        scopes_bytes: bytes,
         version: sql`version + 1`,
         updated_at: sql`now()`,
       })

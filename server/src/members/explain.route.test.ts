@@ -136,6 +136,19 @@ describe('a key', () => {
   });
 });
 
+// Attack: a tenant with a key of its own learns which clients its issuer has, and what they hold their users to.
+test('naming a client takes the permission to read clients, and no key of an organization', async () => {
+  const body = { member_id: user.id, scope: 'invoices:read', client_id: 'otp' };
+  const statusOf = async (scopes: string[], at: string) => {
+    const { status, body: answer } = await (await withScopes(api, scopes, at)).post(path, body);
+    return status === 200 ? 200 : answer.code;
+  };
+  const [members, both] = [['gatelodge.members:read'], ['gatelodge.members:read', 'gatelodge.clients:read']];
+  expect(await statusOf(members, `${issuerPath}/api-keys`)).toBe('permission_denied');
+  expect(await statusOf(both, `${issuerPath}/api-keys`)).toBe(200);
+  expect(await statusOf(members, `${below}/api-keys`)).toBe('permission_denied');
+});
+
 test.each([
   [{ scope: 'a:b' }, 'member_id'],
   [{ member_id: user.id, key_id: 'key_0000000000000000000000000', scope: 'a:b' }, 'member_id'],

@@ -7,6 +7,7 @@ import { defineRoute } from '../http/route.ts';
 import { type IssuerRow, requireIssuer } from '../issuers/issuer-store.ts';
 import { type OrganizationRow, requireOrganization } from '../organizations/organization-store.ts';
 import type { Transaction } from '../postgres/database.ts';
+import type { ManagementPermission } from '../scopes/scope.ts';
 import { requireActingClient } from './acting-client.ts';
 import { explainScopeBody, scopeExplanation } from './explain-schema.ts';
 import { explainScope, type ScopeQuestion } from './explain-scope.ts';
@@ -18,7 +19,8 @@ export const explainScopeRoute = defineRoute({
   path: '/v1/issuers/{issuer_id}/organizations/{org_id}/explain',
   operationId: 'organizations.explain',
   summary: 'Explain why a member or a key has a scope or not',
-  description: 'Asking about a key takes `gatelodge.api-keys:read` as well. Nothing is changed or counted.',
+  description:
+    'Asking about a key takes `gatelodge.api-keys:read` as well, naming a client `gatelodge.clients:read` and a key of the account or the issuer. Nothing is changed or counted.',
   permission: 'gatelodge.members:read',
   params: membersParams,
   body: explainScopeBody,
@@ -34,7 +36,7 @@ export const explainScopeRoute = defineRoute({
     const issuer = await requireIssuer(tx, principal, params.issuer_id);
     const who =
       body.key_id === undefined
-        ? await memberOf(tx, organization, body)
+        ? await memberOf(tx, principal, organization, body)
         : await keyOf(tx, principal, { issuer, organization }, body.key_id, now);
     const explanation = explainScope({
       scope: body.scope,
@@ -46,11 +48,21 @@ export const explainScopeRoute = defineRoute({
   },
 });
 
+/** @throws permission_denied: what clients hold their users to is for those who may read clients */
 async function memberOf(
   tx: Transaction,
+  principal: Principal,
   organization: OrganizationRow,
   body: z.output<typeof explainScopeBody>,
 ): Promise<ScopeQuestion['who']> {
+  if (body.client_id !== undefined) {
+    requirePermission(principal, 'gatelodge.clients:read', 'naming a client');
+    if (principal.organizationId !== null) {
+      throw new AppError('permission_denied', {
+        detail: 'Clients belong to the issuer; naming one takes an API key of the issuer or the account.',
+      });
+    }
+  }
   const client =
     body.client_id === undefined ? null : await requireActingClient(tx, organization, body.client_id);
   const member = await findMember(tx, organization, body.member_id ?? '');
@@ -65,11 +77,7 @@ async function keyOf(
   keyId: string,
   now: Date,
 ): Promise<ScopeQuestion['who']> {
-  if (!mayDo(principal, 'gatelodge.api-keys:read')) {
-    throw new AppError('permission_denied', {
-      detail: 'The API key lacks the permission gatelodge.api-keys:read, which asking about a key takes.',
-    });
-  }
+  requirePermission(principal, 'gatelodge.api-keys:read', 'asking about a key');
   const { id, environment, publishable_scopes: publishableScopes } = issuer;
   const place = {
     accountId: principal.accountId,
@@ -83,4 +91,11 @@ async function keyOf(
   const inEffect =
     row.kind === 'publishable' ? scopes.filter((each) => publishableScopes.includes(each)) : scopes;
   return { kind: 'key', key: { status: statusOf(row, now), scopes: inEffect } };
+}
+
+function requirePermission(principal: Principal, permission: ManagementPermission, what: string): void {
+  if (mayDo(principal, permission)) return;
+  throw new AppError('permission_denied', {
+    detail: `The API key lacks the permission ${permission}, which ${what} takes.`,
+  });
 }

@@ -7,8 +7,8 @@ import { pageOf, pageQuery, toPage } from '../http/pagination.ts';
 import { defineRoute } from '../http/route.ts';
 import { idPrefixes } from '../ids/ids.ts';
 import { requireOrganization } from '../organizations/organization-store.ts';
-import { toMemberResource } from './member.ts';
-import { memberResource, membersParams } from './member-schema.ts';
+import { toListedMember } from './member.ts';
+import { listedMember, membersParams } from './member-schema.ts';
 import { listMembers, positionOfMember } from './member-store.ts';
 
 const memberQuery = {
@@ -17,7 +17,7 @@ const memberQuery = {
   search: text(1, 200).optional().describe('Part of the username, the first or the last name, in any case.'),
 };
 
-const responses = { 200: { description: 'A page of members.', schema: pageOf(memberResource) } };
+const responses = { 200: { description: 'A page of members.', schema: pageOf(listedMember) } };
 
 export const listMembersRoute = defineRoute({
   method: 'GET',
@@ -35,7 +35,7 @@ export const listMembersRoute = defineRoute({
   async handler({ tx, principal, params, query, cursors }) {
     const organization = await requireOrganization(tx, principal, params);
     const rows = await listMembers(tx, organization, query, cursors);
-    return { body: toPage(rows, query.limit, cursors, positionOfMember(query.sort), toMemberResource) };
+    return { body: toPage(rows, query.limit, cursors, positionOfMember(query.sort), toListedMember) };
   },
 });
 
@@ -52,6 +52,6 @@ export const listMembersOfGroup = defineRoute({
     const organization = await requireOrganization(tx, principal, params);
     const group = await requireGroup(tx, organization, params.group_id);
     const rows = await listMembers(tx, organization, { ...query, group: group.id }, cursors);
-    return { body: toPage(rows, query.limit, cursors, positionOfMember(query.sort), toMemberResource) };
+    return { body: toPage(rows, query.limit, cursors, positionOfMember(query.sort), toListedMember) };
   },
 });

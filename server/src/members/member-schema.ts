@@ -7,6 +7,8 @@ import { usernameTypeField } from '../users/user-schema.ts';
 /** Of how many organizations a user is a member at most. */
 export const maxMembershipsOfUser = 1_000;
 const maxGroupsOfMember = 50;
+/** How many groups a user is in at most, those of all its organizations together: each look-up of them reads them all. */
+export const maxGroupsOfUser = 10_000;
 
 const groupIds = z
   .array(idField(idPrefixes.group, 'a group'))
@@ -50,25 +52,39 @@ const effectiveScopesField = z
 
 const profileText = z.string().nullable();
 
+const memberShape = {
+  member_id: z.string().describe('The id of the user.'),
+  organization_id: z.string(),
+  user: z.object({
+    username_type: usernameTypeField,
+    username: z.string(),
+    status: z.enum(['active', 'suspended']),
+    first_name: profileText,
+    last_name: profileText,
+    display_name: profileText,
+  }),
+  scopes: z.array(z.string()).describe('The member’s own.'),
+  groups: groupsOfMember,
+  created_at: timestampField.describe('When the user became a member.'),
+  updated_at: timestampField,
+};
+
+/** As lists tell it: what all groups of a page come to would be hundreds of thousands of scopes. */
+export const listedMember = z.object(memberShape).meta({ id: 'ListedMember' });
+
 export const memberResource = z
-  .object({
-    member_id: z.string().describe('The id of the user.'),
-    organization_id: z.string(),
-    user: z.object({
-      username_type: usernameTypeField,
-      username: z.string(),
-      status: z.enum(['active', 'suspended']),
-      first_name: profileText,
-      last_name: profileText,
-      display_name: profileText,
-    }),
-    scopes: z.array(z.string()).describe('The member’s own.'),
-    groups: groupsOfMember,
-    effective_scopes: effectiveScopesField,
-    created_at: timestampField.describe('When the user became a member.'),
-    updated_at: timestampField,
-  })
+  .object({ ...memberShape, effective_scopes: effectiveScopesField })
   .meta({ id: 'Member' });
+
+export const writtenMember = memberResource
+  .extend({
+    user: memberShape.user
+      .optional()
+      .describe(
+        'Left out for a key without `gatelodge.members:read`: a change tells it no address of a user.',
+      ),
+  })
+  .meta({ id: 'WrittenMember' });
 
 export const userOrganizationResource = z
   .object({
@@ -78,9 +94,8 @@ export const userOrganizationResource = z
     status: z
       .enum(['active', 'suspended'])
       .describe('Of the organization. A suspended one is left out of tokens and of what a user is told.'),
-    scopes: z.array(z.string()),
+    scopes: z.array(z.string()).describe('The member’s own; what it has in all, the member itself tells.'),
     groups: groupsOfMember,
-    effective_scopes: effectiveScopesField,
     created_at: timestampField.describe('When the user became a member.'),
     updated_at: timestampField.describe('Of the membership.'),
   })
@@ -96,7 +111,7 @@ export const organizationClaims = z
     }),
   )
   .describe(
-    'Of a key, the organization it acts for. Of a user, those it is a member of at this moment, without suspended ones; by their ids alone where all scopes together exceed 1 MiB.',
+    'Of a key, the organization it acts for. Of a user, those it is a member of at this moment, without suspended ones; where all scopes together exceed 1 MiB, those with the most by their ids alone.',
   );
 
 export const membersParams = z.object({ issuer_id: z.string(), org_id: z.string() });

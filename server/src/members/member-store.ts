@@ -16,6 +16,9 @@ type OfUser = Pick<UserRow, 'username_type' | 'username' | 'profile'> & { user_s
 /** A group as members and explanations tell it. */
 export type GroupOfMember = Pick<GroupRow, 'id' | 'name' | 'scopes'>;
 
+/** The same as lists tell it. */
+export type NamedGroup = Pick<GroupRow, 'id' | 'name'>;
+
 /** A membership with its user. */
 export type MemberRow = MembershipRow & OfUser;
 
@@ -81,7 +84,7 @@ export async function listMembers(
   organization: OrganizationPlace,
   filter: MemberFilter,
   cursors: CursorCodec,
-): Promise<Member[]> {
+): Promise<(MemberRow & { groups: NamedGroup[] })[]> {
   let query = membersOf(tx, organization);
   if (filter.search) query = query.where(contains(searchedOfUser, filter.search));
   const { group } = filter;
@@ -113,7 +116,7 @@ export type UserOrganization = MembershipRow & {
   name: string;
   external_id: string | null;
   status: 'active' | 'suspended';
-  groups: GroupOfMember[];
+  groups: NamedGroup[];
 };
 
 /** One row more than the page holds. The caller has been found to see the user. */
@@ -136,21 +139,35 @@ export async function listOrganizationsOfUser(
 }
 
 async function withGroups(tx: Transaction, row: MemberRow): Promise<Member> {
-  const [member] = await addGroups(tx, [row]);
-  return member!;
+  const groups = await groupsOf(tx, [row]).select('g.scopes').execute();
+  return { ...row, groups: groups.map(({ id, name, scopes }) => ({ id, name, scopes })) };
 }
 
 /** Of all at once: one statement for a page. */
 async function addGroups<Row extends MembershipRow>(
   tx: Transaction,
   rows: readonly Row[],
-): Promise<(Row & { groups: GroupOfMember[] })[]> {
-  if (rows.length === 0) return [];
-  const [{ account_id: accountId, issuer_id: issuerId }] = rows as [Row];
-  const found = await tx
+): Promise<(Row & { groups: NamedGroup[] })[]> {
+  if (!isSome(rows)) return [];
+  const found = await groupsOf(tx, rows).execute();
+  const groups = Map.groupBy(found, ({ membership_id }) => membership_id);
+  return rows.map((row) => ({
+    ...row,
+    groups: (groups.get(row.id) ?? []).map(({ id, name }) => ({ id, name })),
+  }));
+}
+
+function isSome<Row>(rows: readonly Row[]): rows is [Row, ...Row[]] {
+  return rows.length > 0;
+}
+
+/** By name. */
+function groupsOf(tx: Transaction, rows: readonly [MembershipRow, ...MembershipRow[]]) {
+  const [{ account_id: accountId, issuer_id: issuerId }] = rows;
+  return tx
     .selectFrom('group_memberships as x')
     .innerJoin('groups as g', 'g.id', 'x.group_id')
-    .select(['x.membership_id', 'g.id', 'g.name', 'g.scopes'])
+    .select(['x.membership_id', 'g.id', 'g.name'])
     .where('x.account_id', '=', accountId)
     .where('x.issuer_id', '=', issuerId)
     .where('x.organization_id', 'in', [...new Set(rows.map((row) => row.organization_id))])
@@ -160,10 +177,5 @@ async function addGroups<Row extends MembershipRow>(
       rows.map(({ id }) => id),
     )
     .orderBy(sql`g.name collate "C"`)
-    .orderBy('g.id')
-    .execute();
-  const groups = new Map<string, GroupOfMember[]>(rows.map(({ id }) => [id, []]));
-  for (const { membership_id, id, name, scopes } of found)
-    groups.get(membership_id)?.push({ id, name, scopes });
-  return rows.map((row) => ({ ...row, groups: groups.get(row.id)! }));
+    .orderBy('g.id');
 }

@@ -244,3 +244,20 @@ test('404: what is of another organization, and a live one for a sandbox key', a
   expect((await sandbox.post(path, { member_id: id, scopes: ['a:b'] })).status).toBe(404);
   succeeded(await api.get(`${path}/${id}`));
 });
+
+// Attack: the key of a tenant that may only add members learns who the users of the issuer are.
+test('whoever may not read members is told nothing of their users by a change', async () => {
+  const user = await newUser();
+  const writer = await withScopes(
+    api,
+    ['gatelodge.members:write'],
+    `${issuerPath}/organizations/${organization.id}/api-keys`,
+  );
+  const made = await writer.post(path, { member_id: user.id, scopes: ['a:b'] });
+  const changed = await writer.patch(`${path}/${user.id}`, { scopes: ['c:d'] });
+  expect([made.status, changed.status]).toEqual([201, 200]);
+  for (const { body } of [made, changed]) {
+    expect(Object.keys(body.data)).not.toContain('user');
+    expect(JSON.stringify(body)).not.toContain(user.username);
+  }
+});

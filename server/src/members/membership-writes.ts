@@ -1,33 +1,30 @@
 import { sql } from 'kysely';
 import { AppError, invalidField } from '../errors.ts';
-import type { OrganizationPlace } from '../groups/group-store.ts';
+import type { GroupRow, OrganizationPlace } from '../groups/group-store.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
 import { brokenConstraint } from '../postgres/constraint.ts';
 import type { Transaction } from '../postgres/database.ts';
-import { bytesOfScopes } from '../scopes/product-scopes.ts';
-import { maxMembershipsOfUser } from './member-schema.ts';
+import { bytesOfScopes, maxScopeBytesOfMember } from '../scopes/product-scopes.ts';
+import { maxGroupsOfUser, maxMembershipsOfUser } from './member-schema.ts';
 import type { MembershipRow } from './member-store.ts';
 
-/** What a member is given: scopes of its own, and groups that the organization has been found to have. */
+/** What a member is given: scopes of its own, and groups that the organization, held for its members, has been found to have. */
 export interface Given {
   scopes: readonly string[];
-  groupIds: readonly string[];
+  groups: readonly Pick<GroupRow, 'id' | 'scopes_bytes'>[];
 }
 
 /**
- * Makes a user a member where it may have one membership more.
+ * Whoever gives the same user something at the same time takes turns from here on, and so they count each other. Before
+ * the membership is locked: a deletion of the user takes its rows in that order.
  *
- * @param organization held for its members (`holdOrganization`)
- * @throws invalid_request at `member_id` where the issuer has no such user; member_exists, limit_reached
+ * @returns whether there is such a user
  */
-export async function insertMembership(
+export async function holdUser(
   tx: Transaction,
-  organization: OrganizationPlace,
+  { account_id: accountId, issuer_id: issuerId }: OrganizationPlace,
   userId: string,
-  { scopes, groupIds }: Given,
-): Promise<MembershipRow> {
-  const { account_id: accountId, issuer_id: issuerId, id: organizationId } = organization;
-  // Those who make the same user a member at the same time take turns, and so count each other.
+): Promise<boolean> {
   const user = await tx
     .selectFrom('users')
     .select('id')
@@ -36,7 +33,26 @@ export async function insertMembership(
     .where('id', '=', userId)
     .forNoKeyUpdate()
     .executeTakeFirst();
-  if (user === undefined) {
+  return user !== undefined;
+}
+
+/**
+ * Makes a user a member where it may have one membership more.
+ *
+ * @param organization held for its members (`holdOrganization`)
+ * @throws invalid_request at `member_id` where the issuer has no such user, at `groups` where they come to too much;
+ *   member_exists, limit_reached
+ */
+export async function insertMembership(
+  tx: Transaction,
+  organization: OrganizationPlace,
+  userId: string,
+  given: Given,
+): Promise<MembershipRow> {
+  const { scopes, groups } = given;
+  const { account_id: accountId, issuer_id: issuerId, id: organizationId } = organization;
+  requireRoomForScopes(given);
+  if (!(await holdUser(tx, organization, userId))) {
     throw invalidField(
       'member_id',
       'is not the id of a user of this issuer; make the user first',
@@ -60,16 +76,22 @@ export async function insertMembership(
       detail: `A user is a member of at most ${maxMembershipsOfUser} organizations; take it out of one first.`,
     });
   }
-  await insertGroups(tx, row, groupIds);
+  await insertGroups(tx, row, groups);
   return row;
 }
 
-/** Gives a member, whose row is locked, these scopes and groups in place of those that it has. */
+/**
+ * Gives a member, whose user is held and whose row is locked, these scopes and groups in place of those that it has.
+ *
+ * @throws invalid_request at `groups` where they come to too much; limit_reached
+ */
 export async function updateMembership(
   tx: Transaction,
   current: MembershipRow,
-  { scopes, groupIds }: Given,
+  given: Given,
 ): Promise<MembershipRow> {
+  requireRoomForScopes(given);
+  const { scopes, groups } = given;
   const row = await tx
     .updateTable('memberships')
     .set({
@@ -89,21 +111,42 @@ export async function updateMembership(
     .where('organization_id', '=', current.organization_id)
     .where('membership_id', '=', current.id)
     .execute();
-  await insertGroups(tx, row, groupIds);
+  await insertGroups(tx, row, groups);
   return row;
 }
 
 async function insertGroups(
   tx: Transaction,
   membership: MembershipRow,
-  groupIds: readonly string[],
+  groups: Given['groups'],
 ): Promise<void> {
-  if (groupIds.length === 0) return;
-  const { id: membership_id, account_id, issuer_id, organization_id } = membership;
-  await tx
-    .insertInto('group_memberships')
-    .values(groupIds.map((group_id) => ({ group_id, membership_id, account_id, issuer_id, organization_id })))
-    .execute();
+  if (groups.length === 0) return;
+  const { id, account_id: accountId, issuer_id: issuerId, organization_id: organizationId } = membership;
+  const { numAffectedRows } = await sql`
+    insert into group_memberships (group_id, membership_id, account_id, issuer_id, organization_id)
+    select g.id, ${id}, ${accountId}, ${issuerId}, ${organizationId}
+    from unnest(${groups.map((group) => group.id)}::text[]) as g (id)
+    where (
+      select count(*) from memberships m
+      join organizations o on o.id = m.organization_id
+      join group_memberships x on x.account_id = m.account_id and x.issuer_id = m.issuer_id
+        and x.organization_id = m.organization_id and x.membership_id = m.id
+      where m.account_id = ${accountId} and m.issuer_id = ${issuerId} and m.user_id = ${membership.user_id}
+    ) <= ${maxGroupsOfUser - groups.length}::integer`.execute(tx);
+  if (numAffectedRows === BigInt(groups.length)) return;
+  throw new AppError('limit_reached', {
+    detail: `A user is in at most ${maxGroupsOfUser} groups of all its organizations; take it out of some first.`,
+  });
+}
+
+function requireRoomForScopes({ scopes, groups }: Given): void {
+  const bytes = groups.reduce((sum, group) => sum + group.scopes_bytes, bytesOfScopes(scopes));
+  if (bytes <= maxScopeBytesOfMember) return;
+  throw invalidField(
+    'groups',
+    `with the member’s own scopes they come to ${bytes} bytes of scopes; name fewer, or groups with fewer scopes, up to ${maxScopeBytesOfMember}`,
+    'too_many_scopes',
+  );
 }
 
 /** For `catch`: the unique index decides, so two at once can't both make a member of one user. */

@@ -2,12 +2,14 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
+import { scaled } from '../../test/harness/scale.ts';
 import { startTestServer, TestClock } from '../../test/harness/server.ts';
 import { signIn } from '../../test/harness/sign-in.ts';
 import { succeeded } from '../../test/harness/test-issuer.ts';
 import { issuerUrl } from '../issuers/issuer-url.ts';
 import { lookUpOrganizationsOf, organizationsOf } from './user-organizations.ts';
 
+const [organizations, groups] = [scaled(100, 1_000), scaled(5, 50)];
 const clock = new TestClock();
 const server = await startTestServer({ clock });
 const rows = await Rows.open(server.database);
@@ -154,14 +156,41 @@ describe('organizationsOf', () => {
     expect(await lookUpOrganizationsOf(services.lookupPool, memberOf(user))).toEqual([]);
   });
 
-  // Attack: a customer gives one user so many scopes that answering it takes the service's memory.
-  test('past a megabyte of scopes tells the ids alone', async () => {
-    const [user, organization] = [await newUser(), await newOrganization()];
-    await join(organization, user);
-    await rows.query('update memberships set scopes_bytes = 2000000 where user_id = $1', [user.id]);
+  // Attack: one organization gives a user so many scopes that answering it takes the service's memory, or that the other
+  // organizations of the user lose theirs.
+  test('past a megabyte of scopes tells the largest by their ids alone, and the others whole', async () => {
+    const user = await newUser();
+    const bloated = [await newOrganization(), await newOrganization()];
+    const [small, suspended] = [await newOrganization(), await newOrganization()];
+    for (const organization of [...bloated, small, suspended]) await join(organization, user);
+    await rows.query(
+      'update memberships set scopes_bytes = 700000 where user_id = $1 and organization_id = any($2)',
+      [user.id, [...bloated, suspended].map(({ id }) => id)],
+    );
+    succeeded(await api.post(`${pathOf(suspended)}/suspend`));
+    const whole = ({ id, name }: { id: string; name: string }) => ({
+      org_id: id,
+      name,
+      scopes: ['invoices:read'],
+    });
     const { token } = await signIn(server, issuer.id, user.id);
-    expect(await told(token)).toEqual([{ org_id: organization.id }]);
-    expect(claimsOf(token).organizations).toEqual([{ org_id: organization.id }]);
+    const expected = [whole(bloated[0]), { org_id: bloated[1].id }, whole(small)];
+    expect(await told(token)).toEqual(expected);
+    expect(claimsOf(token).organizations).toEqual(expected);
+  });
+
+  // Attack: members of everything, in every group of it, for whom each `/v1/me` is a look-up that does not end in time.
+  test(`answers for a user of ${organizations} organizations with ${groups} groups in each`, async () => {
+    const user = await newUser();
+    const prefix = await fill(user, organizations);
+    await fillGroups(prefix, groups);
+    await rows.query('analyze memberships, groups, group_memberships, organizations');
+    const { token } = await signIn(server, issuer.id, user.id);
+    const all = await told(token);
+    expect(all.length).toBe(organizations);
+    const last = all.at(-1);
+    expect(last.scopes.length).toBe(2 + groups);
+    expect(last.scopes).toEqual(last.scopes.toSorted());
   });
 });
 
@@ -194,7 +223,7 @@ test('a forged token does not say where its user is a member', async () => {
 });
 
 /** So many organizations with the user in them, past the API for want of time. */
-async function fill(user: { id: string }, howMany: number): Promise<void> {
+async function fill(user: { id: string }, howMany: number): Promise<string> {
   const prefix = `f${String(++count).padStart(6, '0')}x`;
   await rows.query(
     `insert into organizations (id, account_id, issuer_id, name)
@@ -206,5 +235,24 @@ async function fill(user: { id: string }, howMany: number): Promise<void> {
       select 'mem_' || substr(id, 5), account_id, issuer_id, id, $2, '{c:d,a:b}', 13
       from organizations where issuer_id = $1 and id like 'org_' || $3 || '%'`,
     [issuer.id, user.id, prefix],
+  );
+  return prefix;
+}
+
+/** In each organization that `fill` has made so many groups of one scope, with the user in all of them. */
+async function fillGroups(prefix: string, howMany: number): Promise<void> {
+  await rows.query(
+    `insert into groups (id, account_id, issuer_id, organization_id, name, name_key, scopes, scopes_bytes)
+      select 'grp_' || substr(o.id, 5, 20) || lpad(n::text, 5, '0'), o.account_id, o.issuer_id, o.id, n::text, n::text,
+        array['g' || n || ':x'], 10
+      from organizations o, generate_series(1, $3::int) n where o.issuer_id = $1 and o.id like 'org_' || $2 || '%'`,
+    [issuer.id, prefix, howMany],
+  );
+  await rows.query(
+    `insert into group_memberships (group_id, membership_id, account_id, issuer_id, organization_id)
+      select g.id, m.id, m.account_id, m.issuer_id, m.organization_id
+      from memberships m join groups g on g.organization_id = m.organization_id
+      where m.issuer_id = $1 and m.organization_id like 'org_' || $2 || '%'`,
+    [issuer.id, prefix],
   );
 }

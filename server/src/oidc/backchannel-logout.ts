@@ -68,7 +68,7 @@ export function createBackchannelLogout(deps: Dependencies): Periodic {
 async function deliver(deps: Dependencies, notice: LogoutNotice): Promise<void> {
   const { database, keys, clients, now } = deps;
   const issuer = await keys.findIssuer(notice.issuer_id);
-  const client = await clients.find(notice.issuer_id, notice.client_id);
+  const client = await clients.find(notice.issuer_id, notice.client_id, notice.account_id);
   const uri = client?.settings.openid.backchannel_logout_uri ?? null;
   const failure =
     issuer === null || client === null || client.status !== 'active' || uri === null

@@ -20,7 +20,8 @@ export class ClientAdapter implements Adapter {
 
   async find(id: string): Promise<RecordPayload | undefined> {
     try {
-      const client = await this.#clients.find(this.#runtime.issuer.id, id);
+      const { issuer } = this.#runtime;
+      const client = await this.#clients.find(issuer.id, id, issuer.account.id);
       return client === null || client.status !== 'active' ? undefined : toClientMetadata(client, this.#how);
     } catch (error) {
       throw asLibraryError(error);

@@ -1,6 +1,7 @@
 import type { ClientDirectory } from '../clients/client-directory.ts';
 import type { ClientRecord } from '../clients/client-record.ts';
 import type { EdgeRequest } from '../edge/edge-request.ts';
+import type { IssuerRecord } from '../verification/records.ts';
 import { parameter } from './form-body.ts';
 import { OAuthError } from './oauth-answer.ts';
 
@@ -20,12 +21,12 @@ const basicForm = /^basic +([A-Za-z0-9+/]+={0,2})$/i;
  */
 export async function authenticateClient(
   clients: ClientDirectory,
-  issuerId: string,
+  issuer: Pick<IssuerRecord, 'id' | 'account'>,
   request: EdgeRequest,
   form: URLSearchParams,
 ): Promise<ClientRecord> {
   const { clientId, secret } = shownBy(request.headers.authorization, form);
-  const client = await clients.find(issuerId, clientId);
+  const client = await clients.find(issuer.id, clientId, issuer.account.id);
   if (client === null || client.status !== 'active') throw invalidClient();
   const isRight = client.confidential
     ? secret !== null && clients.verifySecret(client, secret)

@@ -49,7 +49,7 @@ export abstract class FormEndpoint implements EdgeEndpoint {
       if (issuer === null) throw new AppError('not_found');
       requireRunning(issuer);
       const form = await readForm(request);
-      const client = await authenticateClient(clients, issuer.id, request, form);
+      const client = await authenticateClient(clients, issuer, request, form);
       if (!client.confidential && !this.takesPublicClients)
         throw new OAuthError(403, 'unauthorized_client', 'only clients with a secret may ask');
       if (mayRead(client, origin)) headers.push('Access-Control-Allow-Origin', origin!);

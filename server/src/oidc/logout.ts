@@ -96,7 +96,8 @@ export class LogoutEndpoint implements EdgeEndpoint {
     if (hint !== null && clientId != null && clientId !== hint.clientId)
       throw new OAuthError(400, 'invalid_request', 'client_id does not match the provided id_token_hint');
     const id = hint?.clientId ?? clientId ?? null;
-    const client = id === null ? null : await this.#deps.clients.find(held.runtime.issuer.id, id);
+    const { issuer } = held.runtime;
+    const client = id === null ? null : await this.#deps.clients.find(issuer.id, id, issuer.account.id);
     if (id !== null && client === null) throw new OAuthError(400, 'invalid_client', 'client is invalid');
     if (uri != null && !client?.settings.openid.post_logout_redirect_uris.includes(uri))
       throw new OAuthError(400, 'invalid_request', 'post_logout_redirect_uri not registered');

@@ -68,7 +68,7 @@ export function createProvider(
 function compareSecrets(provider: Provider, { issuer }: IssuerRuntime, clients: ClientDirectory): void {
   provider.Client.prototype.compareClientSecret = async function compareClientSecret(this: Client, secret) {
     try {
-      const client = await clients.find(issuer.id, this.clientId);
+      const client = await clients.find(issuer.id, this.clientId, issuer.account.id);
       return client !== null && clients.verifySecret(client, secret);
     } catch (error) {
       throw asLibraryError(error);

@@ -81,7 +81,7 @@ export class TokenReader {
     clientId: string,
   ): Promise<ClientRecord | typeof builtInClientId | null> {
     if (clientId === builtInClientId) return builtInClientId;
-    const client = await this.#clients.find(issuer.id, clientId);
+    const client = await this.#clients.find(issuer.id, clientId, issuer.account.id);
     return client?.status === 'active' ? client : null;
   }
 

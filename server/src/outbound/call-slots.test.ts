@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { Receiver, receiverNetwork } from '../../test/harness/receiver.ts';
+import { CallSlots } from './call-slots.ts';
 import { OutboundClient, type OutboundOptions } from './outbound-client.ts';
 
-const slots = { overall: 4, perAccount: 2, waiting: 3, waitMs: 60_000 };
+const slots = { overall: 4, reserved: 1, perAccount: 2, waiting: 3, waitMs: 60_000 };
 const open: OutboundClient[] = [];
 
 function clientWith(given: OutboundOptions['slots']): OutboundClient {
@@ -65,11 +66,47 @@ describe('an account whose receivers are slow', () => {
     const slow = ['acc_1', 'acc_2', 'acc_3'].flatMap((accountId) =>
       Array.from({ length: 2 }, () => outcomeOf(client.fetch(receiver.url('/slow'), { accountId }))),
     );
-    expect(await Promise.all(slow.slice(4))).toEqual(['busy', 'busy']);
+    // The last slot is for who has none.
+    expect(await Promise.all([slow[3], slow[5]])).toEqual(['busy', 'busy']);
     await vi.waitFor(() => expect(receiver.waiting).toHaveLength(4));
     for (const answer of receiver.waiting) answer();
-    expect(await Promise.all(slow.slice(0, 4))).toEqual(Array(4).fill('answered'));
+    expect(await Promise.all([0, 1, 2, 4].map((index) => slow[index]))).toEqual(Array(4).fill('answered'));
     expect(await outcomeOf(client.fetch(receiver.url('/fast'), { accountId: 'acc_3' }))).toBe('answered');
+  });
+
+  // The attack: eight accounts, each with as many silent receivers as it may have, hold every slot of the node.
+  test('nor keep eight of them everybody else and the installation waiting', async () => {
+    await using receiver = await startReceiver();
+    const client = new OutboundClient({ allow: [receiverNetwork] });
+    open.push(client);
+    const slow = Array.from({ length: 8 * 20 }, (_, n) =>
+      outcomeOf(client.fetch(receiver.url('/slow'), { accountId: `acc_${n % 8}` })),
+    );
+    await vi.waitFor(() => expect(receiver.waiting).toHaveLength(48));
+    const others = ['acc_other', 'acc_another', null].map((accountId) =>
+      outcomeOf(client.fetch(receiver.url('/fast'), { accountId })),
+    );
+    expect(await Promise.all(others)).toEqual(Array(3).fill('answered'));
+    client.close();
+    await Promise.all(slow);
+  });
+
+  test('yields to who has fewer under way, however long its own have waited', async () => {
+    const turns = new CallSlots({ overall: 3, reserved: 0, perAccount: 3, waiting: 10, waitMs: 60_000 });
+    const ends: (() => void)[] = [];
+    const order: string[] = [];
+    const call = (accountId: string) =>
+      turns.run(accountId, () => {
+        order.push(accountId);
+        return new Promise<void>((resolve) => ends.push(resolve));
+      });
+    const calls = ['greedy', 'greedy', 'greedy', 'greedy', 'greedy', 'late', 'late', 'later'].map(call);
+    for (let ended = 0; ended < calls.length; ended++) {
+      await vi.waitFor(() => expect(ends.length).toBeGreaterThan(ended));
+      ends[ended]!();
+    }
+    await Promise.all(calls);
+    expect(order.slice(3)).toEqual(['late', 'later', 'greedy', 'late', 'greedy']);
   });
 
   test('gets its slots back from calls that time out', async () => {

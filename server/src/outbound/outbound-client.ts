@@ -46,8 +46,13 @@ export interface OutboundOptions {
   slots?: Partial<CallSlotLimits>;
 }
 
-const defaultSlots: CallSlotLimits = { overall: 64, perAccount: 8, waiting: 100, waitMs: 2_000 };
-const ofInstallation = 'installation';
+const defaultSlots: CallSlotLimits = {
+  overall: 64,
+  reserved: 16,
+  perAccount: 8,
+  waiting: 100,
+  waitMs: 2_000,
+};
 
 /**
  * The one way by which the server calls a URL that somebody else chose: webhooks, logout, client metadata, keys. It reaches the
@@ -158,7 +163,7 @@ export class OutboundClient {
     request: Pick<OutboundRequest, 'accountId' | 'timeoutMs' | 'signal'>,
     work: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    return this.#slots.run(request.accountId ?? ofInstallation, () => this.#withDeadline(request, work));
+    return this.#slots.run(request.accountId, () => this.#withDeadline(request, work));
   }
 
   /** One answer of DNS, refused as a whole if a single address in it is: who mixes them in tries to get there. */

@@ -4,6 +4,11 @@ import { isReservedScope, parseScope } from './scope.ts';
 /** They go into tokens and into headers of answers, which take some KiB at the most. */
 const maxTogether = 3 * 1024;
 const maxScopes = 100;
+/** The most that `bytesOfScopes` says of a list: each scope has two quotes and a comma. */
+export const maxBytesOfList = maxTogether + 3 * maxScopes;
+
+/** Bytes of the scopes of a member, its own and those of its groups: every answer about it tells them. */
+export const maxScopeBytesOfMember = 64 * 1024;
 
 /**
  * A list of scopes of people: the account's own words. What may be done in Gatelodge itself is granted to keys alone, for
