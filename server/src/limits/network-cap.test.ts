@@ -43,15 +43,21 @@ test('the count begins anew with each minute', () => {
   expect(cap.isOver('198.51.100.7')).toBe(false);
 });
 
-test('so many addresses that there is no room share what is left, and those counted before keep their own', () => {
-  // The attack: a million /64s, to fill the memory or to let every one of them pass.
+// Attack: ten thousands of networks, to fill the memory, to let every one of them pass, or to leave no room to anybody else.
+test('any number of networks takes nothing from those that come after them', () => {
   const cap = new NetworkCap(() => 0, 100);
-  expect(cap.isOver('198.51.100.7')).toBe(false);
+  for (let index = 0; index < 60_000; index++)
+    cap.isOver(`2001:${(index >> 8).toString(16)}:${(index & 255).toString(16)}::1`);
+  for (let index = 0; index < 20_000; index++) cap.isOver(`10.${index >> 8}.${index & 255}.1`);
+  for (let index = 0; index < 50; index++) {
+    expect(cap.isOver(`198.51.100.${index}`)).toBe(false);
+    expect(cap.isOver(`2a00:1450:${index}::1`)).toBe(false);
+  }
+  // And each of them is still counted: less exactly, but never too little.
   let passed = 0;
-  for (let index = 0; index < 20_000; index++)
-    if (!cap.isOver(`2001:db8:${(index >> 8).toString(16)}:${(index & 255).toString(16)}::1`)) passed++;
-  expect(passed).toBe(9_999 + 1_000);
-  expect(cap.isOver('198.51.100.7')).toBe(false);
+  for (let count = 0; count < 200; count++) if (!cap.isOver('198.51.100.200')) passed++;
+  expect(passed).toBeGreaterThan(80);
+  expect(passed).toBeLessThanOrEqual(100);
 });
 
 test('what is no address is counted as one', () => {

@@ -1,14 +1,10 @@
+import { hash, randomBytes } from 'node:crypto';
 import ipaddr from 'ipaddr.js';
 import { canonicalIp } from '../api-keys/ip-ranges.ts';
 
 const minuteMs = 60_000;
 /** How much more a whole site may, which has 65,536 networks to take turns with. */
 const networksOfSite = 10;
-const maxAddresses = 10_000;
-/** How much more all those may together that come when so many addresses are counted already. */
-const networksOfTheRest = 10;
-/** No address has this name. */
-const theRest = '';
 
 /**
  * How often a minute an address may do something that nobody has to show a credential for, on this node. Whoever has an
@@ -16,52 +12,61 @@ const theRest = '';
  */
 export class NetworkCap {
   readonly #nowMs: () => number;
-  readonly #networks: Counters;
-  /** Of IPv6 counted first, so that one site can't take every place there is for networks. */
-  readonly #sites: Counters;
+  readonly #most: number;
+  // Of one kind of address nobody takes anything from the other.
+  readonly #ofIpv4 = new Sketch();
+  readonly #ofIpv6 = new Sketch();
+  readonly #ofSites = new Sketch();
   #minute = 0;
 
   /** @param most how often a minute */
   constructor(nowMs: () => number, most: number) {
     this.#nowMs = nowMs;
-    this.#networks = new Counters(most, most * networksOfTheRest);
-    this.#sites = new Counters(most * networksOfSite, most * networksOfTheRest);
+    this.#most = most;
   }
 
   /** Counts once more, and says whether that is once too often. */
   isOver(ip: string): boolean {
     const minute = Math.floor(this.#nowMs() / minuteMs);
     if (minute !== this.#minute) {
-      this.#networks.clear();
-      this.#sites.clear();
+      for (const sketch of [this.#ofIpv4, this.#ofIpv6, this.#ofSites]) sketch.clear();
       this.#minute = minute;
     }
     const network = networkOf(ip);
-    if (network.includes(':') && this.#sites.isOver(siteOf(network))) return true;
-    return this.#networks.isOver(network);
+    if (!network.includes(':')) return this.#ofIpv4.count(network) > this.#most;
+    // The site first, so that one that is over makes no difference to its neighbours.
+    if (this.#ofSites.count(siteOf(network)) > this.#most * networksOfSite) return true;
+    return this.#ofIpv6.count(network) > this.#most;
   }
 }
 
-/** How often each of a bounded number of things was seen; those that find no room are counted together. */
-class Counters {
-  readonly #most: number;
-  readonly #mostOfTheRest: number;
-  readonly #counts = new Map<string, number>();
+const rows = 4;
+/** A power of two. */
+const width = 16_384;
 
-  constructor(most: number, ofTheRest: number) {
-    this.#most = most;
-    this.#mostOfTheRest = ofTheRest;
-  }
+/**
+ * How often each of any number of things was seen, in memory that does not grow: a count-min sketch (Cormode and
+ * Muthukrishnan 2005) with conservative update. It may say too many and never too few: to be taken for over a cap, a thing
+ * that was hardly seen has to share each of its four places, which nobody can foresee, with things seen as often as that.
+ */
+class Sketch {
+  readonly #key = randomBytes(16).toString('latin1');
+  readonly #counts = new Uint32Array(rows * width);
 
-  isOver(name: string): boolean {
-    const bucket = this.#counts.has(name) || this.#counts.size < maxAddresses ? name : theRest;
-    const count = (this.#counts.get(bucket) ?? 0) + 1;
-    this.#counts.set(bucket, count);
-    return count > (bucket === theRest ? this.#mostOfTheRest : this.#most);
+  /** Counts it once more, and says how often that makes. */
+  count(name: string): number {
+    const digest = hash('sha256', this.#key + name, 'buffer');
+    const places = Array.from(
+      { length: rows },
+      (_, row) => row * width + (digest.readUInt32LE(row * 4) % width),
+    );
+    const count = Math.min(...places.map((place) => this.#counts[place]!)) + 1;
+    for (const place of places) this.#counts[place] = Math.max(this.#counts[place]!, count);
+    return count;
   }
 
   clear(): void {
-    this.#counts.clear();
+    this.#counts.fill(0);
   }
 }
 

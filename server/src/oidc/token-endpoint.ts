@@ -74,7 +74,7 @@ export class TokenEndpoint implements RawEndpoint {
       const issuer = await keys.findIssuer(splitIssuerPath(request.url ?? '').issuerId ?? '');
       if (issuer === null) return null;
       requireRunning(issuer);
-      const client = await authenticateClient(clients, issuer.id, request, form);
+      const client = await authenticateClient(clients, issuer, request, form);
       const scopes = grantedTo(client, scope);
       return scopes && { issuer, client, scopes };
     } catch (error) {
