@@ -47,6 +47,7 @@ import { OutboundClient, type OutboundOptions } from './outbound/outbound-client
 import { type ChangeFeed, startChangeFeed } from './postgres/change-feed.ts';
 import { Database } from './postgres/database.ts';
 import { readInstallationId } from './postgres/installation.ts';
+import { lookupStatementTimeoutMs } from './postgres/lookup.ts';
 import { assertMigrated } from './postgres/migrated.ts';
 import { assertServiceRole, createPool } from './postgres/pool.ts';
 import { createRuntimeRoutes } from './runtime.ts';
@@ -159,10 +160,16 @@ export async function createServices(settings: Settings, options: ServiceOptions
   const { databaseUrl, masterKey, log } = options;
   const clock = options.clock ?? systemClock;
   const nodeId = newId(idPrefixes.node);
-  const poolOf = (max: number, applicationName: string) =>
-    createPool({ connectionString: databaseUrl, max, applicationName, log });
+  const poolOf = (max: number, applicationName: string, statementTimeoutMs?: number) =>
+    createPool({
+      connectionString: databaseUrl,
+      max,
+      applicationName,
+      log,
+      ...(statementTimeoutMs !== undefined && { statementTimeoutMs }),
+    });
   const pool = poolOf(settings.databasePool, 'gatelodge');
-  const lookupPool = poolOf(lookupConnections, 'gatelodge look-ups');
+  const lookupPool = poolOf(lookupConnections, 'gatelodge look-ups', lookupStatementTimeoutMs);
   const meteringPool = poolOf(2, 'gatelodge metering');
   const endPools = () => Promise.all([pool.end(), lookupPool.end(), meteringPool.end()]);
   let metering: Metering | undefined;

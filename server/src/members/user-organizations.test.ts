@@ -194,6 +194,12 @@ describe('organizationsOf', () => {
   });
 });
 
+// Attack: look-ups that nobody waits for any more, and that Postgres goes on with, until it has no processor left.
+test('Postgres gives a look-up up soon after the node has', async () => {
+  const { rows: told } = await services.lookupPool.query('show statement_timeout');
+  expect(told).toEqual([{ statement_timeout: '1s' }]);
+});
+
 describe('memberships of a user', () => {
   test('are 1,000 at most, also when the last are made at once', async () => {
     const user = await newUser();

@@ -70,7 +70,8 @@ describe('an account whose receivers are slow', () => {
     expect(await Promise.all([slow[3], slow[5]])).toEqual(['busy', 'busy']);
     await vi.waitFor(() => expect(receiver.waiting).toHaveLength(4));
     for (const answer of receiver.waiting) answer();
-    expect(await Promise.all([0, 1, 2, 4].map((index) => slow[index]))).toEqual(Array(4).fill('answered'));
+    const others = slow.filter((_, index) => index !== 3 && index !== 5);
+    expect(await Promise.all(others)).toEqual(Array(4).fill('answered'));
     expect(await outcomeOf(client.fetch(receiver.url('/fast'), { accountId: 'acc_3' }))).toBe('answered');
   });
 

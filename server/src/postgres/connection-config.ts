@@ -11,7 +11,7 @@ export const serviceRole = 'gatelodge_app';
 export const lookupRole = 'gatelodge_lookup';
 
 const connectTimeoutMs = 2_000;
-const statementTimeoutMs = 10_000;
+const usualStatementTimeoutMs = 10_000;
 
 /**
  * The configuration of a connection of the service: role, schema and timeouts are set by the startup message, so
@@ -21,13 +21,17 @@ const statementTimeoutMs = 10_000;
  * copy of a database does not take per-database settings along. What an operator writes into `options=` of the URL
  * wins over our timeouts, but not over what isolation of tenants and correctness rest on.
  *
- * Times: 2 s to connect, 10 s a statement, 15 s idle within a transaction. The client gives up 2 s after the server
+ * Times: 2 s to connect, 10 s a statement unless given, 15 s idle within a transaction. The client gives up 2 s after the server
  * should have, for a server that answers nothing at all.
  *
  * @param connectionString a `postgres://` URL; a Unix socket as `postgres://user@/database?host=/directory`
  * @throws TypeError when the URL cannot be parsed; its message does not repeat the URL
  */
-export function connectionConfig(connectionString: string, applicationName: string): ClientConfig {
+export function connectionConfig(
+  connectionString: string,
+  applicationName: string,
+  statementTimeoutMs = usualStatementTimeoutMs,
+): ClientConfig {
   const url = parseIntoClientConfig(connectionString);
   return {
     ...url,

@@ -8,6 +8,12 @@ import type pg from 'pg';
 export const lookupTimeoutMs = 700;
 
 /**
+ * For the connections that look-ups have: Postgres gives up soon after we have, so that nobody's slow look-ups go on there
+ * by themselves, as many at once as are sent.
+ */
+export const lookupStatementTimeoutMs = 1_000;
+
+/**
  * Calls one of the look-up functions, outside of any account. Prepared once a connection.
  *
  * @throws Error that `isUnavailable` recognizes when no answer is there after 700 ms; the connection is destroyed

@@ -12,15 +12,17 @@ import { valueParsers } from './value-parsers.ts';
  * fails that one's next query.
  *
  * @param max connections, at least 1
+ * @param statementTimeoutMs 10,000 unless given
  */
 export function createPool(options: {
   connectionString: string;
   max: number;
   applicationName: string;
   log: DatabaseLog;
+  statementTimeoutMs?: number;
 }): pg.Pool {
   const pool = new pg.Pool({
-    ...connectionConfig(options.connectionString, options.applicationName),
+    ...connectionConfig(options.connectionString, options.applicationName, options.statementTimeoutMs),
     types: valueParsers,
     max: options.max,
     // A quiet node keeps two warm, for the first request after the quiet.
