@@ -99,11 +99,20 @@ afterAll(() => server.close());
 const keyed = routes.filter((route) => route.handler !== null || route.security.endsWith('key'));
 const unkeyed = routes.filter((route) => !keyed.includes(route));
 /** Documents that are the same for everybody, whoever asks: they alone are for every origin. */
-const documents = ['openapi.get', 'jwks.get', 'discovery.get'];
+const documents = ['openapi.get', 'jwks.get', 'discovery.get', 'discovery.getByHost'];
 /** What a user calls by a token of its own is for the page that it is on, whichever that is; no key has a part in it. */
 const ofUsers = routes
   .map(({ operationId }) => operationId)
   .filter((name) => /\bauth\.(me|refresh|logout)$/.test(name));
+/**
+ * What pages of clients call by what stands in the request, never by a cookie. Any page may ask; which may read an answer
+ * is the client's redirect URIs' to say (server/src/oidc).
+ */
+const ofClients = routes
+  .map(({ operationId }) => operationId)
+  .filter((name) =>
+    /^oidc\.(token|pushAuthorization|authorizeDevice|userinfo|postUserinfo|revoke|register)$/.test(name),
+  );
 
 describe('where a list decides', () => {
   test('no hostile origin is let in or reflected, by any route', async () => {
@@ -134,7 +143,7 @@ describe('where a list decides', () => {
   test('no preflight for an issuer whose keys all have lists reflects one', async () => {
     const ofIssuer = routes.filter(
       ({ path, operationId }) =>
-        path.includes('{issuer_id}') && ![...documents, ...ofUsers].includes(operationId),
+        path.includes('{issuer_id}') && ![...documents, ...ofUsers, ...ofClients].includes(operationId),
     );
     expect(ofIssuer.length).toBeGreaterThan(25);
     for (const [origin, route] of pairs(ofIssuer)) {
@@ -164,7 +173,7 @@ describe('where no list decides', () => {
       for (const answer of [await ask(harmless(route), open, origin), await preflight(route, origin)]) {
         expect(answer.headers['access-control-allow-credentials'], route.operationId).toBeUndefined();
         const told = answer.headers['access-control-allow-origin'];
-        if (told === '*') expect(documents).toContain(route.operationId);
+        if (told === '*') expect([...documents, ...ofClients]).toContain(route.operationId);
         expect(answer.headerNames).not.toContain('X-Injected');
       }
     }
@@ -172,7 +181,7 @@ describe('where no list decides', () => {
 
   test('what tells of the node is readable by no page', async () => {
     // The documents and the leak report are for everybody, and tell nothing of the node.
-    const ofEverybody = [...documents, ...ofUsers, 'keys.reportLeak'];
+    const ofEverybody = [...documents, ...ofUsers, ...ofClients, 'keys.reportLeak'];
     for (const route of unkeyed.filter(({ operationId }) => !ofEverybody.includes(operationId))) {
       const answer = await ask(route, null, 'https://evil.example');
       expectNoCors(answer);

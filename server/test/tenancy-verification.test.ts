@@ -64,6 +64,21 @@ const ofUser = (method: 'GET' | 'POST', name: string): Ask => ({
 const basic = (id: string, secret: string) => ({
   Authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`,
 });
+type ShownClient = Tenant['issuer']['client'];
+/** A form for the runtime of our issuer, by a client of its own unless another is given. */
+const form = (path: string, members: Record<string, string>, client: ShownClient | null): Ask => ({
+  method: 'POST',
+  path: `/${ours.issuer.id}/${path}`,
+  key: null,
+  headers: {
+    'Content-Type': 'application/x-www-form-urlencoded',
+    ...(client !== null && basic(client.id, client.secret)),
+  },
+  rawBody: new URLSearchParams(members).toString(),
+});
+const forged = (token: string) => token.replace(/.{8}$/, 'AAAAAAAA');
+const nobodysClient = () => newId(idPrefixes.client);
+
 const callers: [string, () => TestKey][] = [
   ['an account’s key', () => ours.key],
   ['an account’s sandbox key', () => ours.sandboxKey],
@@ -160,7 +175,110 @@ const inBatch = [...verifyComparisons, ...explained].map(
   }),
 );
 
+/** Tokens of another account's user, and of another issuer of ours, at an endpoint of our issuer. */
+const ofTokens = (ask: (token: string) => Ask): Comparison[] =>
+  (['access', 'refresh'] as const).flatMap((kind) => [
+    {
+      about: `an ${kind} token of another account’s user`,
+      ask,
+      theirs: () => theirs.issuer.tokens[kind],
+      nobodys: () => forged(theirs.issuer.tokens[kind]),
+    },
+    {
+      about: `an ${kind} token of a user of another issuer`,
+      ask,
+      theirs: () => ours.sibling.tokens[kind],
+      nobodys: () => forged(ours.sibling.tokens[kind]),
+    },
+  ]);
+/** A client of another account, and one of another issuer of ours, at an endpoint of our issuer. */
+const ofForeignClients = (ask: (clientId: string, secret: string) => Ask): Comparison[] => [
+  {
+    about: 'a client of another account',
+    ask: (id) => ask(id, theirs.issuer.client.secret),
+    theirs: () => theirs.issuer.client.id,
+    nobodys: nobodysClient,
+  },
+  {
+    about: 'a client of another issuer',
+    ask: (id) => ask(id, ours.sibling.client.secret),
+    theirs: () => ours.sibling.client.id,
+    nobodys: nobodysClient,
+  },
+];
+
+const oidcComparisons: Record<string, Comparison[]> = {
+  'oidc.authorize': ofForeignClients((clientId) => ({
+    method: 'GET',
+    path: `/${ours.issuer.id}/authorize?${new URLSearchParams({ client_id: clientId, response_type: 'code', scope: 'openid' })}`,
+    key: null,
+  })),
+  // Sent on as a GET, whatever it says.
+  'oidc.postAuthorize': [],
+  'oidc.token': ofForeignClients((id, secret) =>
+    form('token', { grant_type: 'client_credentials' }, { id, secret }),
+  ),
+  'oidc.pushAuthorization': ofForeignClients((id, secret) =>
+    form('par', { response_type: 'code', scope: 'openid' }, { id, secret }),
+  ),
+  'oidc.introspect': [
+    ...ofTokens((token) => form('introspect', { token }, ours.issuer.client)),
+    ...ofForeignClients((id, secret) => form('introspect', { token: 'x' }, { id, secret })),
+  ],
+  'oidc.revoke': [
+    ...ofTokens((token) => form('revoke', { token }, ours.issuer.client)),
+    ...ofForeignClients((id, secret) => form('revoke', { token: 'x' }, { id, secret })),
+  ],
+  'oidc.keyinfo': [
+    ...subjects.map(([about, key]) => ({
+      about,
+      ask: (secret: string) => form('keyinfo', { key: secret }, ours.issuer.client),
+      theirs: () => key().secret,
+      nobodys: nobodysSecret,
+    })),
+    ...ofForeignClients((id, secret) => form('keyinfo', { key: 'x' }, { id, secret })),
+  ],
+  'oidc.userinfo': ofTokens((token) => ({
+    method: 'GET',
+    path: `/${ours.issuer.id}/userinfo`,
+    key: null,
+    headers: { Authorization: `Bearer ${token}` },
+  })),
+  'oidc.postUserinfo': ofTokens((token) => form('userinfo', { access_token: token }, null)),
+  'oidc.logout': ofForeignClients((clientId) => ({
+    method: 'GET',
+    path: `/${ours.issuer.id}/logout?${new URLSearchParams({ client_id: clientId, post_logout_redirect_uri: 'https://app.example.com/' })}`,
+    key: null,
+  })),
+  // What the page of it sends, with the cookie of the browser that was shown it.
+  'oidc.postLogout': [],
+  'oidc.authorizeDevice': ofForeignClients((id, secret) =>
+    form('device/authorization', { scope: 'openid' }, { id, secret }),
+  ),
+  'oidc.register': [
+    {
+      about: 'a key of another account',
+      ask: (secret) => ({
+        method: 'POST',
+        path: `/${ours.issuer.id}/register`,
+        key: null,
+        headers: { Authorization: `Bearer ${secret}` },
+        body: { redirect_uris: ['https://app.example.com/callback'] },
+      }),
+      theirs: () => theirs.key.secret,
+      nobodys: nobodysSecret,
+    },
+  ],
+  // An interaction, and a code that is confirmed, are the browser's alone that holds the cookie.
+  'oidc.device': [],
+  'oidc.postDevice': [],
+  'login.show': [],
+  'login.take': [],
+  'login.asset': [],
+};
+
 const comparisons: Record<string, Comparison[]> = {
+  ...oidcComparisons,
   'keys.verify': [...verifyComparisons, ...explained],
   'keys.verifyBatch': inBatch,
   'authorize.check': [
@@ -252,6 +370,7 @@ const comparisons: Record<string, Comparison[]> = {
   // Of any issuer, for anybody.
   'jwks.get': [],
   'discovery.get': [],
+  'discovery.getByHost': [],
   // For the operator, in development.
   'devMailbox.list': [],
   'devMailbox.show': [],
@@ -313,10 +432,11 @@ describe('what has no account', () => {
 
 const sameRequest = { 'X-Request-Id': 'tenancy' };
 
-async function call({ method, path, key, body, headers }: Ask) {
+async function call({ method, path, key, body, rawBody, headers }: Ask) {
   sql.clear();
   const answer = await server.operator.api.as(key).request(method, path, {
     ...(body !== undefined && { body }),
+    ...(rawBody !== undefined && { rawBody }),
     headers: { ...sameRequest, ...headers },
   });
   const { date: _date, ...told } = Object.fromEntries(answer.headers);
