@@ -60,16 +60,18 @@ const lockUsers = 'select from users for no key update';
 
 describe('a sign-in that was under way', () => {
   test.each([
-    ['issuer is suspended', suspendIssuer, 403],
-    ['issuer is deleted', deleteIssuer, 401],
-    ['account is suspended', suspendAccount, 403],
-    ['account is deleted', deleteAccount, 401],
-  ])('gets nothing where its %s', async (_name, end, status) => {
+    ['issuer is suspended', suspendIssuer, [403]],
+    // Nothing is found once the job that takes its rows away has come that far.
+    ['issuer is deleted', deleteIssuer, [401, 404]],
+    ['account is suspended', suspendAccount, [403]],
+    ['account is deleted', deleteAccount, [401, 404]],
+  ])('gets nothing where its %s', async (_name, end, statuses) => {
     const world = await newWorld();
     const code = await world.app.code(world.email);
     const before = await observer.count('sessions');
     const answer = await verifyDuring(world, code, lockAddresses, () => end(world));
-    expect([answer.status, answer.text.includes('token')]).toEqual([status, false]);
+    expect(statuses).toContain(answer.status);
+    expect(answer.text).not.toContain('token');
     expect(await observer.count('sessions')).toBe(before);
   });
 
