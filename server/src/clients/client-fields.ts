@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { text } from '../http/fields.ts';
+import { nameField, text } from '../http/fields.ts';
 import { isReservedScope, maxScopeLength, parseScope } from '../scopes/scope.ts';
 import { longestTokenSeconds } from '../tokens/token-life.ts';
 import { applicationTypes, authMethods, clientTypes, grantTypes } from './client-settings.ts';
@@ -8,6 +8,12 @@ import { maxRedirectUriLength } from './redirect-uri.ts';
 const maxEntries = 100;
 /** Each node holds them in memory for every client in use. */
 const maxListLength = 16 * 1024;
+
+/** Shown where users decide whom they trust: what it holds may not turn around or break off what stands beside it. */
+export const clientNameField = nameField.refine(
+  (name) => !/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u.test(name),
+  'must not contain line breaks, other control characters or marks of writing direction',
+);
 
 /** A list of texts, each in a form of its own. Doubles are dropped. */
 export function listOf<Entry extends z.ZodType<string>>(entry: Entry) {
