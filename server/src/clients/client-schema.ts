@@ -1,12 +1,18 @@
 import { z } from 'zod';
-import { metadataField, metadataPatchField, nameField, timestampField } from '../http/fields.ts';
-import { openidMembers, settingsField, settingsMembers, typeField } from './client-fields.ts';
+import { metadataField, metadataPatchField, timestampField } from '../http/fields.ts';
+import {
+  clientNameField,
+  openidMembers,
+  settingsField,
+  settingsMembers,
+  typeField,
+} from './client-fields.ts';
 import { authMethods, grantTypes } from './client-settings.ts';
 
 /** Body of `POST …/clients`. */
 export const createClientBody = z
   .strictObject({
-    name: nameField,
+    name: clientNameField,
     type: typeField.default('external'),
     confidential: z
       .boolean()
@@ -37,7 +43,7 @@ export const createClientBody = z
 
 /** What `PATCH` may change, whole: a merge patch is applied to the row and then checked by this. */
 export const clientMembers = z.strictObject({
-  name: nameField,
+  name: clientNameField,
   type: typeField.default('external'),
   settings: settingsField.optional(),
   metadata: metadataField.default({}),
@@ -52,7 +58,7 @@ function patched<Shape extends z.ZodRawShape>(shape: Shape) {
 /** Body of `PATCH …/clients/{client_id}`; objects merge, lists are replaced, null sets back to the default. */
 export const patchClientBody = z
   .strictObject({
-    name: nameField.optional(),
+    name: clientNameField.optional(),
     type: typeField.nullish(),
     confidential: z.boolean().optional().describe('Can’t change: what it is now, or nothing.'),
     settings: patched({ ...settingsMembers, openid: patched(openidMembers) }).nullish(),

@@ -25,6 +25,10 @@ const withOpenid = (openid: object, rest: object = {}) => ({
 const openid = 'settings.openid';
 const refused: readonly [body: object, field: string, message: RegExp][] = [
   [{}, 'name', /required/],
+  // Attack: on the page that asks for consent, the name of an app goes on as if the page itself said it.
+  ...['a\nb', 'a\u0000b', '\ud800', 'a\u202eb', 'a\u2066b', 'a\u200fb', 'a\u2028b', 'a\u0085b'].map(
+    (name): [object, string, RegExp] => [withOpenid({}, { name }), 'name', /must not contain/],
+  ),
   [{ name: 'x' }, `${openid}.redirect_uris`, /at least one/],
   [withOpenid({}, { issuer_id: 'x' }), 'issuer_id', /not a member/],
   [withOpenid({ secret: 'mine' }), `${openid}.secret`, /not a member/],

@@ -28,6 +28,26 @@ const submit = (browser: OidcBrowser, form: URLSearchParams) =>
     headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
   });
 
+/** The user of the browser lets the device that shows this code in. */
+async function connect(browser: OidcBrowser, userCode: string): Promise<void> {
+  const entered = formOf((await browser.request(`/${issuer.id}/device`)).text);
+  entered.set('user_code', userCode);
+  const confirm = await submit(browser, entered);
+  expect(confirm.text).toContain('Is this your device?');
+  const confirmed = await submit(browser, formOf(confirm.text));
+  expect(confirmed.status).toBe(303);
+  const target = new URL(confirmed.headers.get('Location')!);
+  const [, , , uid] = target.pathname.split('/');
+  let next = await browser.answer(issuer.id, uid!, { userId: user.id });
+  let answer = await browser.request(next);
+  for (let step = 0; answer.status === 303 && step < 5; step++) {
+    const at = /\/login\/([^/]+)$/.exec(new URL(answer.headers.get('Location')!).pathname)?.[1];
+    next = await browser.answer(issuer.id, at!, { userId: user.id });
+    answer = await browser.request(next);
+  }
+  expect(answer.text).toContain('Your device is connected');
+}
+
 test('is off until the issuer turns it on', async () => {
   expect((await client.post('/device/authorization', { scope: 'openid' })).status).toBe(404);
   expect((await new OidcBrowser(server).request(`/${issuer.id}/device`)).status).toBe(404);
@@ -53,22 +73,7 @@ test('a user connects a device by the code that it shows', async () => {
   const wrong = formOf(page.text);
   wrong.set('user_code', 'BBBB-BBBB');
   expect((await submit(browser, wrong)).text).toContain('There is no such code');
-  const entered = formOf((await browser.request(`/${issuer.id}/device`)).text);
-  entered.set('user_code', started.body.user_code);
-  const confirm = await submit(browser, entered);
-  expect(confirm.text).toContain('Is this your device?');
-  const confirmed = await submit(browser, formOf(confirm.text));
-  expect(confirmed.status).toBe(303);
-  const target = new URL(confirmed.headers.get('Location')!);
-  const [, , , uid] = target.pathname.split('/');
-  let next = await browser.answer(issuer.id, uid!, { userId: user.id });
-  let answer = await browser.request(next);
-  for (let step = 0; answer.status === 303 && step < 5; step++) {
-    const at = /\/login\/([^/]+)$/.exec(new URL(answer.headers.get('Location')!).pathname)?.[1];
-    next = await browser.answer(issuer.id, at!, { userId: user.id });
-    answer = await browser.request(next);
-  }
-  expect(answer.text).toContain('Your device is connected');
+  await connect(browser, started.body.user_code);
   const tokens = await poll(started.body.device_code);
   expect(tokens.status).toBe(200);
   expect(claimsOf(tokens.body.access_token)).toMatchObject({
@@ -80,6 +85,26 @@ test('a user connects a device by the code that it shows', async () => {
   expect((await client.refresh(tokens.body.refresh_token)).status).toBe(200);
   expect((await poll(started.body.device_code)).body.error).toBe('invalid_grant');
   expect((await client.userinfo(tokens.body.access_token)).status).toBe(401);
+});
+
+// Attack: a device that was let in for one organization waits for its first refresh, and has them all.
+test('a device is for the organization that it was connected for, also after refreshes', async () => {
+  let org = '';
+  for (let at = 0; at < 3; at++) {
+    ({ id: org } = await issuer.createOrganization());
+    const member = { member_id: user.id, scopes: ['invoices:read'] };
+    await api.create(`${issuer.path}/organizations/${org}/members`, member);
+  }
+  const started = await client.post('/device/authorization', { scope: 'openid', org });
+  await connect(new OidcBrowser(server), started.body.user_code);
+  let { body } = await poll(started.body.device_code);
+  for (let round = 0; round < 3; round++) {
+    for (const token of [body.access_token, body.id_token]) {
+      const { org_id, organizations } = claimsOf(token);
+      expect([org_id, organizations.length]).toEqual([org, 1]);
+    }
+    ({ body } = await client.refresh(body.refresh_token));
+  }
 });
 
 // A user code is short; whoever guesses one connects its own account's session to somebody's device, or sees what asks.

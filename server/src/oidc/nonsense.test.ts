@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { createCustomer } from '../../test/harness/customer.ts';
-import { pkce } from '../../test/harness/oidc-browser.ts';
+import { OidcBrowser, pkce } from '../../test/harness/oidc-browser.ts';
 import { OidcClient, redirectUri } from '../../test/harness/oidc-client.ts';
 import { send } from '../../test/harness/raw-http.ts';
 import { startTestServer } from '../../test/harness/server.ts';
@@ -106,6 +106,22 @@ describe('nonsense', () => {
       expect([query.slice(0, 80), status < 500 || text]).toEqual([query.slice(0, 80), true]);
     }
   });
+});
+
+// Attack: a claim by a name that the database can't hold comes to light where the code is made, after the user has signed in.
+test('claims of names that nobody knows are passed over', async () => {
+  const user = await api.create(`${issuer.path}/users`, { username: 'ada@example.com' });
+  const names = ['a\u0000b', '\ud800', '__proto__', 'x'.repeat(500), 'email'].map(
+    (name) => `${JSON.stringify(name)}:null`,
+  );
+  const claims = `{"userinfo":{${names.join()}}}`;
+  const tokens = await client.signIn(
+    new OidcBrowser(server),
+    { userId: user.id },
+    { scope: 'openid', claims },
+  );
+  const { status, body } = await client.userinfo(tokens.access_token);
+  expect([status, body.email]).toEqual([200, 'ada@example.com']);
 });
 
 test('unknown and malformed issuers are 404 everywhere', async () => {

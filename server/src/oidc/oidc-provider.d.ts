@@ -215,12 +215,16 @@ declare module 'oidc-provider' {
     readonly adapter: Adapter;
   }
 
+  export type GrantTypeHandler = (context: Context) => Promise<void>;
+
   export class Provider {
     constructor(issuer: string, configuration: Record<string, unknown>);
     readonly issuer: string;
     proxy: boolean;
     silent: boolean;
     callback(): (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+    /** Called by the constructor, for each grant type that is on. */
+    registerGrantType(name: string, handler: GrantTypeHandler, ...rest: unknown[]): void;
     use(middleware: (context: Context, next: () => Promise<void>) => Promise<void>): this;
     on(event: 'server_error', listener: (context: Context, error: unknown) => void): this;
     on(event: 'error', listener: (error: unknown, context: Context | undefined) => void): this;

@@ -1,5 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { type Client, type Context, Provider, type Session, type Token } from 'oidc-provider';
+import {
+  type Client,
+  type Context,
+  type GrantTypeHandler,
+  Provider,
+  type Session,
+  type Token,
+} from 'oidc-provider';
 import type { ClientDirectory } from '../clients/client-directory.ts';
 import { requestInfoOf } from '../edge/request-info.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
@@ -14,6 +21,7 @@ import { asLibraryError } from './library-errors.ts';
 import { libraryKeys } from './library-keys.ts';
 import { pageHeaders } from './pages.ts';
 import { RecordAdapter } from './record-adapter.ts';
+import { redeem } from './redemption.ts';
 import type { IssuerRuntime } from './runtime.ts';
 
 /** Where the library wants a client's secret to stand. It compares none with it, and no key is made of it. */
@@ -22,6 +30,17 @@ const placeholderSecret = randomBytes(32).toString('base64url');
 export interface ProviderDependencies {
   clients: ClientDirectory;
   log: Log;
+}
+
+/** Whatever the grant type, what a token request has shown is used up at its end. */
+class IssuerProvider extends Provider {
+  override registerGrantType(name: string, handler: GrantTypeHandler, ...rest: unknown[]): void {
+    const redeeming: GrantTypeHandler = async (context) => {
+      await handler(context);
+      await redeem(context);
+    };
+    super.registerGrantType(name, redeeming, ...rest);
+  }
 }
 
 /** The library for one issuer, with the keys that it has at this moment. */
@@ -35,7 +54,7 @@ export function createProvider(
     algorithm: signer.algorithm,
     grantTypes: grantTypesOf(runtime.oidc),
   };
-  const provider = new Provider(
+  const provider = new IssuerProvider(
     runtime.url,
     configurationOf(runtime, {
       adapter: (model) =>

@@ -7,15 +7,15 @@ import {
   deleteRecord,
   type FoundRecord,
   findRecord,
-  prolongGrant,
   putRecord,
   putRecordOnce,
   type RecordName,
   type RecordScope,
   type RecordValues,
 } from './record-store.ts';
+import { addToRedemption, beginRedemption } from './redemption.ts';
 import type { IssuerRuntime } from './runtime.ts';
-import { beginSession, carryOnSession, endSessionsOfGrant, lockLiveSession } from './runtime-sessions.ts';
+import { beginSession, endSessionsOfGrant } from './runtime-sessions.ts';
 
 /** What belongs to a session of a client, and is worth nothing without it. */
 const ofSessions: ReadonlySet<string> = new Set(['AuthorizationCode', 'RefreshToken', 'DeviceCode']);
@@ -56,21 +56,19 @@ export class RecordAdapter implements Adapter {
     const { context } = this.#runtime;
     const stored = { ...payload, ...context.organizationToKeep(this.#model) };
     const values = this.#valuesOf(id, stored, expiresAt);
+    if (this.#model === 'RefreshToken') {
+      const grantDigests = this.#digestsOf(payload.grantId ?? '', 'Grant');
+      addToRedemption({ scope: this.#scope, values, grantDigests });
+      return;
+    }
     const isStored = await this.#runtime.inAccount(async (tx) => {
       if (ofSessions.has(this.#model) && typeof payload.sid === 'string' && payload.accountId !== undefined) {
-        const isAlive =
-          this.#model === 'RefreshToken'
-            ? await lockLiveSession(tx, this.#runtime, payload.sid)
-            : await beginSession(tx, this.#runtime, stored);
-        // Whoever was first to redeem is answered, also where another has shown the same meanwhile: with what is dead.
-        if (!isAlive && hasConsumed()) return false;
-        if (!isAlive) throw new errors.InvalidGrant('the session has ended');
+        if (!(await beginSession(tx, this.#runtime, stored)))
+          throw new errors.InvalidGrant('the session has ended');
       } else if (values.user_id !== null && !(await this.#runtime.lockActiveUser(tx, values.user_id)))
         return false;
       if (before === 'found') return changeRecord(tx, this.#scope, this.#digestsOf(id), values);
       await putRecord(tx, this.#scope, values, now);
-      if (this.#model === 'RefreshToken' && payload.grantId !== undefined)
-        await prolongGrant(tx, this.#scope, this.#digestsOf(payload.grantId, 'Grant'), expiresAt);
       return true;
     });
     visit(this.#model, id, { state: isStored ? 'found' : 'gone', sessionId: values.session_id });
@@ -82,27 +80,18 @@ export class RecordAdapter implements Adapter {
     return this.#runtime.inAccount((tx) => putRecordOnce(tx, this.#scope, values, this.#runtime.now()));
   }
 
-  /** @throws what the library answers `invalid_grant` for, where somebody else was first: then two hold it */
+  /** @throws the library's error where a pushed request has been used. Of codes and refresh tokens `redeem` decides */
   async consume(id: string): Promise<void> {
-    const sessionId = visitOf(this.#model, id)?.sessionId ?? null;
-    const now = this.#runtime.now();
-    const outcome = await this.#runtime.inAccount(async (tx) => {
-      // The session before its record, as whoever ends it does.
-      if (sessionId !== null && !(await lockLiveSession(tx, this.#runtime, sessionId))) return 'missing';
-      const used = await consumeRecord(tx, this.#scope, this.#digestsOf(id), now);
-      if (used === 'used' && sessionId !== null && this.#model === 'RefreshToken')
-        await carryOnSession(tx, this.#runtime, sessionId);
-      if (used === 'reused' && sessionId !== null)
-        await this.#runtime.endSession(tx, { sessionId }, this.#reuseReason);
-      return used;
-    });
-    if (outcome === 'used') {
-      visit('consumed', '', { state: 'found', sessionId });
+    const digests = this.#digestsOf(id);
+    if (ofSessions.has(this.#model)) {
+      const sessionId = visitOf(this.#model, id)?.sessionId ?? null;
+      beginRedemption({ runtime: this.#runtime, scope: this.#scope, digests, sessionId });
       return;
     }
-    if (this.#model === 'PushedAuthorizationRequest')
+    const now = this.#runtime.now();
+    const outcome = await this.#runtime.inAccount((tx) => consumeRecord(tx, this.#scope, digests, now));
+    if (outcome !== 'used')
       throw new errors.InvalidRequestUri('request_uri is invalid, expired, or was already used');
-    throw new errors.InvalidGrant(outcome === 'reused' ? 'already used' : 'not found');
   }
 
   async destroy(id: string): Promise<void> {
@@ -125,10 +114,6 @@ export class RecordAdapter implements Adapter {
     await this.#runtime.inAccount((tx) =>
       endSessionsOfGrant(tx, this.#runtime, grantId, this.#runtime.context.reuseReason()),
     );
-  }
-
-  get #reuseReason(): 'refresh_reuse' | 'code_reuse' {
-    return this.#model === 'RefreshToken' ? 'refresh_reuse' : 'code_reuse';
   }
 
   async #find(name: RecordName, id?: string): Promise<RecordPayload | undefined> {
@@ -215,11 +200,6 @@ function markGone(loginUid: string): void {
 
 function isGone(loginUid: string | undefined): boolean {
   return loginUid !== undefined && visitOf('login', loginUid)?.state === 'gone';
-}
-
-/** Whether this request has used up a code or a refresh token. */
-function hasConsumed(): boolean {
-  return visitOf('consumed', '') !== undefined;
 }
 
 function epochOf(moment: Date): number {

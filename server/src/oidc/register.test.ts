@@ -116,6 +116,15 @@ test('says what is wrong with what is asked for', async () => {
     [{ ...metadata, response_types: ['token'] }, 'invalid_client_metadata'],
     [{ ...metadata, token_endpoint_auth_method: 'private_key_jwt' }, 'invalid_client_metadata'],
     [{ ...metadata, backchannel_logout_uri: 'http://169.254.169.254/' }, 'invalid_client_metadata'],
+    // Attack: what the database can't hold, or what turns around the page that shows it.
+    ...['a\u0000b', 'a\ud800', 'a\u202eb', 'a\nb', ''].map(
+      (name) => [{ ...metadata, client_name: name }, 'invalid_client_metadata'] as const,
+    ),
+    ...['a\u0000b', 'a\ud800'].flatMap((bad) => [
+      [{ ...metadata, scope: bad }, 'invalid_client_metadata'] as const,
+      [{ ...metadata, backchannel_logout_uri: bad }, 'invalid_client_metadata'] as const,
+      [{ ...metadata, post_logout_redirect_uris: [bad] }, 'invalid_client_metadata'] as const,
+    ]),
     [[], 'invalid_client_metadata'],
     ['x', 'invalid_client_metadata'],
   ] as const) {

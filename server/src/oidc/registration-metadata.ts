@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { requireCallable, resolveClient } from '../clients/client.ts';
+import { clientNameField } from '../clients/client-fields.ts';
 import type { ClientFacts, GrantType } from '../clients/client-settings.ts';
 import { AppError } from '../errors.ts';
+import { text } from '../http/fields.ts';
 import type { OutboundClient } from '../outbound/outbound-client.ts';
 import { grantTypesOf } from './grant-types.ts';
 import { OAuthError } from './oauth-answer.ts';
@@ -11,14 +13,14 @@ const uris = z.array(z.string()).max(50);
 
 /** Client metadata (RFC 7591 §2) as far as they are taken; the rest is passed over, as §3.1 wants it. */
 const metadata = z.object({
-  client_name: z.string().max(200).optional(),
+  client_name: clientNameField.optional(),
   redirect_uris: uris.optional(),
   post_logout_redirect_uris: uris.optional(),
   grant_types: z.array(z.string()).max(10).optional(),
   response_types: z.array(z.string()).max(10).optional(),
   application_type: z.enum(['web', 'native']).optional(),
   token_endpoint_auth_method: z.enum(['client_secret_basic', 'client_secret_post', 'none']).optional(),
-  scope: z.string().max(4_000).optional(),
+  scope: text(0, 4_000).optional(),
   backchannel_logout_uri: z.string().optional(),
   backchannel_logout_session_required: z.boolean().optional(),
   require_pushed_authorization_requests: z.boolean().optional(),

@@ -32,8 +32,9 @@ export class RequestContext {
     if (oidc === undefined) return null;
     // Elsewhere these are what is being made.
     if (oidc.route === 'token') {
-      const { AuthorizationCode, RotatedRefreshToken, RefreshToken, DeviceCode } = oidc.entities;
-      const source = AuthorizationCode ?? RotatedRefreshToken ?? RefreshToken ?? DeviceCode;
+      const { AuthorizationCode, DeviceCode, RotatedRefreshToken, RefreshToken } = oidc.entities;
+      // A refresh token comes last: beside a code, it is the one that is being made.
+      const source = AuthorizationCode ?? DeviceCode ?? RotatedRefreshToken ?? RefreshToken;
       return source?.org ?? null;
     }
     const asked = oidc.params.org;

@@ -8,9 +8,7 @@ import { lockOwnSession, prolongSession } from '../sessions/session-store.ts';
 import { secondsOfSession } from './client-metadata.ts';
 import { sessionsOfGrant } from './record-store.ts';
 import type { IssuerRuntime } from './runtime.ts';
-
-/** More names than there are claims are asked for by nobody who means it. */
-const mostClaims = 100;
+import { claimNames } from './scopes.ts';
 
 /**
  * Begins the session that a code is of, or carries it on, in the transaction that writes the code: with the request of the
@@ -46,9 +44,9 @@ export async function beginSession(
     amr,
     authTime: authTime === undefined ? now : new Date(authTime * 1000),
     scopes: scope.split(' ').filter(Boolean),
-    userinfoClaims: Object.keys((claims as { userinfo?: object } | undefined)?.userinfo ?? {}).slice(
-      0,
-      mostClaims,
+    // Other names are the client's own words, and nobody has anything to tell of them.
+    userinfoClaims: Object.keys((claims as { userinfo?: object } | undefined)?.userinfo ?? {}).filter(
+      (name) => claimNames.has(name),
     ),
     ip,
     userAgent,

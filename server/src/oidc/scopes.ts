@@ -21,6 +21,9 @@ export const claimsOfScopes = {
   phone: ['phone_number', 'phone_number_verified'],
 } as const;
 
+/** Every claim about a user that there is. */
+export const claimNames: ReadonlySet<string> = new Set(Object.values(claimsOfScopes).flat());
+
 /** Known to every issuer. `offline_access` is accepted and changes nothing: a client’s grant types decide. */
 export const standardScopes = ['openid', 'profile', 'email', 'phone', 'offline_access'] as const;
 

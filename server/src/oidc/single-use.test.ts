@@ -6,7 +6,7 @@ import { claimsOf, OidcClient } from '../../test/harness/oidc-client.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { scaled } from '../../test/harness/scale.ts';
 import { startTestServer } from '../../test/harness/server.ts';
-import { TestIssuer } from '../../test/harness/test-issuer.ts';
+import { succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
 
 const server = await startTestServer();
 const rows = await Rows.open(server.database);
@@ -61,6 +61,65 @@ describe('50 at the same time', () => {
     );
     const answers = await Promise.all(codes.map((code) => client.redeem(code)));
     expect(answers.map(({ status }) => status)).toEqual(codes.map(() => 200));
+  });
+});
+
+// A token that a failed request has used up looks stolen when its client, as it should, sends the request again.
+describe('a request that fails has used nothing up', () => {
+  const member = async () => {
+    const organization = await issuer.createOrganization();
+    const path = `${issuer.path}/organizations/${organization.id}`;
+    await api.create(`${path}/members`, { member_id: user.id, scopes: ['invoices:read'] });
+    return { org: organization.id as string, path };
+  };
+  const statusAndError = ({ status, body }: { status: number; body: { error?: string } }) => [
+    status,
+    body.error,
+  ];
+
+  test('where the organizations can’t be looked up', async () => {
+    const tokens = await signIn();
+    const code = await client.code(new OidcBrowser(server), { userId: user.id });
+    await rows.query('begin');
+    await rows.query('lock table memberships in access exclusive mode');
+    const failed = await Promise.all([client.refresh(tokens.refresh_token!), client.redeem(code)]);
+    await rows.query('rollback');
+    const unavailable = [503, 'temporarily_unavailable'];
+    expect(failed.map(statusAndError)).toEqual([unavailable, unavailable]);
+    const { status, body } = await client.refresh(tokens.refresh_token!);
+    expect([status, (await client.redeem(code)).status]).toEqual([200, 200]);
+    expect((await client.refresh(body.refresh_token)).status).toBe(200);
+  });
+
+  test('where it names a resource that the client was not given', async () => {
+    const tokens = await signIn();
+    const code = await client.code(new OidcBrowser(server), { userId: user.id });
+    const wrong = { resource: 'https://nowhere.example' };
+    const failed = [await client.refresh(tokens.refresh_token!, wrong), await client.redeem(code, wrong)];
+    expect(failed.map(statusAndError)).toEqual(failed.map(() => [400, 'invalid_target']));
+    expect((await client.refresh(tokens.refresh_token!)).status).toBe(200);
+    expect((await client.redeem(code)).status).toBe(200);
+  });
+
+  test('where the organization of its tokens is suspended', async () => {
+    const { org, path } = await member();
+    const tokens = await client.signIn(new OidcBrowser(server), { userId: user.id }, { org });
+    const code = await client.code(new OidcBrowser(server), { userId: user.id }, { org });
+    succeeded(await api.post(`${path}/suspend`));
+    const failed = [await client.refresh(tokens.refresh_token!), await client.redeem(code)];
+    expect(failed.map(statusAndError)).toEqual(failed.map(() => [400, 'invalid_grant']));
+    succeeded(await api.post(`${path}/activate`));
+    expect((await client.refresh(tokens.refresh_token!)).status).toBe(200);
+    expect((await client.redeem(code)).status).toBe(200);
+  });
+
+  // Attack: whoever holds a copy sends it in a way that fails, so that its use by the owner is not the second one.
+  test('but what has been used stays used, however it is shown next', async () => {
+    const tokens = await signIn();
+    const { body } = await client.refresh(tokens.refresh_token!);
+    await client.refresh(tokens.refresh_token!, { resource: 'https://nowhere.example' });
+    expect((await client.refresh(body.refresh_token)).body.error).toBe('invalid_grant');
+    expect(await reasonOf(tokens.access_token)).toBe('refresh_reuse');
   });
 });
 

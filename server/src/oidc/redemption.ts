@@ -1,0 +1,76 @@
+import { type Context, errors, Provider } from 'oidc-provider';
+import {
+  consumeRecord,
+  prolongGrant,
+  putRecord,
+  type RecordScope,
+  type RecordValues,
+} from './record-store.ts';
+import type { IssuerRuntime } from './runtime.ts';
+import { carryOnSession, lockLiveSession } from './runtime-sessions.ts';
+
+/** A code or a refresh token that a token request shows, and the refresh token that it gets for it. */
+interface Redemption {
+  readonly runtime: IssuerRuntime;
+  readonly scope: RecordScope;
+  /** Under which what is shown may stand. */
+  readonly digests: readonly Buffer[];
+  readonly sessionId: string | null;
+  made: MadeToken | null;
+}
+
+interface MadeToken {
+  readonly scope: RecordScope;
+  readonly values: RecordValues;
+  /** Of the grant that lasts as long as the token. */
+  readonly grantDigests: readonly Buffer[];
+}
+
+const redemptions = new WeakMap<Context, Redemption>();
+
+/** The request that is under way has shown this. It is used up by `redeem`. */
+export function beginRedemption(shown: Omit<Redemption, 'made'>): void {
+  redemptions.set(tokenRequest(), { ...shown, made: null });
+}
+
+/** The refresh token that the request gets, once it has it. */
+export function addToRedemption(made: MadeToken): void {
+  const redemption = redemptions.get(tokenRequest());
+  if (redemption === undefined) throw new Error('a refresh token for nothing that was shown');
+  redemption.made = made;
+}
+
+/**
+ * Uses up what a token request has shown, and writes what it gets in its place: last of all and in one transaction, so
+ * that a request which fails has used nothing up, and its client may send it again. Of any number at once one is first.
+ *
+ * @throws the library's errors: invalid_grant for all but the first, which ends the session, since two hold what was
+ *   shown; slow_down (429) where the session has had its refreshes; temporarily_unavailable (503)
+ */
+export async function redeem(context: Context): Promise<void> {
+  const redemption = redemptions.get(context);
+  if (redemption === undefined) return;
+  const { runtime, scope, digests, sessionId, made } = redemption;
+  const now = runtime.now();
+  const isRefresh = scope.model === 'RefreshToken';
+  const outcome = await runtime.inAccount(async (tx) => {
+    // The session before its record, as whoever ends it does.
+    if (sessionId === null || !(await lockLiveSession(tx, runtime, sessionId))) return 'missing';
+    const used = await consumeRecord(tx, scope, digests, now);
+    if (used === 'reused')
+      await runtime.endSession(tx, { sessionId }, isRefresh ? 'refresh_reuse' : 'code_reuse');
+    if (used !== 'used') return used;
+    if (isRefresh) await carryOnSession(tx, runtime, sessionId);
+    if (made === null) return used;
+    await putRecord(tx, made.scope, made.values, now);
+    await prolongGrant(tx, made.scope, made.grantDigests, made.values.expires_at);
+    return used;
+  });
+  if (outcome !== 'used') throw new errors.InvalidGrant(outcome === 'reused' ? 'already used' : 'not found');
+}
+
+function tokenRequest(): Context {
+  const context = Provider.ctx;
+  if (context === undefined) throw new Error('a token outside of a request');
+  return context;
+}
