@@ -68,6 +68,8 @@ function factsOf(
     const facts = resolveClient({
       confidential,
       settings: {
+        // Nobody has said which permissions of their organizations users would let it have.
+        organization_scopes: [],
         ...(scope !== undefined && { scopes: scope.split(' ').filter(Boolean) }),
         openid: { ...openid, application_type: kindOf(asked), grant_types: grants },
       },

@@ -109,6 +109,30 @@ describe('introspection', () => {
       expect((await client.post('/introspect', { token })).body).toEqual({ active: false });
   });
 
+  // Any client of the issuer would learn who the users of all others are.
+  test('an external client is told of its own tokens and of those for it alone, and only what was granted', async () => {
+    const external = await OidcClient.create(server, issuer, { type: 'external' });
+    const tokens = await signIn({ scope: 'openid' });
+    for (const token of [tokens.access_token, tokens.refresh_token!])
+      expect((await external.post('/introspect', { token })).body).toEqual({ active: false });
+    expect((await client.post('/introspect', { token: tokens.access_token })).body.username).toBeUndefined();
+    const own = await external.signIn(new OidcBrowser(server), { userId });
+    expect((await external.post('/introspect', { token: own.access_token })).body.username).toBe(
+      'ada@example.com',
+    );
+    expect(await external.isActive(own.refresh_token!)).toBe(true);
+    const meant = await OidcClient.create(server, issuer, { openid: { resource_indicators: ['x:y'] } });
+    const { access_token: other } = await meant.signIn(
+      new OidcBrowser(server),
+      { userId },
+      { resource: 'x:y' },
+    );
+    expect(await external.isActive(other)).toBe(false);
+    succeeded(await api.patch(`${issuer.path}/login-settings`, { audience: external.id }));
+    expect(await external.isActive((await signIn()).access_token)).toBe(true);
+    succeeded(await api.patch(`${issuer.path}/login-settings`, { audience: null }));
+  });
+
   test('is for clients with a secret that is right', async () => {
     const tokens = await signIn();
     const spa = await OidcClient.create(server, issuer, { openid: { application_type: 'spa' } });
