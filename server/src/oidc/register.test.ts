@@ -136,6 +136,9 @@ test('says what is wrong with what is asked for', async () => {
     [{ ...metadata, response_types: ['token'] }, 'invalid_client_metadata'],
     [{ ...metadata, token_endpoint_auth_method: 'private_key_jwt' }, 'invalid_client_metadata'],
     [{ ...metadata, backchannel_logout_uri: 'http://169.254.169.254/' }, 'invalid_client_metadata'],
+    // No client has a permission of our API, whoever asks for it.
+    [{ ...metadata, scope: 'openid gatelodge.clients:write' }, 'invalid_client_metadata'],
+    [{ ...metadata, scope: 'openid q"uote' }, 'invalid_client_metadata'],
     [[], 'invalid_client_metadata'],
     ['x', 'invalid_client_metadata'],
   ] as const) {

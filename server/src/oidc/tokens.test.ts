@@ -84,6 +84,47 @@ describe('scopes and resources', () => {
   });
 });
 
+describe('the scopes of a client', () => {
+  // Who may not ask for the scope asks for its claims by their names.
+  test('are no wider by the parameter claims', async () => {
+    const limited = await OidcClient.create(server, issuer, { settings: { scopes: ['openid'] } });
+    for (const claims of [
+      { userinfo: { email: null } },
+      { id_token: { given_name: { essential: true } } },
+      // The library passes these over, and userinfo would tell them.
+      { userinfo: { email: true } },
+      { userinfo: { phone_number: 'x', sub: null } },
+    ]) {
+      const parameters = { scope: 'openid', claims: JSON.stringify(claims) };
+      const { parameters: answer } = await limited.code(new OidcBrowser(server), { userId }, parameters);
+      expect([claims, answer.get('error')]).toEqual([claims, 'invalid_request']);
+    }
+    const parameters = { scope: 'openid', claims: '{"id_token":{"auth_time":null}}' };
+    const tokens = await limited.signIn(new OidcBrowser(server), { userId }, parameters);
+    expect(claimsOf(tokens.id_token!).auth_time).toEqual(expect.any(Number));
+  });
+
+  // A client that was given too much is limited: what it was granted before must not outlive that.
+  test('limit what it was granted under wider ones, at once', async () => {
+    const wide = await OidcClient.create(server, issuer, {
+      settings: { scopes: ['openid', 'profile', 'email', 'reports:read', 'reports:write'] },
+    });
+    const claims = JSON.stringify({ userinfo: { email: null }, id_token: { email: null } });
+    const parameters = { scope: 'openid profile email reports:read reports:write', claims };
+    const tokens = await wide.signIn(new OidcBrowser(server), { userId }, parameters);
+    const path = `${issuer.path}/clients/${wide.id}`;
+    succeeded(await api.patch(path, { settings: { scopes: ['openid', 'profile', 'reports:read'] } }));
+    const scope = 'openid profile reports:read';
+    expect((await wide.userinfo(tokens.access_token)).body).toMatchObject({ given_name: 'Ada' });
+    expect((await wide.userinfo(tokens.access_token)).body.email).toBeUndefined();
+    expect((await wide.post('/introspect', { token: tokens.access_token })).body.scope).toBe(scope);
+    const { body } = await wide.refresh(tokens.refresh_token!);
+    expect([body.scope, claimsOf(body.access_token).scope]).toEqual([scope, scope]);
+    expect(claimsOf(body.id_token)).toMatchObject({ given_name: 'Ada' });
+    expect(claimsOf(body.id_token).email).toBeUndefined();
+  });
+});
+
 describe('introspection', () => {
   test('tells what a token says and the organizations of now, and of a refresh token whose it is', async () => {
     const tokens = await signIn();
