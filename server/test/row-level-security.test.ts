@@ -44,6 +44,7 @@ const lookups = [
   'lookup_api_key_v3(wanted bytea)',
   'lookup_client(wanted_issuer text, wanted text)',
   'lookup_client_session(wanted_issuer text, wanted text, token_digests bytea[])',
+  'lookup_client_v2(wanted_issuer text, wanted text)',
   'lookup_deleting_accounts()',
   'lookup_deleting_clients(most integer)',
   'lookup_deleting_issuers()',
@@ -320,7 +321,7 @@ describe('what may see across accounts', () => {
           // How it is planned, and nothing of what it may see.
           ...(signature.startsWith('lookup_origin_of_issuer(') ? ['enable_sort=off'] : []),
           ...(signature.startsWith('fold_ledger(') ? ['work_mem=16MB'] : []),
-          ...(/^lookup_(?:api_key_v3|client|oidc_record|user_organizations)\(/.test(signature)
+          ...(/^lookup_(?:api_key_v3|client|client_v2|oidc_record|user_organizations)\(/.test(signature)
             ? ['plan_cache_mode=force_generic_plan']
             : []),
           ...(signature.startsWith('claim_mails_v2(')

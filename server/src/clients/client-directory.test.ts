@@ -25,6 +25,7 @@ test('a client is found in its issuer, whole, and in no other; what can’t be a
     issuerId: scene.issuerId,
     type: 'external',
     confidential: true,
+    isRegistered: false,
     settings: resource.settings,
     status: 'active',
     issuerStatus: 'active',

@@ -150,7 +150,10 @@ export class ClientDirectory {
     if (held !== undefined) return ofIssuer(held, issuerId);
     const { epoch } = this.#deps.cache;
     const readsPastMemory = this.#readsPastMemory;
-    const [row] = await callLookup<ClientLookupRow>(this.#deps.pool, 'lookup_client', [issuerId, clientId]);
+    const [row] = await callLookup<ClientLookupRow>(this.#deps.pool, 'lookup_client_v2', [
+      issuerId,
+      clientId,
+    ]);
     const record = row === undefined ? null : toClientRecord(row);
     if (!isTrusted) this.#supersede(issuerId, clientId, record);
     else if (record === null) this.#unknown.set(copyOf(`${issuerId} ${clientId}`), true);

@@ -12,6 +12,8 @@ export interface ClientRecord {
   readonly name: string;
   readonly type: ClientType;
   readonly confidential: boolean;
+  /** It has registered itself (RFC 7591): nobody of the account vouches for it. */
+  readonly isRegistered: boolean;
   /** Whole: no default is left to whoever reads it. */
   readonly settings: ClientSettings;
   readonly status: 'active' | 'suspended';
@@ -22,7 +24,7 @@ export interface ClientRecord {
   readonly secrets: readonly HeldSecret[];
 }
 
-/** A row of `lookup_client`. */
+/** A row of `lookup_client_v2`. */
 export interface ClientLookupRow {
   id: string;
   account_id: string;
@@ -30,6 +32,7 @@ export interface ClientLookupRow {
   name: string;
   type: ClientType;
   confidential: boolean;
+  is_registered: boolean;
   settings: JsonObject;
   status: ClientRecord['status'];
   issuer_status: ClientRecord['issuerStatus'];
@@ -46,6 +49,7 @@ export function toClientRecord(row: ClientLookupRow): ClientRecord {
     name: row.name,
     type: row.type,
     confidential: row.confidential,
+    isRegistered: row.is_registered,
     settings: readSettings(row),
     status: row.status,
     issuerStatus: row.issuer_status,

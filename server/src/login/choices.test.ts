@@ -118,10 +118,26 @@ describe('an external client', () => {
     const consent = await visitor.signIn(external, address);
     expect(consent.html).toContain(address);
     expect(consent.html).toContain('You’ll be taken to app.example.');
+    // Which scopes of organizations it gets is nothing that the client asks for, so the page has to say it.
+    expect(consent.html).toContain('use every permission that you have in them');
     expect(codeOf(await visitor.submit(consent))).not.toBeNull();
     expect(codeOf(await visitor.begin(external))).not.toBeNull();
     clock.advance(61);
     expect(codeOf(await new LoginVisitor(server).signIn(external, address))).not.toBeNull();
+  });
+
+  test.for([
+    [
+      ['invoices:read', 'a:read'],
+      'use these permissions in them, as far as you have them: invoices:read, a:read',
+    ],
+    [[], 'See which organizations you belong to'],
+  ] as const)('may have %j of organizations, and the page says so', async ([scopes, text]) => {
+    const limited = await OidcClient.create(server, issuer, {
+      type: 'external',
+      settings: { organization_scopes: scopes },
+    });
+    expect((await new LoginVisitor(server).signIn(limited, newAddress())).html).toContain(text);
   });
 
   test('is told so where the user does not', async () => {

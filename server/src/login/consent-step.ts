@@ -12,7 +12,9 @@ export class ConsentStep implements Step {
 
   async show({ loaded, surface, form, state }: Visit): Promise<Reply> {
     const username = await this.#interactions.usernameOf(loaded);
-    const page = consentPage(surface, form, { asked: loaded.asked, username, targets: loaded.client });
+    const { organizationScopes } = loaded.client;
+    const shown = { asked: loaded.asked, organizationScopes, username, targets: loaded.client };
+    const page = consentPage(surface, form, shown);
     return { page, state };
   }
 

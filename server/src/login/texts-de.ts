@@ -59,6 +59,12 @@ export const german: Texts = {
     },
     claims: (names) => `Diese Angaben aus Ihrem Profil sehen: ${names}`,
     api: (scope) => `Die Berechtigung ${scope} für Sie nutzen`,
+    organizations: {
+      all: 'Ihre Organisationen sehen und alle Berechtigungen nutzen, die Sie dort haben',
+      none: 'Sehen, zu welchen Organisationen Sie gehören',
+      only: (scopes) =>
+        `Ihre Organisationen sehen und dort diese Berechtigungen nutzen, soweit Sie sie haben: ${scopes}`,
+    },
     destination: (host) => `Danach geht es weiter zu ${host}.`,
     device: 'Sie bleiben hier; Ihr Gerät macht von selbst weiter.',
     allow: 'Erlauben',

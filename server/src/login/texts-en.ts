@@ -59,6 +59,12 @@ export const english: Texts = {
     },
     claims: (names) => `See these details of your profile: ${names}`,
     api: (scope) => `Use the permission ${scope} for you`,
+    organizations: {
+      all: 'See your organizations and use every permission that you have in them',
+      none: 'See which organizations you belong to',
+      only: (scopes) =>
+        `See your organizations and use these permissions in them, as far as you have them: ${scopes}`,
+    },
     destination: (host) => `You’ll be taken to ${host}.`,
     device: 'You’ll stay here; your device goes on by itself.',
     allow: 'Allow',

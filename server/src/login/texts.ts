@@ -57,6 +57,12 @@ export interface Texts {
     readonly scopes: ScopeTexts;
     readonly claims: (names: string) => string;
     readonly api: (scope: string) => string;
+    /** What the client gets in the user's organizations: all that the user may, only their names, or some scopes. */
+    readonly organizations: {
+      readonly all: string;
+      readonly none: string;
+      readonly only: (scopes: string) => string;
+    };
     readonly destination: (host: string) => string;
     readonly device: string;
     readonly allow: string;

@@ -1,6 +1,6 @@
 import { type Context, errors, type Token } from 'oidc-provider';
 import { accessTokenType } from '../tokens/jwt.ts';
-import { apiScopesOf } from './client-metadata.ts';
+import { apiScopesOf, hasScope } from './client-metadata.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { oidcScopes } from './scopes.ts';
 import { signInClaims } from './users.ts';
@@ -15,7 +15,9 @@ export async function accessTokenOf(runtime: IssuerRuntime, context: Context, to
   const userId = token.accountId;
   const isDefault = token.aud === undefined || token.aud === runtime.url;
   const scopes =
-    userId === undefined ? scopesForClient(context, token) : scopesForUser(context, token, isDefault);
+    userId === undefined
+      ? scopesForClient(context, token)
+      : scopesForUser(context, token, isDefault).filter((scope) => hasScope(client, scope));
   // Also what the answer says.
   token.scope = scopes.length === 0 ? undefined : scopes.join(' ');
   const iat = Math.floor(runtime.now().getTime() / 1000);

@@ -2,7 +2,7 @@ import type { Client } from 'oidc-provider';
 import type { ClientRecord } from '../clients/client-record.ts';
 import type { SigningAlgorithm } from '../signing-keys/signing-key.ts';
 import type { IssuerRuntime } from './runtime.ts';
-import { oidcScopes, scopesOfClient } from './scopes.ts';
+import { bringsClaim, oidcScopes, scopesOfClient } from './scopes.ts';
 
 /** What the library is told of a client besides the metadata that it knows; see `extraClientMetadata`. */
 export const ownMetadata = [
@@ -77,6 +77,16 @@ export function organizationScopesOfClient(client: Client): readonly string[] | 
 /** Whether the client may ask for a scope of a standard. */
 export function mayAskForScope(client: Client, scope: string): boolean {
   return !oidcScopes.has(scope) || (client.openid_scopes as string[]).includes(scope);
+}
+
+/** Whether the client is given a scope at this moment, whatever it was granted under other settings. */
+export function hasScope(client: Client, scope: string): boolean {
+  return oidcScopes.has(scope) ? mayAskForScope(client, scope) : apiScopesOf(client).includes(scope);
+}
+
+/** Whether the client may be told a claim: by its name it gets no more than by its scopes. */
+export function mayKnowClaim(client: Client, claim: string): boolean {
+  return bringsClaim(client.openid_scopes as string[], claim);
 }
 
 /** How long an access token of the client lives. */

@@ -100,7 +100,7 @@ export const oidcContracts = [
     operationId: 'oidc.introspect',
     summary: 'Does this token still count? (RFC 7662)',
     description:
-      'Of tokens of this issuer, for its clients with a secret. The organizations are those of now.',
+      'Of tokens of this issuer, for its clients with a secret that have not registered themselves; for external ones, of their own tokens and of those that name them as audience. The organizations are those of now.',
     body: tokenOnly,
     responses: { 200: { description: 'What it says.', schema: introspection }, ...errorsOfForms },
   }),

@@ -32,6 +32,8 @@ export abstract class FormEndpoint implements EdgeEndpoint {
   readonly #deps: FormEndpointDependencies;
   /** Whether a client without a secret may ask as well. */
   protected abstract readonly takesPublicClients: boolean;
+  /** Whether a client that has registered itself may. */
+  protected readonly takesRegisteredClients: boolean = true;
 
   constructor(deps: FormEndpointDependencies) {
     this.#deps = deps;
@@ -52,6 +54,8 @@ export abstract class FormEndpoint implements EdgeEndpoint {
       const client = await authenticateClient(clients, issuer, request, form);
       if (!client.confidential && !this.takesPublicClients)
         throw new OAuthError(403, 'unauthorized_client', 'only clients with a secret may ask');
+      if (client.isRegistered && !this.takesRegisteredClients)
+        throw new OAuthError(403, 'unauthorized_client', 'clients that register themselves may not ask');
       if (mayRead(client, origin)) headers.push('Access-Control-Allow-Origin', origin!);
       const held = await providers.of(issuer);
       const body = await this.carryOut({ form, client, held, request, info }, headers);

@@ -1,6 +1,6 @@
 import { type Client, type Context, errors, interactionPolicy } from 'oidc-provider';
 import { idPrefixes, isId } from '../ids/ids.ts';
-import { isFirstParty, mayAskForScope, organizationScopesOfClient } from './client-metadata.ts';
+import { isFirstParty, mayAskForScope, mayKnowClaim, organizationScopesOfClient } from './client-metadata.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { organizationsOfUser } from './users.ts';
 
@@ -70,11 +70,27 @@ async function requireMember(runtime: IssuerRuntime, userId: string, organizatio
 /**
  * What the library does not look at itself, of each request to authorize.
  *
- * @throws the library's errors: where `org` is there and no id of an organization, where a scope is none of the client's
+ * @throws the library's errors: where `org` is there and no id of an organization, where a scope is none of the client's, or
+ *   a claim of such a scope
  */
 export function checkAuthorizationRequest({ oidc }: Context, org: unknown, client: Client): void {
   if (org !== undefined && (typeof org !== 'string' || !isId(idPrefixes.organization, org)))
     throw new errors.InvalidRequest('org must be the id of an organization');
   const refused = [...oidc.requestParamScopes].find((scope) => !mayAskForScope(client, scope));
   if (refused !== undefined) throw new errors.InvalidScope('requested scope is not allowed', refused);
+  checkClaims(oidc.params.claims, client);
+}
+
+/** Names that the library passes over, since their value is none, are refused as well: the session keeps all of them. */
+function checkClaims(parameter: unknown, client: Client): void {
+  if (typeof parameter !== 'string') return;
+  const { userinfo = {}, id_token: idToken = {} } = JSON.parse(parameter) as Record<string, object>;
+  const refused = [...Object.keys(userinfo), ...Object.keys(idToken)].find(
+    (claim) => !mayKnowClaim(client, claim),
+  );
+  if (refused !== undefined)
+    throw new errors.InvalidRequest('claims asks for what no scope of the client brings');
+  const isOdd = (value: unknown) => typeof value !== 'object' || Array.isArray(value);
+  if ([...Object.values(userinfo), ...Object.values(idToken)].some(isOdd))
+    throw new errors.InvalidRequest('each member of claims must be null or an object');
 }

@@ -7,7 +7,7 @@ import type { ConsentGranted } from '../postgres/schema.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import type { IssuerRecord } from '../verification/records.ts';
 import { endBrowserLogin, findBrowserLogin } from './browser-login.ts';
-import { isFirstParty } from './client-metadata.ts';
+import { isFirstParty, organizationScopesOfClient } from './client-metadata.ts';
 import { saveConsent } from './consent-store.ts';
 import { applyConsent } from './grants.ts';
 import { requireRunning } from './oauth-answer.ts';
@@ -39,6 +39,8 @@ export interface LoadedInteraction {
     readonly id: string;
     readonly name: string;
     readonly isFirstParty: boolean;
+    /** The most that it gets of scopes in organizations; null: whatever the user has. */
+    readonly organizationScopes: readonly string[] | null;
     /** Where the user is sent back to; null for a device. */
     readonly redirectUri: string | null;
   };
@@ -93,6 +95,7 @@ export class Interactions {
         id: client.clientId,
         name: client.clientName ?? client.clientId,
         isFirstParty: isFirstParty(client),
+        organizationScopes: organizationScopesOfClient(client),
         redirectUri: textOf(params.redirect_uri),
       },
       userId: session?.accountId ?? null,

@@ -1,11 +1,19 @@
+import type { ClientRecord } from '../clients/client-record.ts';
 import { parameter } from './form-body.ts';
 import { type ClientForm, FormEndpoint, type FormEndpointDependencies } from './form-endpoint.ts';
 import { OAuthError } from './oauth-answer.ts';
-import type { TokenReader } from './token-reader.ts';
+import type { LiveToken, TokenReader } from './token-reader.ts';
 
-/** `POST /{issuer_id}/introspect` (RFC 7662): of tokens of this issuer, for its clients with a secret. */
+/** Scopes that tell who a user is. */
+const namingScopes: ReadonlySet<string> = new Set(['email', 'phone', 'profile']);
+
+/**
+ * `POST /{issuer_id}/introspect` (RFC 7662): of tokens of this issuer, for its clients with a secret. An external client is
+ * told of its own tokens and of those that are meant for it; of others nobody has agreed that it is told.
+ */
 export class IntrospectEndpoint extends FormEndpoint {
   protected readonly takesPublicClients = false;
+  protected override readonly takesRegisteredClients = false;
   readonly #tokens: TokenReader;
 
   constructor(deps: FormEndpointDependencies & { tokens: TokenReader }) {
@@ -13,11 +21,12 @@ export class IntrospectEndpoint extends FormEndpoint {
     this.#tokens = deps.tokens;
   }
 
-  protected async carryOut({ form, held }: ClientForm): Promise<object> {
+  protected async carryOut({ form, client, held }: ClientForm): Promise<object> {
     const token = parameter(form, 'token');
     if (token === null) throw new OAuthError(400, 'invalid_request', 'token is missing');
     const live = await this.#tokens.read(held.runtime, token);
     if (live !== null) {
+      if (!mayKnow(client, live.claims)) return { active: false };
       const { organizations: _inToken, ...claims } = live.claims;
       return {
         active: true,
@@ -25,15 +34,19 @@ export class IntrospectEndpoint extends FormEndpoint {
         token_type: claims.cnf === undefined ? 'Bearer' : 'DPoP',
         // As they are now, and not only as many as found room in the token.
         ...(live.session !== null && { organizations: live.session.organizations }),
-        ...(live.session !== null && { username: live.session.user.username }),
+        ...(live.session !== null && saysWho(claims.scope) && { username: live.session.user.username }),
       };
     }
-    return (await this.#ofRefreshToken({ form, held }, token)) ?? { active: false };
+    return (await this.#ofRefreshToken({ client, held }, token)) ?? { active: false };
   }
 
-  async #ofRefreshToken({ held }: Pick<ClientForm, 'form' | 'held'>, token: string): Promise<object | null> {
+  async #ofRefreshToken(
+    { client, held }: Pick<ClientForm, 'client' | 'held'>,
+    token: string,
+  ): Promise<object | null> {
     const found = await held.provider.RefreshToken.find(token);
     if (found === undefined || found.consumed !== undefined) return null;
+    if (!mayKnow(client, { client_id: found.clientId ?? '', aud: [] })) return null;
     if ((await held.provider.Client.find(found.clientId ?? '')) === undefined) return null;
     return {
       active: true,
@@ -47,4 +60,15 @@ export class IntrospectEndpoint extends FormEndpoint {
       environment: held.runtime.issuer.environment,
     };
   }
+}
+
+function mayKnow(
+  { id, type }: ClientRecord,
+  { client_id: owner, aud }: Pick<LiveToken['claims'], 'client_id' | 'aud'>,
+): boolean {
+  return type === 'first_party' || owner === id || [aud].flat().includes(id);
+}
+
+function saysWho(scope: string | undefined): boolean {
+  return (scope ?? '').split(' ').some((each) => namingScopes.has(each));
 }

@@ -13,6 +13,7 @@ import { OAuthError } from './oauth-answer.ts';
  */
 export class KeyinfoEndpoint extends FormEndpoint {
   protected readonly takesPublicClients = false;
+  protected override readonly takesRegisteredClients = false;
   readonly #keys: KeyDirectory;
   readonly #meter: Meter;
   readonly #nowMs: () => number;

@@ -56,12 +56,32 @@ test('makes an external client that signs users in once they agree, and nothing 
   expect((await api.get(`${issuer.path}/clients/${body.client_id}`)).body.data).toMatchObject({
     type: 'external',
     name: 'Agent',
+    settings: { organization_scopes: [] },
   });
   const user = await api.create(`${issuer.path}/users`, { username: 'ada@example.com' });
   const client = new OidcClient(server, issuer.id, body.client_id, body.client_secret);
   const steps: string[] = [];
-  await client.signIn(new OidcBrowser(server), { userId: user.id, onStep: ({ step }) => steps.push(step) });
+  const { id } = await issuer.createOrganization({ name: 'Tenant' });
+  await api.create(`${issuer.path}/organizations/${id}/members`, {
+    member_id: user.id,
+    scopes: ['invoices:write'],
+  });
+  const tokens = await client.signIn(new OidcBrowser(server), {
+    userId: user.id,
+    onStep: ({ step }) => steps.push(step),
+  });
   expect(steps).toEqual(['login', 'consent']);
+  // The user has agreed to be recognized; its permissions at its tenants are not the client's for that.
+  for (const token of [tokens.access_token, tokens.id_token!])
+    expect(claimsOf(token).organizations).toEqual([{ org_id: id, name: 'Tenant', scopes: [] }]);
+  // Nor is it told of the tokens and keys of others: it is anybody.
+  for (const [path, form] of [
+    ['/introspect', { token: tokens.access_token }],
+    ['/keyinfo', { key: 'gl_live_sk_nothing' }],
+  ] as const) {
+    const refused = await client.post(path, form);
+    expect([path, refused.status, refused.body.error]).toEqual([path, 403, 'unauthorized_client']);
+  }
 });
 
 test('an app of a user’s machine has no secret and comes back on any port', async () => {
@@ -125,6 +145,9 @@ test('says what is wrong with what is asked for', async () => {
       [{ ...metadata, backchannel_logout_uri: bad }, 'invalid_client_metadata'] as const,
       [{ ...metadata, post_logout_redirect_uris: [bad] }, 'invalid_client_metadata'] as const,
     ]),
+    // No client has a permission of our API, whoever asks for it.
+    [{ ...metadata, scope: 'openid gatelodge.clients:write' }, 'invalid_client_metadata'],
+    [{ ...metadata, scope: 'openid q"uote' }, 'invalid_client_metadata'],
     [[], 'invalid_client_metadata'],
     ['x', 'invalid_client_metadata'],
   ] as const) {

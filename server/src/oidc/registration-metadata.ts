@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { requireCallable, resolveClient } from '../clients/client.ts';
-import { clientNameField } from '../clients/client-fields.ts';
+import { clientNameField, settingsField } from '../clients/client-fields.ts';
 import type { ClientFacts, GrantType } from '../clients/client-settings.ts';
 import { AppError } from '../errors.ts';
 import { text } from '../http/fields.ts';
@@ -66,14 +66,18 @@ function factsOf(
 ): ClientFacts {
   const confidential = asked.token_endpoint_auth_method !== 'none';
   const { client_name: _name, scope, grant_types: _grants, response_types: _responses, ...openid } = asked;
+  const settings = settingsField.safeParse({
+    // Nobody has said which permissions of their organizations users would let it have.
+    organization_scopes: [],
+    ...(scope !== undefined && { scopes: scope.split(' ').filter(Boolean) }),
+    openid: { ...openid, application_type: kindOf(asked), grant_types: grants },
+  });
+  if (!settings.success) {
+    const { path, message } = settings.error.issues[0]!;
+    throw refused(path.join('.'), message);
+  }
   try {
-    const facts = resolveClient({
-      confidential,
-      settings: {
-        ...(scope !== undefined && { scopes: scope.split(' ').filter(Boolean) }),
-        openid: { ...openid, application_type: kindOf(asked), grant_types: grants },
-      },
-    });
+    const facts = resolveClient({ confidential, settings: settings.data });
     requireCallable(facts, outbound);
     return facts;
   } catch (error) {
@@ -96,8 +100,12 @@ function kindOf({
 function fromFieldErrors(error: unknown): unknown {
   const [first] = error instanceof AppError ? (error.errors ?? []) : [];
   if (first === undefined) return error;
-  const field = first.path.replace(/^settings\.(openid\.)?/, '');
-  const description = `${field}: ${first.message}`;
+  return refused(first.path, first.message);
+}
+
+function refused(path: string, message: string): OAuthError {
+  const field = path.replace(/^(?:settings\.)?(?:openid\.)?/, '').replace(/^scopes\b/, 'scope');
+  const description = `${field}: ${message}`;
   return field.startsWith('redirect_uris')
     ? new OAuthError(400, 'invalid_redirect_uri', description)
     : invalidMetadata(description);

@@ -33,3 +33,13 @@ export const oidcScopes: ReadonlySet<string> = new Set(standardScopes);
 export function scopesOfClient(scopes: readonly string[]): readonly string[] {
   return scopes.length === 0 ? standardScopes : scopes;
 }
+
+const scopeOfClaim: ReadonlyMap<string, string> = new Map(
+  Object.entries(claimsOfScopes).flatMap(([scope, claims]) => claims.map((claim) => [claim, scope] as const)),
+);
+
+/** Whether somebody who may ask for these scopes may be told a claim by its name: what no scope brings, nobody is told. */
+export function bringsClaim(scopes: readonly string[], claim: string): boolean {
+  const scope = scopeOfClaim.get(claim);
+  return scope === undefined || scope === 'openid' || scopes.includes(scope);
+}

@@ -7,11 +7,13 @@ import { builtInClientId } from '../sessions/built-in-client.ts';
 import type { AccessClaims } from '../tokens/access-claims.ts';
 import { recordDigests } from './record-digests.ts';
 import type { IssuerRuntime } from './runtime.ts';
+import { bringsClaim, scopesOfClient } from './scopes.ts';
 import type { UserFacts } from './user-claims.ts';
 import { organizationsOfUser } from './users.ts';
 
 /** An access token of the issuer that counts at this moment. */
 export interface LiveToken {
+  /** Its scopes are those that the client is still given. */
   readonly claims: AccessClaims;
   /** null for one that a client has got for itself. */
   readonly session: LiveSession | null;
@@ -61,9 +63,9 @@ export class TokenReader {
     const { issuer, signingKeys } = runtime;
     const verdict = await signingKeys.verify(issuer.id, token, runtime.now().getTime());
     if (!verdict.ok || verdict.claims.environment !== issuer.environment) return null;
-    const { claims } = verdict;
-    const client = await this.#clientOf(runtime, claims.client_id);
+    const client = await this.#clientOf(runtime, verdict.claims.client_id);
     if (client === null) return null;
+    const claims = withScopesOf(client, verdict.claims);
     const digests = recordDigests(
       runtime.secrets,
       { issuerId: issuer.id, model: revokedTokenModel },
@@ -113,10 +115,20 @@ export class TokenReader {
     return {
       user: { id, username_type, username, profile, updated_at },
       amr: row.amr,
-      userinfoClaims: row.userinfo_claims,
+      userinfoClaims:
+        client === builtInClientId
+          ? row.userinfo_claims
+          : row.userinfo_claims.filter((claim) => bringsClaim(scopesOfClient(client.settings.scopes), claim)),
       organizations,
     };
   }
+}
+
+function withScopesOf(client: ClientRecord | typeof builtInClientId, claims: AccessClaims): AccessClaims {
+  if (client === builtInClientId || claims.scope === undefined) return claims;
+  const given = scopesOfClient(client.settings.scopes);
+  const scope = claims.scope.split(' ').filter((each) => given.includes(each));
+  return { ...claims, scope: scope.join(' ') };
 }
 
 async function isRevoked(runtime: IssuerRuntime, digests: Buffer[]): Promise<boolean> {

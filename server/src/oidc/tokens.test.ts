@@ -84,6 +84,47 @@ describe('scopes and resources', () => {
   });
 });
 
+describe('the scopes of a client', () => {
+  // Who may not ask for the scope asks for its claims by their names.
+  test('are no wider by the parameter claims', async () => {
+    const limited = await OidcClient.create(server, issuer, { settings: { scopes: ['openid'] } });
+    for (const claims of [
+      { userinfo: { email: null } },
+      { id_token: { given_name: { essential: true } } },
+      // The library passes these over, and userinfo would tell them.
+      { userinfo: { email: true } },
+      { userinfo: { phone_number: 'x', sub: null } },
+    ]) {
+      const parameters = { scope: 'openid', claims: JSON.stringify(claims) };
+      const { parameters: answer } = await limited.code(new OidcBrowser(server), { userId }, parameters);
+      expect([claims, answer.get('error')]).toEqual([claims, 'invalid_request']);
+    }
+    const parameters = { scope: 'openid', claims: '{"id_token":{"auth_time":null}}' };
+    const tokens = await limited.signIn(new OidcBrowser(server), { userId }, parameters);
+    expect(claimsOf(tokens.id_token!).auth_time).toEqual(expect.any(Number));
+  });
+
+  // A client that was given too much is limited: what it was granted before must not outlive that.
+  test('limit what it was granted under wider ones, at once', async () => {
+    const wide = await OidcClient.create(server, issuer, {
+      settings: { scopes: ['openid', 'profile', 'email', 'reports:read', 'reports:write'] },
+    });
+    const claims = JSON.stringify({ userinfo: { email: null }, id_token: { email: null } });
+    const parameters = { scope: 'openid profile email reports:read reports:write', claims };
+    const tokens = await wide.signIn(new OidcBrowser(server), { userId }, parameters);
+    const path = `${issuer.path}/clients/${wide.id}`;
+    succeeded(await api.patch(path, { settings: { scopes: ['openid', 'profile', 'reports:read'] } }));
+    const scope = 'openid profile reports:read';
+    expect((await wide.userinfo(tokens.access_token)).body).toMatchObject({ given_name: 'Ada' });
+    expect((await wide.userinfo(tokens.access_token)).body.email).toBeUndefined();
+    expect((await wide.post('/introspect', { token: tokens.access_token })).body.scope).toBe(scope);
+    const { body } = await wide.refresh(tokens.refresh_token!);
+    expect([body.scope, claimsOf(body.access_token).scope]).toEqual([scope, scope]);
+    expect(claimsOf(body.id_token)).toMatchObject({ given_name: 'Ada' });
+    expect(claimsOf(body.id_token).email).toBeUndefined();
+  });
+});
+
 describe('introspection', () => {
   test('tells what a token says and the organizations of now, and of a refresh token whose it is', async () => {
     const tokens = await signIn();
@@ -107,6 +148,30 @@ describe('introspection', () => {
     });
     for (const token of ['x', 'a.b.c', tokens.access_token.slice(0, -4)])
       expect((await client.post('/introspect', { token })).body).toEqual({ active: false });
+  });
+
+  // Any client of the issuer would learn who the users of all others are.
+  test('an external client is told of its own tokens and of those for it alone, and only what was granted', async () => {
+    const external = await OidcClient.create(server, issuer, { type: 'external' });
+    const tokens = await signIn({ scope: 'openid' });
+    for (const token of [tokens.access_token, tokens.refresh_token!])
+      expect((await external.post('/introspect', { token })).body).toEqual({ active: false });
+    expect((await client.post('/introspect', { token: tokens.access_token })).body.username).toBeUndefined();
+    const own = await external.signIn(new OidcBrowser(server), { userId });
+    expect((await external.post('/introspect', { token: own.access_token })).body.username).toBe(
+      'ada@example.com',
+    );
+    expect(await external.isActive(own.refresh_token!)).toBe(true);
+    const meant = await OidcClient.create(server, issuer, { openid: { resource_indicators: ['x:y'] } });
+    const { access_token: other } = await meant.signIn(
+      new OidcBrowser(server),
+      { userId },
+      { resource: 'x:y' },
+    );
+    expect(await external.isActive(other)).toBe(false);
+    succeeded(await api.patch(`${issuer.path}/login-settings`, { audience: external.id }));
+    expect(await external.isActive((await signIn()).access_token)).toBe(true);
+    succeeded(await api.patch(`${issuer.path}/login-settings`, { audience: null }));
   });
 
   test('is for clients with a secret that is right', async () => {

@@ -1,9 +1,9 @@
-import { type Account, errors } from 'oidc-provider';
+import { type Account, type Client, errors } from 'oidc-provider';
 import { withOrganizations } from '../members/organizations-claim.ts';
 import { lookUpOrganizationsOf, type OrganizationClaim } from '../members/user-organizations.ts';
 import { callLookup } from '../postgres/lookup.ts';
 import type { ConsentGranted } from '../postgres/schema.ts';
-import { organizationScopesOfClient } from './client-metadata.ts';
+import { mayKnowClaim, organizationScopesOfClient } from './client-metadata.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { type UserFacts, userClaims } from './user-claims.ts';
 
@@ -39,7 +39,7 @@ export async function findUser(runtime: IssuerRuntime, userId: string): Promise<
     facts: row,
     consent: row.granted,
     claims: async (use) => ({
-      ...userClaims(row, amrOf(runtime)),
+      ...claimsFor(runtime.context.current?.oidc.client, userClaims(row, amrOf(runtime))),
       ...(use === 'id_token' && (await signInClaims(runtime, userId))),
     }),
   };
@@ -51,6 +51,12 @@ export async function findUsername(runtime: IssuerRuntime, userId: string): Prom
     callLookup<UserRow>(pool, 'lookup_oidc_user', [runtime.issuer.id, userId, '']),
   );
   return row?.username ?? null;
+}
+
+/** What the client may be told at this moment, whatever it was granted before. */
+function claimsFor(client: Client | undefined, claims: Record<string, unknown>): Record<string, unknown> {
+  if (client === undefined) return claims;
+  return Object.fromEntries(Object.entries(claims).filter(([name]) => mayKnowClaim(client, name)));
 }
 
 /** How the user of this request has signed in. */

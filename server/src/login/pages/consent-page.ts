@@ -5,21 +5,29 @@ import type { FormTargets } from '../page-headers.ts';
 import type { Texts } from '../texts.ts';
 import type { FlowForm } from './address-page.ts';
 
+interface ShownConsent {
+  readonly asked: ConsentGranted;
+  /** The most that the client gets of scopes in organizations; null: whatever the user has. */
+  readonly organizationScopes: readonly string[] | null;
+  readonly username: string | null;
+  readonly targets: FormTargets;
+}
+
 /** Whether an external client may have what it asks for. */
 export function consentPage(
   { texts }: Surface,
   { path, token, client }: FlowForm,
-  { asked, username, targets }: { asked: ConsentGranted; username: string | null; targets: FormTargets },
+  { asked, organizationScopes, username, targets }: ShownConsent,
 ): Page {
   const of = texts.consent;
-  const grants = grantsIn(asked, texts);
+  const grants = [...grantsIn(asked, texts), inOrganizations(organizationScopes, texts)];
   return {
     status: 200,
     title: of.title(client),
     targets,
     body: html`
 ${username === null ? none : html`<p class="lead">${of.as} <strong>${username}</strong></p>`}
-${grants.length === 0 ? none : html`<p>${of.lead}</p><ul class="grants">${grants.map((grant) => html`<li><span>${grant}</span></li>`)}</ul>`}
+<p>${of.lead}</p><ul class="grants">${grants.map((grant) => html`<li><span>${grant}</span></li>`)}</ul>
 <form method="post" action="${path}">
 ${hiddenOf({ action: 'consent', token })}
 <button type="submit" name="decision" value="allow">${of.allow}</button>
@@ -39,6 +47,13 @@ function grantsIn({ openid, claims, resources }: ConsentGranted, texts: Texts): 
     ...(claims.length === 0 ? [] : [of.claims(claims.join(', '))]),
     ...ownScopes.map((scope) => of.api(scope)),
   ];
+}
+
+/** Its tokens name the user's organizations whatever it has asked for. */
+function inOrganizations(scopes: readonly string[] | null, { consent }: Texts): string {
+  const { all, none: names, only } = consent.organizations;
+  if (scopes === null) return all;
+  return scopes.length === 0 ? names : only(scopes.join(', '));
 }
 
 /** What the user can tell a site by; of an application on the device, its scheme. */
