@@ -1,5 +1,7 @@
 import { type FieldError, invalidField, invalidFields } from '../errors.ts';
+import { findOidcSettingsRow } from '../oidc/oidc-settings.ts';
 import type { OutboundClient } from '../outbound/outbound-client.ts';
+import type { Transaction } from '../postgres/database.ts';
 import { problemsOfClient } from './client-rules.ts';
 import { mostSecrets } from './client-secret.ts';
 import { type ClientFacts, withDefaults } from './client-settings.ts';
@@ -59,4 +61,23 @@ export function requireCallable({ settings }: ClientFacts, outbound: Pick<Outbou
   const { backchannel_logout_uri: uri } = settings.openid;
   const check = uri === null ? null : outbound.checkUrl(uri);
   if (check?.ok === false) throw invalidField('settings.openid.backchannel_logout_uri', check.message);
+}
+
+/**
+ * Makes sure that a client whose tokens have to be bound to a key can have such: without, it would get none.
+ *
+ * @throws invalid_request (422)
+ */
+export async function requireBindable(
+  tx: Transaction,
+  { account_id, id }: { account_id: string; id: string },
+  { settings }: ClientFacts,
+): Promise<void> {
+  if (!settings.openid.dpop_bound_access_tokens) return;
+  const { settings: oidc } = await findOidcSettingsRow(tx, { id, account: { id: account_id } });
+  if (!oidc.dpop)
+    throw invalidField(
+      'settings.openid.dpop_bound_access_tokens',
+      'needs `dpop` in the issuer’s OIDC settings; turn that on first, or make this false',
+    );
 }

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { createCustomer, withScopes } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
-import { createKey, TestIssuer } from '../../test/harness/test-issuer.ts';
+import { createKey, succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
 import { deviceCodeGrant } from './client-settings.ts';
 
 const server = await startTestServer();
@@ -14,6 +14,7 @@ afterAll(async () => {
 const { api, key } = await createCustomer(server);
 const issuer = await TestIssuer.create(server, {}, {}, api);
 const path = `${issuer.path}/clients`;
+succeeded(await api.patch(`${issuer.path}/oidc-settings`, { dpop: true }));
 const callback = 'https://app.example.com/callback';
 
 /** A body with these members of `openid` beside a redirect URI. */

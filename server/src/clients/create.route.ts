@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { defineRoute } from '../http/route.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
-import { requireCallable, resolveClient, toClientResource } from './client.ts';
+import { requireBindable, requireCallable, resolveClient, toClientResource } from './client.ts';
 import { clientsParams, createClientBody, createdClientResource } from './client-schema.ts';
 import { insertClient, insertClientSecret } from './client-store.ts';
 
@@ -23,6 +23,7 @@ export const createClient = defineRoute({
     const issuer = await requireIssuer(tx, principal, params.issuer_id);
     const { confidential, settings } = resolveClient(body);
     requireCallable({ confidential, settings }, services.outbound);
+    await requireBindable(tx, issuer, { confidential, settings });
     const row = await insertClient(tx, {
       accountId: principal.accountId,
       issuerId: issuer.id,

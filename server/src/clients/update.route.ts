@@ -7,7 +7,7 @@ import { defineRoute } from '../http/route.ts';
 import { parseInput } from '../http/validation.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
 import type { Json } from '../postgres/schema.ts';
-import { requireCallable, resolveClient, toClientResource } from './client.ts';
+import { requireBindable, requireCallable, resolveClient, toClientResource } from './client.ts';
 import { clientMembers, clientParams, clientResource, patchClientBody } from './client-schema.ts';
 import { lockClient, secretsOf } from './client-store.ts';
 import { changedSettings, readSettings } from './stored-settings.ts';
@@ -47,6 +47,12 @@ export const updateClient = defineRoute({
     // One that was set under other settings of the server keeps nobody from changing the rest.
     if (settings.openid.backchannel_logout_uri !== before.settings.openid.backchannel_logout_uri)
       requireCallable({ confidential: current.confidential, settings }, services.outbound);
+    if (!before.settings.openid.dpop_bound_access_tokens)
+      await requireBindable(
+        tx,
+        { account_id: current.account_id, id: current.issuer_id },
+        { confidential: current.confidential, settings },
+      );
     const after = { ...given, settings };
     const changed = (['name', 'type', 'settings', 'metadata'] as const).filter(
       (member) => !isDeepStrictEqual(after[member], before[member]),

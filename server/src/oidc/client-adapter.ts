@@ -1,12 +1,16 @@
 import type { Adapter, RecordPayload } from 'oidc-provider';
 import type { ClientDirectory } from '../clients/client-directory.ts';
+import type { ClientRecord } from '../clients/client-record.ts';
 import { toClientMetadata } from './client-metadata.ts';
 import { asLibraryError } from './library-errors.ts';
 import type { IssuerRuntime } from './runtime.ts';
 
 type How = Parameters<typeof toClientMetadata>[1];
 
-/** The clients of an issuer, which are managed elsewhere. One that is suspended is as if there were none. */
+/**
+ * The clients of an issuer, which are managed elsewhere. One that is suspended is as if there were none, and so is one whose
+ * tokens have to be bound to keys where the issuer has turned that off.
+ */
 export class ClientAdapter implements Adapter {
   readonly #runtime: IssuerRuntime;
   readonly #clients: ClientDirectory;
@@ -22,10 +26,16 @@ export class ClientAdapter implements Adapter {
     try {
       const { issuer } = this.#runtime;
       const client = await this.#clients.find(issuer.id, id, issuer.account.id);
-      return client === null || client.status !== 'active' ? undefined : toClientMetadata(client, this.#how);
+      if (client === null || client.status !== 'active' || this.#wantsMore(client)) return undefined;
+      return toClientMetadata(client, this.#how);
     } catch (error) {
       throw asLibraryError(error);
     }
+  }
+
+  /** Tokens that are to be bound to a key can't be: unbound ones would be worth more to a thief than the client wants. */
+  #wantsMore({ settings }: ClientRecord): boolean {
+    return settings.openid.dpop_bound_access_tokens && !this.#runtime.oidc.dpop;
   }
 
   upsert(): Promise<void> {

@@ -41,8 +41,8 @@ export class FlowCaps {
 
   #capOf(method: string | undefined, place: string): NetworkCap | null {
     if (place === paths.authorization) return this.#begun;
+    if (place === paths.code_verification) return method === 'POST' ? this.#tried : this.#begun;
     if (method !== 'POST') return null;
-    if (place === paths.code_verification) return this.#tried;
     return place === paths.pushed_authorization_request || place === paths.device_authorization
       ? this.#pushed
       : null;

@@ -9,7 +9,7 @@ import type { RuntimeUser } from './users.ts';
 
 /**
  * What the user has granted the client, for the request that is under way: of this browser login, or else what it has
- * allowed before. A client of the issuer's own has all that it may ask for.
+ * allowed before. A client of the issuer's own has all that it may ask for, for as long as it is that.
  *
  * Also gives the client another session where that of this login has ended: whatever ended it (a token shown twice, the
  * client itself), what comes now is new.
@@ -28,7 +28,10 @@ export async function loadGrant(runtime: IssuerRuntime, context: Context): Promi
     const grant = isOwn
       ? existing
       : new provider.Grant({ accountId: user.accountId, clientId: client.clientId });
-    if (allowAllAsked(context, grant) || !isOwn) await grant.save();
+    if (allowAllAsked(context, grant) || !isOwn) {
+      grant.unasked = true;
+      await grant.save();
+    }
     return grant;
   }
   if (isOwn) return existing;

@@ -246,7 +246,7 @@ async function grant({ held, interaction, client }: Opened, info: RequestInfo): 
   const saved = await given.save();
   await runtime.inAccount(async (tx) => {
     const whose = { accountId: runtime.issuer.account.id, issuerId: runtime.issuer.id, userId };
-    if (client.remember_consent !== false)
+    if (client.remember_consent !== false && !isFirstParty(client))
       await saveConsent(tx, { ...whose, clientId: client.clientId }, grantedBy(given), runtime.now());
     await runtime.recordAll(tx, actorOfUser(userId, info), info, [
       {

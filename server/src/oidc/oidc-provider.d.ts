@@ -78,6 +78,8 @@ declare module 'oidc-provider' {
     getOIDCClaims(): string[];
     getResourceScope(resource: string): string;
     resources?: Record<string, string>;
+    /** Ours: what a client of the issuer's own was allowed without anybody being asked. */
+    unasked?: boolean;
   }
 
   export interface Token extends Model {

@@ -72,6 +72,7 @@ export function createProvider(
   nameSessions(provider);
   keepSavedSessions(provider);
   keepOrganizations(provider);
+  keepWhatNobodyWasAsked(provider);
   takeProofsOnce(provider, runtime);
   provider.use((context, next) => answerAsWeDo(context, next, pageHeaders(runtime.url)));
   const logFailure = (error: unknown, context: Context | undefined) => {
@@ -135,6 +136,12 @@ function keepOrganizations(provider: Provider): void {
     const members = [...model.IN_PAYLOAD, 'org'];
     Object.defineProperty(model, 'IN_PAYLOAD', { get: () => members });
   }
+}
+
+/** So that it does not count once the client is not the issuer's own any more. */
+function keepWhatNobodyWasAsked({ Grant }: Provider): void {
+  const members = [...Grant.IN_PAYLOAD, 'unasked'];
+  Object.defineProperty(Grant, 'IN_PAYLOAD', { get: () => members });
 }
 
 /** The library looks and then writes; of any number at once each would find that it is the first. */

@@ -1,4 +1,5 @@
 import { type Adapter, type Context, errors, Provider, type RecordPayload } from 'oidc-provider';
+import { isFirstParty } from './client-metadata.ts';
 import { newRecordDigest, recordDigests } from './record-digests.ts';
 import { openRecord, sealRecord } from './record-seal.ts';
 import {
@@ -125,9 +126,16 @@ export class RecordAdapter implements Adapter {
       return undefined;
     }
     const payload = this.#open(row);
+    if (payload.unasked === true && this.#isOfStranger()) return undefined;
     if (id !== undefined)
       visit(this.#model, id, { state: 'found', sessionId: row.session_id, loginUid: payload.uid });
     return payload;
+  }
+
+  /** Whether the client of this request is one whose users have to be asked. */
+  #isOfStranger(): boolean {
+    const client = this.#runtime.context.current?.oidc.client;
+    return client !== undefined && !isFirstParty(client);
   }
 
   #open(row: FoundRecord): RecordPayload {

@@ -148,6 +148,7 @@ test('says what is wrong with what is asked for', async () => {
     // No client has a permission of our API, whoever asks for it.
     [{ ...metadata, scope: 'openid gatelodge.clients:write' }, 'invalid_client_metadata'],
     [{ ...metadata, scope: 'openid q"uote' }, 'invalid_client_metadata'],
+    [{ ...metadata, dpop_bound_access_tokens: true }, 'invalid_client_metadata'],
     [[], 'invalid_client_metadata'],
     ['x', 'invalid_client_metadata'],
   ] as const) {

@@ -53,6 +53,8 @@ export function readRegistration(
   const grants = asked.grant_types ?? ['authorization_code'];
   const unknown = grants.find((grant) => !known.has(grant) || grant === 'client_credentials');
   if (unknown !== undefined) throw invalidMetadata(`grant_types: ${unknown} is not to be had`);
+  if (asked.dpop_bound_access_tokens === true && !settings.dpop)
+    throw invalidMetadata('dpop_bound_access_tokens: is not to be had');
   return {
     name: asked.client_name ?? 'Registered client',
     facts: factsOf(asked, grants as GrantType[], outbound),

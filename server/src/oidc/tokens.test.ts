@@ -125,6 +125,29 @@ describe('the scopes of a client', () => {
   });
 });
 
+// What nobody was asked about as long as the client was the account's own: sold, or found out, it goes on with it.
+test('what a first-party client was allowed does not count once it is external', async () => {
+  const turned = await OidcClient.create(server, issuer);
+  const path = `${issuer.path}/clients/${turned.id}`;
+  const browser = new OidcBrowser(server);
+  const { refresh_token: token } = await turned.signIn(browser, { userId });
+  const code = await turned.code(browser, { userId });
+  succeeded(await api.patch(path, { type: 'external' }));
+  const refused = await turned.refresh(token!);
+  expect([refused.status, refused.body.error]).toEqual([400, 'invalid_grant']);
+  expect((await turned.redeem(code)).body.error).toBe('invalid_grant');
+  const steps: string[] = [];
+  const asked = await turned.signIn(browser, { userId, onStep: ({ step }) => steps.push(step) });
+  expect(steps).toEqual(['consent']);
+  expect((await turned.refresh(asked.refresh_token!)).status).toBe(200);
+  // And what somebody was asked about goes on counting, whichever way the type changes.
+  succeeded(await api.patch(path, { type: 'first_party' }));
+  succeeded(await api.patch(path, { type: 'external' }));
+  const later = await turned.signIn(browser, { userId, onStep: ({ step }) => steps.push(step) });
+  expect(steps).toEqual(['consent']);
+  expect((await turned.refresh(later.refresh_token!)).status).toBe(200);
+});
+
 describe('introspection', () => {
   test('tells what a token says and the organizations of now, and of a refresh token whose it is', async () => {
     const tokens = await signIn();
@@ -308,5 +331,34 @@ describe('tokens that are bound to a key', () => {
       },
     });
     expect(unbound.status).toBe(401);
+  });
+
+  // Turned off for the issuer, the tokens would be bearer tokens: whoever steals one has it.
+  test('are no bearer tokens where the issuer has turned that off: the client gets none', async () => {
+    const binding = { settings: { openid: { dpop_bound_access_tokens: true } } };
+    succeeded(await api.patch(`${issuer.path}/oidc-settings`, { dpop: true }));
+    const bound = await OidcClient.create(server, issuer, {
+      openid: {
+        dpop_bound_access_tokens: true,
+        grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
+      },
+    });
+    const code = await bound.code(new OidcBrowser(server), { userId });
+    succeeded(await api.patch(`${issuer.path}/oidc-settings`, { dpop: false }));
+    const machine = await bound.post('/token', { grant_type: 'client_credentials' });
+    const pushed = await bound.post('/par', { response_type: 'code', client_id: bound.id });
+    for (const { status, body } of [machine, pushed, await bound.redeem(code)])
+      expect([status, body.error]).toEqual([401, 'invalid_client']);
+    expect((await server.operator.api.get(`/${issuer.id}/authorize?client_id=${bound.id}`)).status).toBe(400);
+    const refused = await api.patch(`${issuer.path}/clients/${client.id}`, binding);
+    expect([refused.status, refused.body.errors[0].path]).toEqual([
+      422,
+      'settings.openid.dpop_bound_access_tokens',
+    ]);
+    // One that there is can still be changed, back too.
+    const path = `${issuer.path}/clients/${bound.id}`;
+    succeeded(await api.patch(path, { name: 'Other' }));
+    succeeded(await api.patch(path, { settings: { openid: { dpop_bound_access_tokens: false } } }));
+    expect((await bound.post('/token', { grant_type: 'client_credentials' })).status).toBe(200);
   });
 });

@@ -1,4 +1,4 @@
--- Clients that have registered themselves are known as such, and logouts are told in turn.
+-- Clients that have registered themselves are known as such.
 
 -- ── Whether a client has registered itself ──────────────────────────────────────────────────────────────────────
 
