@@ -8,7 +8,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { installGatewayPrograms } from '../harness/gateway-programs.ts';
 import { claimsOf } from '../harness/oidc-client.ts';
 import { freePort, waitFor } from '../harness/process.ts';
-import { isSoak } from '../harness/scale.ts';
 import { snippetOf } from './packages.ts';
 import { PartyApp } from './party-app.ts';
 import { PartyBrowser, type Visit } from './party-browser.ts';
@@ -31,7 +30,6 @@ let directory: string;
 let apache: ChildProcess;
 let url: string;
 beforeAll(async () => {
-  if (!isSoak) return;
   [world, app] = await Promise.all([PartyWorld.open(), PartyApp.start()]);
   app.handler = async ({ headers }) => Response.json(Object.fromEntries(headers));
   const port = await freePort();
@@ -114,7 +112,7 @@ async function signIn() {
   return { user, browser, headers, token: headers.oidc_access_token! };
 }
 
-describe.runIf(isSoak)('mod_auth_openidc', () => {
+describe('mod_auth_openidc', () => {
   test('signs a user in and tells the application who it is, with its organizations', async () => {
     const { user, headers, token } = await signIn();
     expect(headers).toMatchObject({ oidc_claim_sub: user.id, oidc_claim_email: user.address });

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { claimsOf } from '../harness/oidc-client.ts';
-import { isSoak } from '../harness/scale.ts';
 import { succeeded } from '../harness/test-issuer.ts';
 import { importSnippet, snippetOf } from './packages.ts';
 import { PartyApp } from './party-app.ts';
@@ -106,7 +105,6 @@ let party: Snippet;
 let resource: string;
 const asked: string[] = [];
 beforeAll(async () => {
-  if (!isSoak) return;
   [world, app] = await Promise.all([PartyWorld.open(), PartyApp.start()]);
   resource = `${app.url}/mcp`;
   const settings = JSON.parse(await snippetOf('mcp settings', { 'https://mcp.example.com': app.url }));
@@ -148,7 +146,7 @@ async function signIn() {
   return { user, provider, tokens: provider.kept.tokens! };
 }
 
-describe.runIf(isSoak)('the MCP SDK', () => {
+describe('the MCP SDK', () => {
   test('finds the issuer by the server, registers, signs a user in and calls a tool for her', async () => {
     const { user, provider, tokens } = await signIn();
     expect(asked).toContain('/.well-known/oauth-protected-resource/mcp');

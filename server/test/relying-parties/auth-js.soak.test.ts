@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { claimsOf } from '../harness/oidc-client.ts';
 import type { RawRequest } from '../harness/raw-http.ts';
-import { isSoak } from '../harness/scale.ts';
 import { importSnippet, snippetOf } from './packages.ts';
 import { PartyApp } from './party-app.ts';
 import { PartyBrowser } from './party-browser.ts';
@@ -16,7 +15,6 @@ interface Snippet {
 let world: PartyWorld;
 let app: PartyApp;
 beforeAll(async () => {
-  if (!isSoak) return;
   [world, app] = await Promise.all([PartyWorld.open(), PartyApp.start()]);
   const { id, secret } = await world.register({
     redirect_uris: [`${app.url}/auth/callback/gatelodge`],
@@ -55,7 +53,7 @@ const sessionOf = async (browser: PartyBrowser) => {
   return JSON.parse(text);
 };
 
-describe.runIf(isSoak)('Auth.js', () => {
+describe('Auth.js', () => {
   test('signs a user in, with her organizations in its session, and out of both sides', async () => {
     const user = await world.newUser();
     const browser = new PartyBrowser(world.server);
