@@ -26,6 +26,7 @@ const tablesOfNobody = [
 /** Everything that may see across accounts: SECURITY DEFINER functions, by name and arguments. */
 const lookups = [
   'claim_logout_notices(moment timestamp with time zone, lease_end timestamp with time zone, most integer)',
+  'claim_logout_notices_v2(moment timestamp with time zone, lease_end timestamp with time zone, most integer, most_each integer)',
   'claim_mails(moment timestamp with time zone, lease_end timestamp with time zone, most integer)',
   'claim_mails_v2(moment timestamp with time zone, lease_end timestamp with time zone, most integer, most_each integer, under_way text[], after_account text)',
   'expire_idempotency_records(most integer)',

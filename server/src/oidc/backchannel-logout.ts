@@ -20,6 +20,8 @@ import type { KeyDirectory } from '../verification/key-directory.ts';
 
 const everyMs = 1_000;
 const noticesAtOnce = 20;
+/** Of one account: where its receivers do not answer, the others wait no longer than one of them takes to be given up. */
+const noticesOfAccount = 4;
 const timeoutMs = 5_000;
 const leaseMs = 60_000;
 /** Seconds until the next try after each one that has failed; then it is given up. */
@@ -51,7 +53,10 @@ export function createBackchannelLogout(deps: Dependencies): Periodic {
     async work() {
       const moment = now();
       const leaseEnd = new Date(moment.getTime() + leaseMs);
-      const notices = await claimLogoutNotices(database.lookups, moment, leaseEnd, noticesAtOnce);
+      const notices = await claimLogoutNotices(database.lookups, moment, leaseEnd, {
+        most: noticesAtOnce,
+        mostEach: noticesOfAccount,
+      });
       await Promise.all(
         notices.map((notice) =>
           // One that fails for reasons of ours is due again when its lease ends.
@@ -60,7 +65,7 @@ export function createBackchannelLogout(deps: Dependencies): Periodic {
           ),
         ),
       );
-      return notices.length === noticesAtOnce;
+      return notices.length >= noticesOfAccount;
     },
   });
 }

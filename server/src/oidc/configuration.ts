@@ -1,4 +1,11 @@
-import { type Client, type Context, type ExternalSigningKey, errors, type Token } from 'oidc-provider';
+import {
+  type Client,
+  type Context,
+  type ExternalSigningKey,
+  errors,
+  type Session,
+  type Token,
+} from 'oidc-provider';
 import { type SigningAlgorithm, signingAlgorithms } from '../signing-keys/signing-key.ts';
 import {
   apiScopesOf,
@@ -80,7 +87,9 @@ export function configurationOf(
       Grant: (_context: Context, _grant: Token, client: Client | undefined) =>
         Math.max(grantSeconds, secondsOfSession(runtime, client ?? runtime.context.current?.oidc.client)),
       Interaction: interactionSeconds,
-      Session: oidc.login_seconds,
+      // Of somebody who has not signed in it is worth no more than what was begun with it.
+      Session: (_context: Context, session: Session) =>
+        session.accountId === undefined ? interactionSeconds : oidc.login_seconds,
     },
   };
 }

@@ -39,15 +39,19 @@ export async function noteLogouts(
   }
 }
 
-/** Takes notices that are due for the length of a lease; of callers at the same time each gets others. */
+/**
+ * Takes notices that are due for the length of a lease; of callers at the same time each gets others.
+ *
+ * @param limits.mostEach of each account, so that one whose receivers do not answer leaves room to the others
+ */
 export async function claimLogoutNotices(
   db: Kysely<Schema>,
   now: Date,
   leaseEnd: Date,
-  most: number,
+  { most, mostEach }: { most: number; mostEach: number },
 ): Promise<LogoutNotice[]> {
   const { rows } = await sql<LogoutNotice>`
-    select * from claim_logout_notices(${now}, ${leaseEnd}, ${most}::int)`.execute(db);
+    select * from claim_logout_notices_v2(${now}, ${leaseEnd}, ${most}::int, ${mostEach}::int)`.execute(db);
   return rows;
 }
 
