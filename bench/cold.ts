@@ -67,10 +67,10 @@ async function measureRound(
   const endpoint = verifyEndpoint(gatelodge);
   const requests = secrets.map(endpoint.request);
   const reads = ids.map((id) => postJson('/', { id }));
-  const cold = await sendEach(gatelodge.port, requests, endpoint.valid, 1);
-  const read = await sendEach(selects.port, reads, { status: 200, text: '"digest"' }, 1);
+  const cold = await sendEach(gatelodge.port, requests, endpoint.valid, { connections: 1 });
+  const read = await sendEach(selects.port, reads, { status: 200, text: '"digest"' }, { connections: 1 });
   const select = median(await selects.ask<number[]>({}));
-  const warm = await sendEach(gatelodge.port, requests, endpoint.valid, 1);
+  const warm = await sendEach(gatelodge.port, requests, endpoint.valid, { connections: 1 });
   return { cold: cold.p50Ms, warm: warm.p50Ms, select, selectOverHttp: read.p50Ms };
 }
 

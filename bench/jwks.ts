@@ -54,7 +54,7 @@ async function coldOnes(gatelodge: Gatelodge, ids: readonly string[]): Promise<R
         gatelodge.port,
         asked.map((id) => getPublic(`/${id}${path}`)),
         { status: 200, text },
-        1,
+        { connections: 1 },
       );
     const cold = await measure();
     const warm = await measure();

@@ -26,6 +26,8 @@ export interface Round {
   /** Makes the raw HTTP/1.1 request that connection `index` sends as its `count`-th; null when there are no more. */
   request(index: number, count: number): Buffer | null;
   expected: Expected;
+  /** The address of the loopback network that it comes from; 127.0.0.1 where none is named. */
+  from?: string;
 }
 
 /**
@@ -57,7 +59,7 @@ export async function sendEach(
   port: number,
   requests: readonly Buffer[],
   expected: Expected,
-  connections = 16,
+  { connections = 16, from = '127.0.0.1' } = {},
 ): Promise<RoundResult> {
   let sent = 0;
   const result = await runRound({
@@ -66,6 +68,7 @@ export async function sendEach(
     seconds: Number.POSITIVE_INFINITY,
     request: () => requests[sent++] ?? null,
     expected,
+    from,
   });
   if (result.wrong > 0) throw new Error(`${result.wrong} of ${result.requests} answers were wrong`);
   return result;
@@ -109,6 +112,7 @@ function keepBusy(
     const socket = net.connect({
       port: round.port,
       host: '127.0.0.1',
+      localAddress: round.from,
       noDelay: true,
       onread: { buffer, callback: onData },
     });

@@ -68,7 +68,13 @@ async function createClients(gatelodge: Gatelodge, issuerIds: readonly string[])
   return clients;
 }
 
-/** First their discovery, then their runtime, in ten steps each, with the server's memory, its garbage collected, after every step. */
+/** Fewer than may begin a sign-in within a minute from one address. */
+const issuersOfStep = 500;
+
+/**
+ * First their discovery, then their runtime, in steps, with the server's memory, its garbage collected, after every step.
+ * Each comes from an address of its own, as visitors do.
+ */
 async function coldIssuers(
   gatelodge: Gatelodge,
   ids: readonly string[],
@@ -84,11 +90,12 @@ async function coldIssuers(
     { what: 'authorize', path: '/authorize', expected: { status: 400, text: 'invalid_request' } },
   ];
   const rows: Row[] = [];
-  const step = Math.ceil(ids.length / 10);
+  const step = Math.min(issuersOfStep, Math.ceil(ids.length / 10));
   for (const { what, path, expected } of parts)
     for (let asked = 0; asked < ids.length; asked += step) {
       const requests = ids.slice(asked, asked + step).map((id) => getPublic(`/${id}${path}`));
-      const { p50Ms, p99Ms } = await sendEach(gatelodge.port, requests, expected, 1);
+      const from = `127.0.1.${1 + Math.floor(asked / step)}`;
+      const { p50Ms, p99Ms } = await sendEach(gatelodge.port, requests, expected, { connections: 1, from });
       await collector.collect(gatelodge.pid);
       rows.push({
         what,
