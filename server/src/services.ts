@@ -30,7 +30,7 @@ import type { DevMailbox } from './mail/dev-mailbox.ts';
 import type { MailOutbox } from './mail/mail-outbox.ts';
 import { openMailing } from './mail/mailing.ts';
 import { createMemberSweep } from './members/member-sweep.ts';
-import { createBackchannelLogout } from './oidc/backchannel-logout.ts';
+import { BackchannelLogout } from './oidc/backchannel-logout.ts';
 import { IssuerSettings } from './oidc/issuer-settings.ts';
 import { createOidc, type Oidc } from './oidc/oidc.ts';
 import { createRecordSweep } from './oidc/record-sweep.ts';
@@ -285,7 +285,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       mail.sweep,
       createOtpSweep(background, log, now),
       createRecordSweep(background, log, now),
-      createBackchannelLogout({
+      new BackchannelLogout({
         settings,
         database: background,
         keys,

@@ -83,6 +83,8 @@ test('the figures are those that the guide tells', () => {
   const told = [
     `an issuer's pages, ${otpLimits.keyMailsAnHour} an hour`,
     `remembered for ${otpLimits.deviceDays}\n  days`,
+    `After ${otpLimits.crowdedFromMailsAnHour} mails`,
+    `gets ${otpLimits.crowdedIpMailsAnHour} of the rest instead of ${otpLimits.ipMailsAnHour},`,
   ];
   for (const text of told) expect(guide).toContain(text);
   expect([flowSeconds, otpLimits.guessesOfCode]).toEqual([3_600, 5]);

@@ -27,6 +27,7 @@ const tablesOfNobody = [
 const lookups = [
   'claim_logout_notices(moment timestamp with time zone, lease_end timestamp with time zone, most integer)',
   'claim_logout_notices_v2(moment timestamp with time zone, lease_end timestamp with time zone, most integer, most_each integer)',
+  'claim_logout_notices_v3(moment timestamp with time zone, lease_end timestamp with time zone, most integer, most_each integer, under_way text[])',
   'claim_mails(moment timestamp with time zone, lease_end timestamp with time zone, most integer)',
   'claim_mails_v2(moment timestamp with time zone, lease_end timestamp with time zone, most integer, most_each integer, under_way text[], after_account text)',
   'expire_idempotency_records(most integer)',
@@ -84,6 +85,7 @@ const lookups = [
   'sweep_otp(moment timestamp with time zone, most integer)',
   'take_login_budgets(of_account text, of_issuer text, of_address bytea, of_key bytea, of_ip bytea, devices bytea[], moment timestamp with time zone, spacing interval, address_limit integer, public_limit integer, key_limit integer, ip_limit integer)',
   'take_login_budgets_v2(of_account text, of_issuer text, of_address bytea, of_key bytea, of_ip bytea, devices bytea[], moment timestamp with time zone, spacing interval, address_limit integer, public_limit integer, key_limit integer, public_key_limit integer, ip_limit integer)',
+  'take_login_budgets_v3(of_account text, of_issuer text, of_address bytea, of_key bytea, of_ip bytea, devices bytea[], moment timestamp with time zone, spacing interval, address_limit integer, public_limit integer, key_limit integer, public_key_limit integer, ip_limit integer, crowded_from integer, crowded_ip_limit integer)',
   'take_mail_cap(of_issuer text, of_address bytea, of_all bytea, is_wanted boolean, moment timestamp with time zone, cap_limit integer)',
   'take_otp_guess(of_account text, of_issuer text, of_address bytea, devices bytea[], moment timestamp with time zone, code_limit integer, usual_lifetime interval, hour_limit integer, day_limit integer, public_hour_limit integer, public_day_limit integer)',
   'take_otp_guess_v2(of_account text, of_issuer text, of_address bytea, of_ip bytea, devices bytea[], moment timestamp with time zone, code_limit integer, usual_lifetime interval, longest_lifetime interval, hour_limit integer, day_limit integer, public_hour_limit integer, public_day_limit integer, ip_limit integer, public_ip_limit integer)',

@@ -174,7 +174,7 @@ test('the budgets are those that the guide tells', () => {
     `${otpLimits.guessesAnHour} an hour, ${otpLimits.guessesADay} a day; of these ${otpLimits.keptAnHour} and ${otpLimits.keptADay} are kept`,
     `one a minute, ${otpLimits.sendsAnHour - otpLimits.sendsKeptAnHour} an hour; ${otpLimits.sendsKeptAnHour} more for devices`,
     `| ${otpLimits.keyMailsAnHour} an hour; of these ${otpLimits.keyMailsKeptAnHour} are kept`,
-    `| ${otpLimits.ipMailsAnHour} an hour |`,
+    `| ${otpLimits.ipMailsAnHour} an hour; ${otpLimits.crowdedIpMailsAnHour} once strangers have had ${otpLimits.crowdedFromMailsAnHour} of`,
     `| ${otpLimits.addressMailsAnHour} an hour, but`,
     `${otpLimits.failuresBeforeLongCodes} an hour, make`,
     `${otpLimits.ipGuessesAnHour} an hour; of these ${otpLimits.ipGuessesKeptAnHour} are kept`,

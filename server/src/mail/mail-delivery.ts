@@ -1,5 +1,6 @@
 import type { NewEvent } from '../events/event.ts';
 import { insertEvent } from '../events/event-store.ts';
+import { Lanes } from '../jobs/lanes.ts';
 import { Periodic } from '../jobs/periodic.ts';
 import type { Log } from '../logs/log.ts';
 import type { Database, Transaction } from '../postgres/database.ts';
@@ -64,11 +65,8 @@ const actor = { type: 'system', id: 'mail', ip: null, user_agent: null } as cons
 export class MailDelivery {
   readonly #deps: Dependencies;
   readonly #job: Periodic;
-  /** With the account of each. */
-  readonly #underWay = new Map<Promise<void>, string>();
+  readonly #lanes: Lanes;
   #claimedUpTo = '';
-  /** Lanes kept the last claim from taking more. */
-  #mayBeMore = false;
   /** Handed over and not marked yet, since Postgres did not answer: never to be sent again by this node. */
   readonly #handedOver = new Set<string>();
   readonly #end = new AbortController();
@@ -79,6 +77,7 @@ export class MailDelivery {
   constructor(deps: Dependencies) {
     this.#deps = deps;
     this.#job = new Periodic({ name: 'mail', everyMs, log: deps.log, work: () => this.#claim() });
+    this.#lanes = new Lanes({ most: lanes, mostOfAccount: lanesOfAccount, onFree: () => this.#job.wake() });
   }
 
   start(): void {
@@ -94,47 +93,36 @@ export class MailDelivery {
   async close(): Promise<void> {
     await this.#job.close();
     const timer = setTimeout(() => this.#end.abort(), lastWordsMs);
-    await Promise.allSettled(this.#underWay.keys());
+    await this.#lanes.settled();
     clearTimeout(timer);
   }
 
   /** Takes as many mails as there are free lanes, account by account; whichever lane is free again looks for more. */
   async #claim(): Promise<boolean> {
-    const free = lanes - this.#underWay.size;
+    const { free, accounts: underWay } = this.#lanes;
     if (free <= 0) return false;
     const now = this.#deps.now();
     const leaseEnd = new Date(now.getTime() + leaseMs);
     const { mails, after, isRound } = await claimMails(this.#deps.database.lookups, now, leaseEnd, free, {
-      underWay: [...this.#underWay.values()],
+      underWay,
       mostEach: lanesOfAccount,
       after: this.#claimedUpTo,
     });
     this.#claimedUpTo = after;
     for (const mail of mails) this.#start(mail);
-    this.#mayBeMore = mails.length === free || this.#mostOfAnAccount() >= lanesOfAccount;
     return !isRound && mails.length < free;
   }
 
   #start(mail: ClaimedMail): void {
-    const delivery = this.#deliver(mail)
+    this.#lanes.start(mail.account_id, () =>
       // The lease ends, and somebody tries again.
-      .catch((error: unknown) => {
+      this.#deliver(mail).catch((error: unknown) => {
         this.#deps.log.warn(
           { err: error, component: 'mail' },
           'What became of a mail could not be written down',
         );
-      })
-      .finally(() => {
-        this.#underWay.delete(delivery);
-        if (this.#mayBeMore) this.#job.wake();
-      });
-    this.#underWay.set(delivery, mail.account_id);
-  }
-
-  #mostOfAnAccount(): number {
-    const counts = new Map<string, number>();
-    for (const account of this.#underWay.values()) counts.set(account, (counts.get(account) ?? 0) + 1);
-    return Math.max(0, ...counts.values());
+      }),
+    );
   }
 
   async #deliver(claimed: ClaimedMail): Promise<void> {

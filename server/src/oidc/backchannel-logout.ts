@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { ClientDirectory } from '../clients/client-directory.ts';
 import { insertEvents } from '../events/event-store.ts';
 import { issuerUrl } from '../issuers/issuer-url.ts';
+import { Lanes } from '../jobs/lanes.ts';
 import { Periodic } from '../jobs/periodic.ts';
 import type { Log } from '../logs/log.ts';
 import type { OutboundClient } from '../outbound/outbound-client.ts';
@@ -19,9 +20,10 @@ import { logoutTokenType } from '../tokens/jwt.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 
 const everyMs = 1_000;
-const noticesAtOnce = 20;
-/** Of one account: where its receivers do not answer, the others wait no longer than one of them takes to be given up. */
-const noticesOfAccount = 4;
+/** Clients that a node tells at the same time: fewer than the calls that it makes at once. */
+const lanes = 40;
+/** Of one account: where its receivers do not answer, others are told all the same. */
+const lanesOfAccount = 4;
 const timeoutMs = 5_000;
 const leaseMs = 60_000;
 /** Seconds until the next try after each one that has failed; then it is given up. */
@@ -40,34 +42,56 @@ interface Dependencies {
 }
 
 /**
- * The job that tells clients that sessions of theirs have ended (OpenID Connect Back-Channel Logout 1.0 §2.5). What there
- * is to tell stands in the database since the transaction that has ended them, so it is told also after a crash; one that
- * can't be told is given up after ten minutes, with an event.
+ * Tells clients that sessions of theirs have ended (OpenID Connect Back-Channel Logout 1.0 §2.5), on any number of nodes. What
+ * there is to tell stands in the database since the transaction that has ended them, so it is told also after a crash; one
+ * that can't be told is given up after ten minutes, with an event.
  */
-export function createBackchannelLogout(deps: Dependencies): Periodic {
-  const { database, log, now } = deps;
-  return new Periodic({
-    name: 'back-channel logout',
-    everyMs,
-    log,
-    async work() {
-      const moment = now();
-      const leaseEnd = new Date(moment.getTime() + leaseMs);
-      const notices = await claimLogoutNotices(database.lookups, moment, leaseEnd, {
-        most: noticesAtOnce,
-        mostEach: noticesOfAccount,
-      });
-      await Promise.all(
-        notices.map((notice) =>
-          // One that fails for reasons of ours is due again when its lease ends.
-          deliver(deps, notice).catch((error: unknown) =>
-            log.warn({ err: error, issuer_id: notice.issuer_id }, 'A client could not be told of a logout'),
-          ),
+export class BackchannelLogout {
+  readonly #deps: Dependencies;
+  readonly #job: Periodic;
+  readonly #lanes: Lanes;
+
+  constructor(deps: Dependencies) {
+    this.#deps = deps;
+    const { log } = deps;
+    this.#job = new Periodic({ name: 'back-channel logout', everyMs, log, work: () => this.#claim() });
+    this.#lanes = new Lanes({ most: lanes, mostOfAccount: lanesOfAccount, onFree: () => this.#job.wake() });
+  }
+
+  start(): void {
+    this.#job.start();
+  }
+
+  /** Claims no more, and resolves once nothing is under way. */
+  async close(): Promise<void> {
+    await this.#job.close();
+    await this.#lanes.settled();
+  }
+
+  /** Takes as many as there are free lanes; whichever is free again looks for more. */
+  async #claim(): Promise<boolean> {
+    const { database, now } = this.#deps;
+    const { free, accounts: underWay } = this.#lanes;
+    if (free <= 0) return false;
+    const moment = now();
+    const leaseEnd = new Date(moment.getTime() + leaseMs);
+    const turns = { most: free, mostEach: lanesOfAccount, underWay };
+    for (const notice of await claimLogoutNotices(database.lookups, moment, leaseEnd, turns))
+      this.#start(notice);
+    return false;
+  }
+
+  #start(notice: LogoutNotice): void {
+    this.#lanes.start(notice.account_id, () =>
+      // One that fails for reasons of ours is due again when its lease ends.
+      deliver(this.#deps, notice).catch((error: unknown) =>
+        this.#deps.log.warn(
+          { err: error, issuer_id: notice.issuer_id },
+          'A client could not be told of a logout',
         ),
-      );
-      return notices.length >= noticesOfAccount;
-    },
-  });
+      ),
+    );
+  }
 }
 
 async function deliver(deps: Dependencies, notice: LogoutNotice): Promise<void> {

@@ -54,6 +54,7 @@ export class OtpEndpoint<Asked> implements EdgeEndpoint {
         keyId: key.id,
         lineageId: key.lineageId,
         organizationId: key.organization?.id ?? null,
+        isPublishable: key.kind === 'publishable',
       };
       const answer = await this.#operation.carryOut({ asked, sender, home, issuer, info, author });
       headers.push('X-Request-Id', info.id);

@@ -23,6 +23,10 @@ export const otpLimits = {
   keyMailsKeptAnHour: 120,
   /** Mails of an IP address (IPv6: of its /64) within an account. */
   ipMailsAnHour: 60,
+  /** Once strangers have had so many mails of a publishable key, or of an issuer's login pages, each … */
+  crowdedFromMailsAnHour: 240,
+  /** … IP address gets no more than this, so that a handful of them can't use up what is left. */
+  crowdedIpMailsAnHour: 6,
   /** Guesses of an IP address (IPv6: of its /64) within an account, whatever they are at. */
   ipGuessesAnHour: 300,
   /** As many of those are left for devices that have signed in before. */

@@ -8,6 +8,8 @@ export interface KeySender {
   /** The first key of its line of rotations. */
   readonly lineageId: string;
   readonly organizationId: string | null;
+  /** A publishable key, by which browsers ask: each from the address of its own user. */
+  readonly isPublishable: boolean;
 }
 
 /** Who has users sign in, and so whose budget of mails they take from: an application, or the issuer's own login pages. */

@@ -139,6 +139,52 @@ test('a part of the mails of a key is left for devices that have signed in', asy
   expect(own.filter(({ isTaken }) => isTaken)).toHaveLength(keyMailsKeptAnHour);
 });
 
+// Attack: eight networks have 60 mails each sent by the pages of an issuer, and nobody new can sign in for an hour.
+test('once half of the mails are used up, each network gets a few of the rest, and a server’s what it always does', async () => {
+  const { crowdedFromMailsAnHour: half, crowdedIpMailsAnHour: few, ipMailsAnHour } = otpLimits;
+  const key = someone();
+  const flood = async (ip: Buffer, count: number, isBrowser = true) => {
+    const asked = Array.from({ length: count }, () =>
+      world.send(issuer, { address: someone(), key, ip, isBrowser }, at(0)),
+    );
+    return (await Promise.all(asked)).filter(({ isTaken }) => isTaken).length;
+  };
+  for (let count = 0; count < half; count += ipMailsAnHour)
+    expect(await flood(someone(), ipMailsAnHour)).toBe(ipMailsAnHour);
+  const network = someone();
+  expect(await flood(network, 50)).toBe(few);
+  expect(waitOf(await world.send(issuer, { address: someone(), key, ip: network }, at(60_000)))).toBe(3_540);
+  // Also of a network that has had more before.
+  const before = someone();
+  await Promise.all(
+    Array.from({ length: 20 }, () => world.send(issuer, { address: someone(), ip: before }, at(0))),
+  );
+  expect(await flood(before, 1)).toBe(0);
+  expect(await flood(someone(), few + 4, false)).toBe(few + 4);
+  const address = someone();
+  const device = await world.addDevice(issuer, address, at(hourMs));
+  const own = { address, key, ip: network, devices: [device] };
+  expect(waitOf(await world.send(issuer, own, at(0)))).toBe(0);
+  // An hour later all is as before.
+  expect(waitOf(await world.send(issuer, { address: someone(), key, ip: network }, at(hourMs)))).toBe(0);
+});
+
+test('nodes of the build before this one take as they did', async () => {
+  const [key, ip] = [someone(), someone()];
+  for (let count = 0; count < otpLimits.crowdedIpMailsAnHour + 2; count++) {
+    const [row] = await world.rows.query(
+      `select wait_seconds from gatelodge.take_login_budgets_v2(
+         $1, $2, $3, $4, $5, '{}', $6, interval '60 seconds', 7, 5, 600, 480, 60)`,
+      [issuer.accountId, issuer.issuerId, someone(), key, ip, at(0)],
+    );
+    expect(row!.wait_seconds).toBe(0);
+    await world.rows.query(
+      'update login_budgets set public_takes = array_fill($1::timestamptz, array[$2::int]) where subject = $3',
+      [at(0), otpLimits.crowdedFromMailsAnHour, key],
+    );
+  }
+});
+
 test('an IP address of one account takes nothing from another account', async () => {
   const ip = someone();
   for (let count = 0; count < otpLimits.ipMailsAnHour; count++)
@@ -155,7 +201,7 @@ test('what one budget refuses is taken from no other, and a transaction that fai
   for (let count = 0; count < 5; count++) await world.send(issuer, { address, key, ip }, at(1_000));
   await world.database
     .withAccount(issuer.accountId, async (tx) => {
-      const subjects = { address: someone(), key, ip, devices: [] };
+      const subjects = { address: someone(), key, ip, devices: [], isBrowser: true };
       expect(await takeSend(tx, issuer, subjects, at(1_000))).toMatchObject({ isTaken: true });
       throw new Error('the mail could not be queued');
     })

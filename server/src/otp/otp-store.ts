@@ -19,6 +19,8 @@ export interface SendSubjects {
   readonly ip: Buffer;
   /** What the device token may be stored as; empty without one. */
   readonly devices: readonly Buffer[];
+  /** The IP address is that of somebody who signs in, not of a server that asks for many. */
+  readonly isBrowser: boolean;
 }
 
 /** That it is taken, or seconds to wait. */
@@ -42,12 +44,13 @@ export async function takeSend(
   now: Date,
 ): Promise<SendTaken> {
   const { rows } = await sql<{ wait_seconds: number; is_ahead: boolean }>`
-    select wait_seconds, is_ahead from take_login_budgets_v2(
+    select wait_seconds, is_ahead from take_login_budgets_v3(
       ${accountId}, ${issuerId}, ${subjects.address}, ${subjects.key}, ${subjects.ip},
       ${byteas(subjects.devices)}, ${now}, make_interval(secs => ${otpLimits.resendSeconds}),
       ${otpLimits.sendsAnHour}, ${otpLimits.sendsAnHour - otpLimits.sendsKeptAnHour},
       ${otpLimits.keyMailsAnHour}, ${otpLimits.keyMailsAnHour - otpLimits.keyMailsKeptAnHour},
-      ${otpLimits.ipMailsAnHour})`.execute(tx);
+      ${otpLimits.ipMailsAnHour}, ${otpLimits.crowdedFromMailsAnHour},
+      ${subjects.isBrowser ? otpLimits.crowdedIpMailsAnHour : otpLimits.ipMailsAnHour})`.execute(tx);
   const { wait_seconds: waitSeconds, is_ahead: isAhead } = rows[0]!;
   return waitSeconds > 0 ? { isTaken: false, waitSeconds, isAhead } : { isTaken: true };
 }
@@ -59,7 +62,7 @@ export async function takeSend(
 export async function settleSends(
   db: Kysely<Schema>,
   { accountId, issuerId }: IssuerScope,
-  { address, key, ip }: Omit<SendSubjects, 'devices'>,
+  { address, key, ip }: Pick<SendSubjects, 'address' | 'key' | 'ip'>,
   now: Date,
 ): Promise<void> {
   await sql`

@@ -97,6 +97,7 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
       key: sender === 'login-pages' ? digests.loginPages(issuer.id) : digests.key(sender.lineageId),
       ip: digests.ip(info.ip, issuer.environment),
       devices: digests.devices(deviceToken),
+      isBrowser: sender === 'login-pages' || sender.isPublishable,
     };
     const taken = await takeSend(tx, scope, subjects, now);
     if (!taken.isTaken) {

@@ -15,8 +15,12 @@ afterAll(async () => {
 // Later than the job of this server will ever look.
 const due = new Date('2100-01-01T00:00:00.000Z');
 const leaseEnd = new Date(due.getTime() + 60_000);
-const claim = (mostEach: number) =>
-  claimLogoutNotices(server.running.services.database.lookups, due, leaseEnd, { most: 20, mostEach });
+const claim = (mostEach: number, underWay: readonly string[] = []) =>
+  claimLogoutNotices(server.running.services.database.lookups, due, leaseEnd, {
+    most: 20,
+    mostEach,
+    underWay,
+  });
 
 async function accountWith(name: string, notices: number): Promise<string> {
   const { id, api } = await createCustomer(server);
@@ -49,4 +53,24 @@ test('accounts take turns: of one with many notices no more than so many are cla
   expect(new Set(ids).size).toBe(ids.length);
   expect(ids).not.toContain('other1');
   expect(second.flat().every(({ attempts }) => attempts === 1)).toBe(true);
+});
+
+test('what is under way of an account counts, and nobody else’s', async () => {
+  const slow = await accountWith('slow', 10);
+  const quick = await accountWith('quick', 10);
+  const of = async (underWay: readonly string[]) => {
+    const claimed = await claim(4, underWay);
+    return [slow, quick].map((account) => claimed.filter(({ account_id: id }) => id === account).length);
+  };
+  expect(await of([slow, slow, slow, slow, slow])).toEqual([0, 4]);
+  expect(await of([slow, quick, slow, slow, quick])).toEqual([1, 2]);
+});
+
+test('nodes of the build before this one claim as they did', async () => {
+  const account = await accountWith('elder', 6);
+  const claimed = await rows.query(
+    'select account_id from gatelodge.claim_logout_notices_v2($1, $2, 20, 4)',
+    [due, leaseEnd],
+  );
+  expect(claimed.filter(({ account_id: id }) => id === account)).toHaveLength(4);
 });

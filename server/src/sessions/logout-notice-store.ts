@@ -42,16 +42,20 @@ export async function noteLogouts(
 /**
  * Takes notices that are due for the length of a lease; of callers at the same time each gets others.
  *
- * @param limits.mostEach of each account, so that one whose receivers do not answer leaves room to the others
+ * @param turns.most in all
+ * @param turns.mostEach of each account with those that are under way, so that one whose receivers do not answer leaves
+ *   room to the others
+ * @param turns.underWay the account of each notice that the caller has not done with
  */
 export async function claimLogoutNotices(
   db: Kysely<Schema>,
   now: Date,
   leaseEnd: Date,
-  { most, mostEach }: { most: number; mostEach: number },
+  { most, mostEach, underWay }: { most: number; mostEach: number; underWay: readonly string[] },
 ): Promise<LogoutNotice[]> {
   const { rows } = await sql<LogoutNotice>`
-    select * from claim_logout_notices_v2(${now}, ${leaseEnd}, ${most}::int, ${mostEach}::int)`.execute(db);
+    select * from claim_logout_notices_v3(
+      ${now}, ${leaseEnd}, ${most}::int, ${mostEach}::int, ${underWay}::text[])`.execute(db);
   return rows;
 }
 
