@@ -189,3 +189,30 @@ test('pushed authorization requests', async () => {
   const code = arrival.parameters.get('code')!;
   expect((await client.redeem({ code, verifier })).status).toBe(200);
 });
+
+// Attack: anybody with the id of a public client has rows of half a megabyte kept, a thousand a minute.
+test('what is pushed is no longer than what would stand in a URL', async () => {
+  const parameters = {
+    client_id: client.id,
+    response_type: 'code',
+    redirect_uri: redirectUri,
+    scope: 'openid',
+    code_challenge: pkce().challenge,
+    code_challenge_method: 'S256',
+  };
+  const push = (state: string) => client.post('/par', { ...parameters, state });
+  expect((await push('x'.repeat(12_000))).status).toBe(201);
+  const refused = await push('x'.repeat(17_000));
+  expect([refused.status, refused.body.error]).toEqual([413, 'invalid_request']);
+  const body = `${new URLSearchParams({ ...parameters, state: 'x'.repeat(17_000) })}`;
+  const inPieces = await fetch(`${server.url}/${issuer.id}/par`, {
+    method: 'POST',
+    headers: {
+      'Content-Type': 'application/x-www-form-urlencoded',
+      Authorization: `Basic ${Buffer.from(`${client.id}:${client.secret}`).toString('base64')}`,
+    },
+    body: new Blob([body]).stream(),
+    duplex: 'half',
+  } as RequestInit);
+  expect(inPieces.status).toBe(411);
+});

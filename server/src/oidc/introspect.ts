@@ -1,4 +1,5 @@
 import type { ClientRecord } from '../clients/client-record.ts';
+import { hasScope } from './client-metadata.ts';
 import { parameter } from './form-body.ts';
 import { type ClientForm, FormEndpoint, type FormEndpointDependencies } from './form-endpoint.ts';
 import { OAuthError } from './oauth-answer.ts';
@@ -47,7 +48,10 @@ export class IntrospectEndpoint extends FormEndpoint {
     const found = await held.provider.RefreshToken.find(token);
     if (found === undefined || found.consumed !== undefined) return null;
     if (!mayKnow(client, { client_id: found.clientId ?? '', aud: [] })) return null;
-    if ((await held.provider.Client.find(found.clientId ?? '')) === undefined) return null;
+    const owner = await held.provider.Client.find(found.clientId ?? '');
+    if (owner === undefined) return null;
+    // As many as it would get for it now.
+    const scopes = (found.scope ?? '').split(' ').filter((scope) => hasScope(owner, scope));
     return {
       active: true,
       iss: held.runtime.url,
@@ -56,7 +60,7 @@ export class IntrospectEndpoint extends FormEndpoint {
       sid: found.sid,
       exp: found.exp,
       iat: found.iat,
-      scope: found.scope,
+      ...(scopes.length > 0 && { scope: scopes.join(' ') }),
       environment: held.runtime.issuer.environment,
     };
   }

@@ -23,6 +23,8 @@ interface Dependencies {
 
 /** The library takes as much of a form. */
 const maxBodyBytes = 56 * 1024;
+/** Of what is pushed, and kept: as much as fits into the head of a request, where it would stand otherwise. */
+const maxPushedBytes = 16 * 1024;
 
 /** Hands a request for an issuer to the library. */
 export class LibraryEndpoint implements RawEndpoint {
@@ -44,8 +46,7 @@ export class LibraryEndpoint implements RawEndpoint {
       const issuer = await this.#deps.keys.findIssuer(issuerId);
       if (issuer === null) throw new AppError('not_found');
       requireRunning(issuer);
-      if (Number(request.headers['content-length'] ?? 0) > maxBodyBytes)
-        throw new OAuthError(413, 'invalid_request', 'the body is too large', { Connection: 'close' });
+      requireBoundedBody(request, rest);
       const { callback, runtime } = await this.#deps.providers.of(issuer);
       if (rest.startsWith(paths.code_verification) && !runtime.oidc.device_flow)
         throw new AppError('not_found');
@@ -87,6 +88,16 @@ export class LibraryEndpoint implements RawEndpoint {
     const answer: EdgeAnswer = oauthErrorAnswer(error, info.id, headers);
     writeAnswer(response, headers, answer);
   }
+}
+
+/** @throws invalid_request (413; 411 where it is not said how long what is pushed is) */
+function requireBoundedBody({ headers }: IncomingMessage, path: string): void {
+  const length = headers['content-length'];
+  const isPushed = path === paths.pushed_authorization_request;
+  if (isPushed && length === undefined && headers['transfer-encoding'] !== undefined)
+    throw new OAuthError(411, 'invalid_request', 'send Content-Length', { Connection: 'close' });
+  if (Number(length ?? 0) > (isPushed ? maxPushedBytes : maxBodyBytes))
+    throw new OAuthError(413, 'invalid_request', 'the body is too large', { Connection: 'close' });
 }
 
 /** Where browsers go themselves, and not the programs of clients. */
