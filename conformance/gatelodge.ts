@@ -36,7 +36,7 @@ const relyingParty = 'https://relying-party.example';
 /** What our ID tokens tell beyond the standard (docs: token claims). */
 const extraIdTokenClaims = ['organizations', 'organizations_omitted', 'org_id', 'environment'];
 
-/** Everything that a profile can tell by scope `profile`; what is left are a phone's claims, which this user has not. */
+/** Everything that a profile can tell by the standard's scopes. */
 const profile = {
   first_name: 'Ada',
   middle_name: 'Maria',
@@ -50,6 +50,7 @@ const profile = {
   birthdate: '1990-12-10',
   zoneinfo: 'Europe/Vienna',
   locale: 'en-GB',
+  phone_number: '+43 1 234567',
 };
 
 process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {

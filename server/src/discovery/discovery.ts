@@ -21,7 +21,7 @@ import type { Settings } from '../settings.ts';
 import { jwksMaxAgeSeconds, signingAlgorithms } from '../signing-keys/signing-key.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 
-const heldDocuments = 10_000;
+const heldDocuments = 4_096;
 
 const endpoint = z.string();
 const names = z.array(z.string());
@@ -50,6 +50,7 @@ const providerMetadataSchema = z
     response_modes_supported: names,
     grant_types_supported: names,
     subject_types_supported: z.array(z.literal('public')),
+    acr_values_supported: names,
     code_challenge_methods_supported: names,
     token_endpoint_auth_methods_supported: names,
     introspection_endpoint_auth_methods_supported: names,

@@ -1,4 +1,5 @@
 import { actorOfSystem } from '../events/actor.ts';
+import { mailedCodeAcr } from '../oidc/acr.ts';
 import type { Interactions } from '../oidc/interactions.ts';
 import type { CodeSignIn } from '../otp/code-sign-in.ts';
 import type { OtpOrder } from '../otp/otp-order.ts';
@@ -115,6 +116,7 @@ export class SignInStep implements Step {
       const onward = await this.#deps.interactions.finishLogin(exchange, loaded, {
         userId: signedIn.result,
         amr: ['otp'],
+        acr: mailedCodeAcr,
       });
       return { onward, deviceToken: signedIn.deviceToken };
     } catch (error) {

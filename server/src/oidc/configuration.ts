@@ -7,6 +7,7 @@ import {
   type Token,
 } from 'oidc-provider';
 import { type SigningAlgorithm, signingAlgorithms } from '../signing-keys/signing-key.ts';
+import { acrValues } from './acr.ts';
 import {
   apiScopesOf,
   ownMetadata,
@@ -41,10 +42,11 @@ export function configurationOf(
 ): Record<string, unknown> {
   const { oidc, url } = runtime;
   return {
+    acrValues: [...acrValues],
     adapter: how.adapter,
     allowOmittingSingleRegisteredRedirectUri: false,
     jwks: { keys: how.keys },
-    claims: { ...claimsOfScopes, iss: null, sid: null },
+    claims: { ...claimsOfScopes, acr: null, iss: null, sid: null },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'none'],
     clientBasedCORS: mayPageAsk,
     clientDefaults: { id_token_signed_response_alg: how.algorithm },

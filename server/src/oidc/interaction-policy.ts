@@ -1,5 +1,6 @@
 import { type Client, type Context, errors, interactionPolicy } from 'oidc-provider';
 import { idPrefixes, isId } from '../ids/ids.ts';
+import { requirePossibleAcr } from './acr.ts';
 import { isFirstParty, mayAskForScope, mayKnowClaim, organizationScopesOfClient } from './client-metadata.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { organizationsOfUser } from './users.ts';
@@ -71,7 +72,7 @@ async function requireMember(runtime: IssuerRuntime, userId: string, organizatio
  * What the library does not look at itself, of each request to authorize.
  *
  * @throws the library's errors: where `org` is there and no id of an organization, where a scope is none of the client's, or
- *   a claim of such a scope
+ *   a claim of such a scope, where an `acr` has to be that nobody can have
  */
 export function checkAuthorizationRequest({ oidc }: Context, org: unknown, client: Client): void {
   if (org !== undefined && (typeof org !== 'string' || !isId(idPrefixes.organization, org)))
@@ -93,4 +94,5 @@ function checkClaims(parameter: unknown, client: Client): void {
   const isOdd = (value: unknown) => typeof value !== 'object' || Array.isArray(value);
   if ([...Object.values(userinfo), ...Object.values(idToken)].some(isOdd))
     throw new errors.InvalidRequest('each member of claims must be null or an object');
+  requirePossibleAcr((idToken as { acr?: unknown }).acr);
 }

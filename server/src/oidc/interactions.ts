@@ -114,18 +114,18 @@ export class Interactions {
    * The user has shown who it is.
    *
    * @param login.amr how (RFC 8176)
+   * @param login.acr the same as one of `acr_values_supported`
    * @param login.isRemembered whether the browser stays signed in when it is closed; true unless given
    */
   async finishLogin(
     exchange: Exchange,
     { issuer, uid }: Pick<LoadedInteraction, 'issuer' | 'uid'>,
-    login: { userId: string; amr: readonly string[]; isRemembered?: boolean },
+    login: { userId: string; amr: readonly string[]; acr: string; isRemembered?: boolean },
   ): Promise<string> {
     return this.#finish(exchange, issuer.id, uid, 'login', async (opened) => {
       await leaveOtherUser(opened, exchange, login.userId);
-      return {
-        login: { accountId: login.userId, amr: [...login.amr], remember: login.isRemembered ?? true },
-      };
+      const { userId: accountId, amr, acr, isRemembered: remember = true } = login;
+      return { login: { accountId, amr: [...amr], acr, remember } };
     });
   }
 

@@ -1,4 +1,5 @@
 import { signingAlgorithms } from '../signing-keys/signing-key.ts';
+import { acrValues } from './acr.ts';
 import { grantTypesOf } from './grant-types.ts';
 import type { OidcSettings } from './oidc-settings.ts';
 import { claimsOfScopes, standardScopes } from './scopes.ts';
@@ -43,7 +44,7 @@ export function providerMetadata(issuer: string, settings: OidcSettings): Record
     ...(settings.device_flow && { device_authorization_endpoint: at(paths.device_authorization) }),
     ...(settings.registration !== 'off' && { registration_endpoint: at(paths.registration) }),
     scopes_supported: standardScopes,
-    claims_supported: [...Object.values(claimsOfScopes).flat(), 'iss', 'sid'],
+    claims_supported: [...Object.values(claimsOfScopes).flat(), 'acr', 'iss', 'sid'],
     claim_types_supported: ['normal'],
     claims_parameter_supported: true,
     request_parameter_supported: false,
@@ -52,6 +53,7 @@ export function providerMetadata(issuer: string, settings: OidcSettings): Record
     response_modes_supported: ['form_post', 'fragment', 'query'],
     grant_types_supported: [...grantTypesOf(settings)],
     subject_types_supported: ['public'],
+    acr_values_supported: acrValues,
     code_challenge_methods_supported: ['S256'],
     token_endpoint_auth_methods_supported: [...methods, 'none'],
     introspection_endpoint_auth_methods_supported: methods,

@@ -287,6 +287,7 @@ declare module 'oidc-provider' {
     InvalidRequestUri: DescribedError;
     InvalidClientMetadata: new (description: string) => OIDCProviderError;
     TemporarilyUnavailable: DescribedError;
+    UnmetAuthenticationRequirements: DescribedError;
     CustomOIDCProviderError: new (error: string, description: string) => OIDCProviderError;
   };
 

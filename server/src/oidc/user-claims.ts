@@ -11,7 +11,13 @@ export interface UserFacts {
 }
 
 /** Members of a profile that are claims under another name. */
-const renamed: Readonly<Record<string, string>> = { first_name: 'given_name', last_name: 'family_name' };
+const renamed: Readonly<Record<string, string>> = {
+  first_name: 'given_name',
+  last_name: 'family_name',
+  display_name: 'name',
+  time_zone: 'zoneinfo',
+  picture_url: 'picture',
+};
 
 const profileClaims: ReadonlySet<string> = new Set(claimsOfScopes.profile);
 
@@ -27,16 +33,28 @@ export function userClaims(user: UserFacts, amr: readonly string[]): Record<stri
   );
   return {
     ...(named.length > 0 && { name: named.join(' ') }),
-    ...Object.fromEntries(
-      Object.entries(profile)
-        .map(([member, value]) => [renamed[member] ?? member, value] as const)
-        .filter(([claim, value]) => profileClaims.has(claim) && typeof value === 'string'),
-    ),
+    ...told(Object.entries(profile)),
+    // Last, since these are the members that users of the API are told of.
+    ...told(Object.entries(renamed).map(([member, claim]) => [claim, profile[member]])),
     ...(type === 'email' && { email: username, email_verified: amr.includes('otp') }),
-    ...(type === 'phone' && { phone_number: username, phone_number_verified: false }),
+    ...phoneClaims(type === 'phone' ? username : profile.phone_number),
     ...(type === 'unique-name' && { preferred_username: username }),
     updated_at: Math.floor(updatedAt.getTime() / 1000),
   };
+}
+
+/** Of these, claims of scope `profile` that are text. */
+function told(entries: readonly (readonly [string, unknown])[]): Record<string, unknown> {
+  return Object.fromEntries(
+    entries.filter(([claim, value]) => profileClaims.has(claim) && typeof value === 'string'),
+  );
+}
+
+/** Nobody has verified a number yet. */
+function phoneClaims(number: unknown): Record<string, unknown> {
+  return typeof number === 'string' && number !== ''
+    ? { phone_number: number, phone_number_verified: false }
+    : {};
 }
 
 /** Of these claims those that the scopes ask for. */

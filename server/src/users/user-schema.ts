@@ -22,6 +22,7 @@ const profileField = boundedObject(
       locale: text(2, 35).optional().describe('A language tag (BCP 47), such as `de-CH`.'),
       time_zone: text(1, 64).optional().describe('Such as `Europe/Zurich`.'),
       picture_url: text(1, 2048).optional(),
+      phone_number: text(1, 40).optional().describe('Best as E.164 has it, such as `+41441234567`.'),
     })
     .catchall(z.json()),
 );

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { mailedCodeAcr } from '../../src/oidc/acr.ts';
 import type { Exchange, LoadedInteraction } from '../../src/oidc/interactions.ts';
 import type { ApiAnswer } from './api-client.ts';
 import type { TestServer } from './server.ts';
@@ -86,8 +87,10 @@ export class OidcBrowser {
     const exchange = this.exchange(`/${issuerId}/login/${uid}`);
     const loaded = await interactions.load(exchange, issuerId, uid);
     user.onStep?.(loaded);
-    if (loaded.step === 'login')
-      return interactions.finishLogin(exchange, loaded, { userId: user.userId, amr: user.amr ?? ['otp'] });
+    if (loaded.step === 'login') {
+      const { userId, amr = ['otp'] } = user;
+      return interactions.finishLogin(exchange, loaded, { userId, amr, acr: mailedCodeAcr });
+    }
     if (loaded.step === 'organization')
       return interactions.finishOrganization(exchange, loaded, user.organizationId ?? null);
     return user.refusesConsent
