@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { z } from 'zod';
 import type { Principal } from '../authentication/principal.ts';
 import { AppError } from '../errors.ts';
-import { requireMatch } from '../http/etag.ts';
+import { foundUnchanged } from '../http/found.ts';
 import { nameContains, type PageRequest, paged, positionOf, type Sort, sortQuery } from '../http/listing.ts';
 import type { CursorCodec, CursorPosition } from '../http/pagination.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
@@ -93,9 +93,7 @@ export async function lockApiKey(
     .where('api_keys.id', '=', params.key_id)
     .forUpdate('api_keys')
     .executeTakeFirst();
-  if (row === undefined) throw new AppError('not_found');
-  requireMatch(ifMatch, row.version);
-  return row;
+  return foundUnchanged(row, ifMatch);
 }
 
 /** The orders of a list of keys. */

@@ -1,11 +1,11 @@
 import { type Selectable, sql } from 'kysely';
 import { afterRetirement } from '../api-keys/create-api-key.ts';
 import type { Principal } from '../authentication/principal.ts';
-import { AppError } from '../errors.ts';
-import { requireMatch } from '../http/etag.ts';
+import { found, foundUnchanged } from '../http/found.ts';
 import { nameContains, type PageRequest, paged } from '../http/listing.ts';
 import type { CursorCodec } from '../http/pagination.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
+import { isVisibleIssuer } from '../issuers/visible-issuer.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { ClientSecretsTable, ClientsTable, JsonObject } from '../postgres/schema.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
@@ -26,16 +26,7 @@ function visibleClients(tx: Transaction, principal: Principal, issuerId: string)
     .where('clients.account_id', '=', principal.accountId)
     .where('clients.issuer_id', '=', issuerId)
     .where('clients.deleting', '=', false)
-    .where((eb) => {
-      const issuer = eb
-        .selectFrom('issuers')
-        .select('issuers.id')
-        .where('issuers.id', '=', issuerId)
-        .where('issuers.deleting', '=', false);
-      return eb.exists(
-        principal.environment === 'live' ? issuer : issuer.where('issuers.environment', '=', 'sandbox'),
-      );
-    });
+    .where(isVisibleIssuer(principal, issuerId));
 }
 
 /** @throws not_found */
@@ -47,8 +38,7 @@ export async function requireClient(
   const row = await visibleClients(tx, principal, params.issuer_id)
     .where('clients.id', '=', params.client_id)
     .executeTakeFirst();
-  if (row === undefined) throw new AppError('not_found');
-  return row;
+  return found(row);
 }
 
 /** As `requireClient`, and nobody changes it before the transaction ends. @throws not_found, precondition_failed */
@@ -62,9 +52,7 @@ export async function lockClient(
     .where('clients.id', '=', params.client_id)
     .forUpdate('clients')
     .executeTakeFirst();
-  if (row === undefined) throw new AppError('not_found');
-  requireMatch(ifMatch, row.version);
-  return row;
+  return foundUnchanged(row, ifMatch);
 }
 
 interface ClientFilter extends PageRequest {

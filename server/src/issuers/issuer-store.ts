@@ -1,7 +1,6 @@
 import { type Selectable, sql } from 'kysely';
 import type { Principal } from '../authentication/principal.ts';
-import { AppError } from '../errors.ts';
-import { requireMatch } from '../http/etag.ts';
+import { found, foundUnchanged } from '../http/found.ts';
 import { nameContains, type PageRequest, paged } from '../http/listing.ts';
 import type { CursorCodec } from '../http/pagination.ts';
 import type { Environment } from '../key-profiles/key-profile.ts';
@@ -36,8 +35,7 @@ export async function requireIssuer(
   issuerId: string,
 ): Promise<IssuerRow> {
   const row = await visibleIssuers(tx, principal).where('issuers.id', '=', issuerId).executeTakeFirst();
-  if (row === undefined) throw new AppError('not_found');
-  return row;
+  return found(row);
 }
 
 /** As `requireIssuer`, and nobody changes it before the transaction ends. @throws not_found, precondition_failed */
@@ -51,9 +49,7 @@ export async function lockIssuer(
     .where('issuers.id', '=', issuerId)
     .forUpdate('issuers')
     .executeTakeFirst();
-  if (row === undefined) throw new AppError('not_found');
-  requireMatch(ifMatch, row.version);
-  return row;
+  return foundUnchanged(row, ifMatch);
 }
 
 /** For a live issuer whose twin comes or goes: its answer tells the twin's id, so its ETag has to change. */

@@ -1,9 +1,9 @@
 import type { Selectable } from 'kysely';
 import type { Principal } from '../authentication/principal.ts';
-import { AppError } from '../errors.ts';
-import { requireMatch } from '../http/etag.ts';
+import { found, foundUnchanged } from '../http/found.ts';
 import { nameContains, type PageRequest, paged } from '../http/listing.ts';
 import type { CursorCodec } from '../http/pagination.ts';
+import { isVisibleIssuer } from '../issuers/visible-issuer.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { OrganizationsTable } from '../postgres/schema.ts';
 
@@ -16,16 +16,7 @@ function visibleOrganizations(tx: Transaction, principal: Principal, issuerId: s
     .selectAll('organizations')
     .where('organizations.account_id', '=', principal.accountId)
     .where('organizations.issuer_id', '=', issuerId)
-    .where((eb) => {
-      const issuer = eb
-        .selectFrom('issuers')
-        .select('issuers.id')
-        .where('issuers.id', '=', issuerId)
-        .where('issuers.deleting', '=', false);
-      return eb.exists(
-        principal.environment === 'live' ? issuer : issuer.where('issuers.environment', '=', 'sandbox'),
-      );
-    });
+    .where(isVisibleIssuer(principal, issuerId));
 }
 
 /** @throws not_found */
@@ -37,8 +28,7 @@ export async function requireOrganization(
   const row = await visibleOrganizations(tx, principal, params.issuer_id)
     .where('organizations.id', '=', params.org_id)
     .executeTakeFirst();
-  if (row === undefined) throw new AppError('not_found');
-  return row;
+  return found(row);
 }
 
 /** As `requireOrganization`, and nobody changes it before the transaction ends. @throws not_found, precondition_failed */
@@ -52,9 +42,7 @@ export async function lockOrganization(
     .where('organizations.id', '=', params.org_id)
     .forUpdate('organizations')
     .executeTakeFirst();
-  if (row === undefined) throw new AppError('not_found');
-  requireMatch(ifMatch, row.version);
-  return row;
+  return foundUnchanged(row, ifMatch);
 }
 
 /**
@@ -78,8 +66,7 @@ export async function holdOrganization(
   const held =
     purpose === 'members' ? query.forShare('organizations') : query.forNoKeyUpdate('organizations');
   const row = await held.executeTakeFirst();
-  if (row === undefined) throw new AppError('not_found');
-  return row;
+  return found(row);
 }
 
 interface OrganizationFilter extends PageRequest {

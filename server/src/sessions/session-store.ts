@@ -1,10 +1,10 @@
 import { type Selectable, sql } from 'kysely';
 import type { Principal } from '../authentication/principal.ts';
-import { AppError } from '../errors.ts';
 import type { NewEvent } from '../events/event.ts';
-import { requireMatch } from '../http/etag.ts';
+import { found, foundUnchanged } from '../http/found.ts';
 import { type PageRequest, paged } from '../http/listing.ts';
 import type { CursorCodec } from '../http/pagination.ts';
+import { isVisibleIssuer } from '../issuers/visible-issuer.ts';
 import type { Environment } from '../key-profiles/key-profile.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { EndReason, SessionsTable } from '../postgres/schema.ts';
@@ -29,16 +29,7 @@ function visibleSessions(tx: Transaction, principal: Principal, issuerId: string
     .where((eb) =>
       eb.exists(eb.selectFrom('users').select('users.id').whereRef('users.id', '=', 'sessions.user_id')),
     )
-    .where((eb) => {
-      const issuer = eb
-        .selectFrom('issuers')
-        .select('issuers.id')
-        .where('issuers.id', '=', issuerId)
-        .where('issuers.deleting', '=', false);
-      return eb.exists(
-        principal.environment === 'live' ? issuer : issuer.where('issuers.environment', '=', 'sandbox'),
-      );
-    });
+    .where(isVisibleIssuer(principal, issuerId));
 }
 
 /** @throws not_found */
@@ -50,8 +41,7 @@ export async function requireSession(
   const row = await visibleSessions(tx, principal, params.issuer_id)
     .where('sessions.id', '=', params.session_id)
     .executeTakeFirst();
-  if (row === undefined) throw new AppError('not_found');
-  return row;
+  return found(row);
 }
 
 /** As `requireSession`, and nobody changes it before the transaction ends. @throws not_found, precondition_failed */
@@ -65,9 +55,7 @@ export async function lockSession(
     .where('sessions.id', '=', params.session_id)
     .forUpdate('sessions')
     .executeTakeFirst();
-  if (row === undefined) throw new AppError('not_found');
-  requireMatch(ifMatch, row.version);
-  return row;
+  return foundUnchanged(row, ifMatch);
 }
 
 interface SessionFilter extends PageRequest {

@@ -2,10 +2,11 @@ import { type Selectable, sql } from 'kysely';
 import type { Principal } from '../authentication/principal.ts';
 import { AppError } from '../errors.ts';
 import type { NewEvent } from '../events/event.ts';
-import { requireMatch } from '../http/etag.ts';
+import { found, foundUnchanged } from '../http/found.ts';
 import { contains, type PageRequest, paged, type Sort } from '../http/listing.ts';
 import type { CursorCodec, CursorPosition } from '../http/pagination.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
+import { isVisibleIssuer } from '../issuers/visible-issuer.ts';
 import type { Environment } from '../key-profiles/key-profile.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { JsonObject, UsersTable } from '../postgres/schema.ts';
@@ -21,16 +22,7 @@ function visibleUsers(tx: Transaction, principal: Principal, issuerId: string) {
     .selectAll('users')
     .where('users.account_id', '=', principal.accountId)
     .where('users.issuer_id', '=', issuerId)
-    .where((eb) => {
-      const issuer = eb
-        .selectFrom('issuers')
-        .select('issuers.id')
-        .where('issuers.id', '=', issuerId)
-        .where('issuers.deleting', '=', false);
-      return eb.exists(
-        principal.environment === 'live' ? issuer : issuer.where('issuers.environment', '=', 'sandbox'),
-      );
-    });
+    .where(isVisibleIssuer(principal, issuerId));
 }
 
 /** @throws not_found */
@@ -42,8 +34,7 @@ export async function requireUser(
   const row = await visibleUsers(tx, principal, params.issuer_id)
     .where('users.id', '=', params.user_id)
     .executeTakeFirst();
-  if (row === undefined) throw new AppError('not_found');
-  return row;
+  return found(row);
 }
 
 /** As `requireUser`, and nobody changes it before the transaction ends. @throws not_found, precondition_failed */
@@ -57,9 +48,7 @@ export async function lockUser(
     .where('users.id', '=', params.user_id)
     .forUpdate('users')
     .executeTakeFirst();
-  if (row === undefined) throw new AppError('not_found');
-  requireMatch(ifMatch, row.version);
-  return row;
+  return foundUnchanged(row, ifMatch);
 }
 
 interface UserFilter extends PageRequest {
