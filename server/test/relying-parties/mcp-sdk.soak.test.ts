@@ -153,7 +153,8 @@ describe('the MCP SDK', () => {
     expect(provider.sentTo?.searchParams.get('resource')).toBe(resource);
     expect(provider.sentTo?.searchParams.get('code_challenge_method')).toBe('S256');
     const claims = claimsOf(tokens.access_token);
-    world.expectClaims(claims, user);
+    // What she may do in her organizations is nothing that she has let the agent have.
+    expect(claims).toMatchObject({ sub: user.id, organizations: [{ ...world.membership, scopes: [] }] });
     expect(claims).toMatchObject({ iss: world.issuerUrl, aud: resource, scope: 'tools:use' });
     expect(await party.whoami(resource, provider)).toBe(world.membership.name);
   });
