@@ -29,11 +29,11 @@ import type { Log } from './logs/log.ts';
 import type { DevMailbox } from './mail/dev-mailbox.ts';
 import type { MailOutbox } from './mail/mail-outbox.ts';
 import { openMailing } from './mail/mailing.ts';
-import { createMemberSweep } from './members/member-sweep.ts';
 import { BackchannelLogout } from './oidc/backchannel-logout.ts';
 import { IssuerSettings } from './oidc/issuer-settings.ts';
 import { createOidc, type Oidc } from './oidc/oidc.ts';
 import { createRecordSweep } from './oidc/record-sweep.ts';
+import { createOrganizationSweep } from './organizations/organization-sweep.ts';
 import { CodeSignIn } from './otp/code-sign-in.ts';
 import { OtpCallers } from './otp/otp-callers.ts';
 import { OtpPathRefusal } from './otp/otp-dialect.ts';
@@ -136,7 +136,7 @@ export interface Services {
   devMailbox: DevMailbox | null;
   accountDeletion: Periodic;
   issuerDeletion: Periodic;
-  memberSweep: Periodic;
+  organizationSweep: Periodic;
   clientDeletion: Periodic;
   authenticator: Authenticator;
   meter: Meter;
@@ -274,7 +274,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
     const jobs = [
       createAccountDeletion(database, log),
       createIssuerDeletion(database, log),
-      createMemberSweep(background, log),
+      createOrganizationSweep(background, log),
       createClientDeletion(background, log, now),
       createIdempotencyExpiry(database, log),
       createKeyNotices(background, log, now),
@@ -383,7 +383,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       devMailbox: mail.devMailbox,
       accountDeletion: jobs[0],
       issuerDeletion: jobs[1],
-      memberSweep: jobs[2],
+      organizationSweep: jobs[2],
       clientDeletion: jobs[3],
       authenticator,
       meter,

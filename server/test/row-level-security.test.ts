@@ -51,6 +51,7 @@ const lookups = [
   'lookup_deleting_clients(most integer)',
   'lookup_deleting_issuers()',
   'lookup_departed_organizations(most integer)',
+  'lookup_departed_organizations_v2(most integer, most_each integer)',
   'lookup_import_batch(batch text)',
   'lookup_imported_digests(after bytea, most integer)',
   'lookup_issuer(wanted text)',

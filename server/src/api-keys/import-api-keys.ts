@@ -1,12 +1,14 @@
 import { sql } from 'kysely';
 import { AppError } from '../errors.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
+import { holdSweep } from '../organizations/organization-sweep.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
 import { afterRetirement, keyNameOf, limitsOf, rotationDueAtOf } from './create-api-key.ts';
 import type { ImportedKeyInput } from './import-schema.ts';
 import { digestOfImport } from './imported-hash.ts';
 import type { KeyFacts, KeyPlace } from './key-rules.ts';
+import { isLeftBehind } from './left-behind.ts';
 import { nextNoticeAt } from './notices.ts';
 
 /** A key that has passed the rules of `key-rules.ts`, and its place in the request. */
@@ -14,6 +16,12 @@ export interface KeyToImport {
   index: number;
   input: ImportedKeyInput;
   facts: KeyFacts;
+}
+
+/** A row whose organization is gone (`isLeftBehind`). */
+interface LeftBehind {
+  digest: Buffer;
+  organizationId: string;
 }
 
 export interface Conflict {
@@ -29,16 +37,18 @@ type NewRow = ReturnType<typeof toRow>;
  *
  * Until the transaction ends no other import of the account goes on: what is new here stays new. The unique digest alone
  * would not do, for a hash has another digest under each generation of the secret.
+ *
+ * @returns with them the rows that deleted organizations have left of these keys
  */
 export async function partNewKeys(
   tx: Transaction,
   secrets: InstallationSecrets,
   accountId: string,
   keys: readonly KeyToImport[],
-): Promise<{ fresh: KeyToImport[]; conflicts: Conflict[] }> {
+): Promise<{ fresh: KeyToImport[]; conflicts: Conflict[]; leftBehind: LeftBehind[] }> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${`import_api_keys:${accountId}`}, 0))`.execute(tx);
   await requireEveryGeneration(tx, secrets);
-  const known = await hashesKnown(tx, secrets, accountId, keys);
+  const { known, leftBehind } = await hashesKnown(tx, secrets, accountId, keys);
   const seen = new Set<string>();
   const fresh: KeyToImport[] = [];
   const conflicts: Conflict[] = [];
@@ -49,7 +59,7 @@ export async function partNewKeys(
     else fresh.push(key);
     seen.add(hash);
   }
-  return { fresh, conflicts };
+  return { fresh, conflicts, leftBehind };
 }
 
 /**
@@ -74,7 +84,7 @@ async function hashesKnown(
   secrets: InstallationSecrets,
   accountId: string,
   keys: readonly KeyToImport[],
-): Promise<Set<string>> {
+): Promise<{ known: Set<string>; leftBehind: LeftBehind[] }> {
   const hashOf = new Map<string, string>();
   const digests: Buffer[] = [];
   for (const { key } of secrets.generations('api-key-digest')) {
@@ -86,11 +96,30 @@ async function hashesKnown(
   }
   const rows = await tx
     .selectFrom('api_keys')
-    .select('digest')
+    .select(['digest', 'organization_id', isLeftBehind('api_keys').as('is_left_behind')])
     .where('account_id', '=', accountId)
     .where(sql<boolean>`digest = any(${digests}::bytea[])`)
     .execute();
-  return new Set(rows.map(({ digest }) => hashOf.get(digest.toString('hex'))!));
+  const isKnown = rows.filter((row) => !row.is_left_behind);
+  return {
+    known: new Set(isKnown.map(({ digest }) => hashOf.get(digest.toString('hex'))!)),
+    leftBehind: rows.flatMap(({ digest, organization_id: organizationId, is_left_behind }) =>
+      is_left_behind && organizationId !== null ? [{ digest, organizationId }] : [],
+    ),
+  };
+}
+
+/** Digests are unique as long as their rows are there, so these make way for keys of the same hashes. */
+async function makeWay(tx: Transaction, accountId: string, gone: readonly LeftBehind[]): Promise<void> {
+  if (gone.length === 0) return;
+  // Beside the sweep, which takes them in an order of its own, the two could wait for each other in a circle.
+  for (const id of [...new Set(gone.map(({ organizationId }) => organizationId))].toSorted())
+    await holdSweep(tx, id);
+  await tx
+    .deleteFrom('api_keys')
+    .where('account_id', '=', accountId)
+    .where(sql<boolean>`digest = any(${gone.map(({ digest }) => digest)}::bytea[])`)
+    .execute();
 }
 
 export interface ImportContext {
@@ -101,12 +130,14 @@ export interface ImportContext {
   now: Date;
 }
 
-/** Inserts the keys, in one statement. The events are the caller's. */
+/** Inserts the keys, in one statement, in place of what is left behind of them. The events are the caller's. */
 export async function insertImportedKeys(
   tx: Transaction,
   context: ImportContext,
   keys: readonly KeyToImport[],
+  leftBehind: readonly LeftBehind[],
 ): Promise<{ rows: readonly NewRow[]; digests: readonly Buffer[] }> {
+  await makeWay(tx, context.place.accountId, leftBehind);
   const { generation, key } = context.secrets.current('api-key-digest');
   const digests = keys.map(({ input }) =>
     digestOfImport(key, context.place.accountId, Buffer.from(input.hash, 'hex')),

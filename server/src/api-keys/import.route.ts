@@ -41,12 +41,12 @@ export const importApiKeyRoutes = keyLevels.map((level) =>
       authorizeAll(principal, keys);
       checkAll(place, keys, now);
       const { secrets } = services;
-      const { fresh, conflicts } = await partNewKeys(tx, secrets, principal.accountId, keys);
+      const { fresh, conflicts, leftBehind } = await partNewKeys(tx, secrets, principal.accountId, keys);
       if (body.dry_run || fresh.length === 0)
         return { body: { data: { imported: fresh.length, conflicts, keys: [] } } };
       const batch = newId(idPrefixes.importBatch);
       const context = { secrets, place, batch, createdBy: createdBy(principal), now };
-      const { rows, digests } = await insertImportedKeys(tx, context, fresh);
+      const { rows, digests } = await insertImportedKeys(tx, context, fresh, leftBehind);
       await recordAll(
         rows.map((row) => ({
           type: 'api-key.imported',

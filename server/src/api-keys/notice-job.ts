@@ -3,6 +3,7 @@ import { insertEvent } from '../events/event-store.ts';
 import { Periodic } from '../jobs/periodic.ts';
 import type { Log } from '../logs/log.ts';
 import type { Database, Transaction } from '../postgres/database.ts';
+import { isLeftBehind } from './left-behind.ts';
 import { dueNotices, nextNoticeAt } from './notices.ts';
 
 const everyMs = 60_000;
@@ -59,6 +60,7 @@ async function giveInAccount(tx: Transaction, accountId: string, now: Date): Pro
       'rotated_at',
       'next_notice_at',
     ])
+    .select(isLeftBehind('api_keys').as('is_left_behind'))
     .where('account_id', '=', accountId)
     .where('status', '=', 'active')
     .where('next_notice_at', '<=', now)
@@ -70,6 +72,7 @@ async function giveInAccount(tx: Transaction, accountId: string, now: Date): Pro
     .execute();
   if (due.length === 0) return 0;
   for (const key of due) {
+    if (key.is_left_behind) continue;
     for (const { type, data } of dueNotices(key, key.next_notice_at ?? now, now)) {
       await insertEvent(
         tx,
@@ -86,7 +89,10 @@ async function giveInAccount(tx: Transaction, accountId: string, now: Date): Pro
     }
   }
   const ids = due.map(({ id }) => id);
-  const next = due.map((key) => nextNoticeAt(key, now)?.toISOString() ?? null);
+  // One that is left behind is seen to for good: passed over, it would be in the way of those after it.
+  const next = due.map((key) =>
+    key.is_left_behind ? null : (nextNoticeAt(key, now)?.toISOString() ?? null),
+  );
   // No new version: nothing that anybody reads of the key has changed.
   await sql`update api_keys k set next_notice_at = due.next
     from unnest(${ids}::text[], ${next}::timestamptz[]) as due (id, next)

@@ -5,6 +5,7 @@ import type { Environment } from '../key-profiles/key-profile.ts';
 import type { LedgerFold } from '../ledger/fold.ts';
 import type { Log } from '../logs/log.ts';
 import type { Database, Transaction } from '../postgres/database.ts';
+import { isLeftBehind } from './left-behind.ts';
 
 const everyMs = 60_000;
 const accountsAtOnce = 200;
@@ -78,7 +79,7 @@ async function retireInAccount(tx: Transaction, accountId: string, now: Date): P
       select q.id, u.last_used_at from api_keys q
       left join key_uses u on u.key_id = q.id
       where q.account_id = ${accountId} and q.retire = 'when-quiet' and q.status = 'active' and q.retires_at > ${now}
-        and greatest(q.rotated_at, u.last_used_at) <= ${quietSince(now)}
+        and greatest(q.rotated_at, u.last_used_at) <= ${quietSince(now)} and not ${isLeftBehind('q')}
       order by q.id limit ${keysAtOnce}
       -- Another node may be at it, or somebody is changing it: then the next round sees to it.
       for update of q skip locked

@@ -86,6 +86,12 @@ describe('a request whose body comes after its caller has', () => {
       async ({ customer, issuer }) => succeeded(await customer.api.post(`${issuer.path}/suspend`)),
     ],
     [
+      'seen its tenant deleted',
+      'invalid_key',
+      async ({ customer, issuer, organization }) =>
+        succeeded(await customer.api.delete(`${issuer.path}/organizations/${organization.id}`)),
+    ],
+    [
       'seen its issuer deleted',
       'invalid_key',
       async ({ customer, issuer }) => customer.api.delete(issuer.path),

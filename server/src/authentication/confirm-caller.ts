@@ -1,5 +1,6 @@
 import { endOf } from '../api-keys/api-key.ts';
 import { compileIpRanges } from '../api-keys/ip-ranges.ts';
+import { isLeftBehind } from '../api-keys/left-behind.ts';
 import { AppError } from '../errors.ts';
 import type { Transaction } from '../postgres/database.ts';
 import { refusalOfIp, refusalOfOrigin } from '../verification/checks.ts';
@@ -37,6 +38,8 @@ export async function confirmCaller(
     .select('o.status as organization_status')
     .where('k.account_id', '=', principal.accountId)
     .where('k.id', '=', principal.keyId)
+    // As `isLeftBehind` has it.
+    .where((eb) => eb.or([eb('k.organization_id', 'is', null), eb('o.id', 'is not', null)]))
     .executeTakeFirst();
   if (row === undefined || row.issuer_deleting === true) throw new AppError('invalid_key');
   if (row.status !== 'active') throw new AppError(row.status === 'disabled' ? 'disabled_key' : 'revoked_key');
@@ -67,6 +70,7 @@ export async function confirmAlive(tx: Transaction, { accountId, keyId }: Princi
     .select('status')
     .where('account_id', '=', accountId)
     .where('id', '=', keyId)
+    .where((eb) => eb.not(isLeftBehind('api_keys')))
     .executeTakeFirst();
   if (row === undefined) throw new AppError('invalid_key');
   if (row.status !== 'active') throw new AppError(row.status === 'disabled' ? 'disabled_key' : 'revoked_key');

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { isLeftBehind } from '../api-keys/left-behind.ts';
 import { insertEvent } from '../events/event-store.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { JsonObject } from '../postgres/schema.ts';
@@ -25,7 +26,7 @@ export async function tellExposure(tx: Transaction, { accountId, keyId, day, dat
   }>`
     update api_keys set exposure_told_on = ${day}::date
     where account_id = ${accountId} and id = ${keyId}
-      and (exposure_told_on is null or exposure_told_on < ${day}::date)
+      and (exposure_told_on is null or exposure_told_on < ${day}::date) and not ${isLeftBehind('api_keys')}
     returning environment, issuer_id, organization_id`.execute(tx);
   const [key] = rows;
   if (key === undefined) return;

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type pg from 'pg';
 import type { ApiKeyRow } from '../api-keys/api-key.ts';
+import { isLeftBehind } from '../api-keys/left-behind.ts';
 import type { NewEvent } from '../events/event.ts';
 import { insertEvent } from '../events/event-store.ts';
 import { Periodic } from '../jobs/periodic.ts';
@@ -150,7 +151,7 @@ type LeakedKey = Pick<
   'id' | 'account_id' | 'issuer_id' | 'organization_id' | 'kind' | 'environment' | 'status'
 > & { delay_seconds: number };
 
-/** The key and what its account chose, unless the account is about to be gone. */
+/** The key and what its account chose, unless its organization is gone or the account about to be. */
 function lockKey(tx: Transaction, accountId: string, id: string): Promise<LeakedKey | undefined> {
   return tx
     .selectFrom('api_keys')
@@ -168,6 +169,7 @@ function lockKey(tx: Transaction, accountId: string, id: string): Promise<Leaked
     .where('api_keys.account_id', '=', accountId)
     .where('api_keys.id', '=', id)
     .where('accounts.status', '<>', 'deleting')
+    .where((eb) => eb.not(isLeftBehind('api_keys')))
     .forUpdate('api_keys')
     .executeTakeFirst();
 }

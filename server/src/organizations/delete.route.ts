@@ -1,8 +1,8 @@
 import { defineRoute } from '../http/route.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
-import { leaveMembersBehind } from '../members/member-sweep.ts';
 import { organizationParams } from './organization-schema.ts';
 import { lockOrganization } from './organization-store.ts';
+import { leaveRestBehind } from './organization-sweep.ts';
 
 export const deleteOrganization = defineRoute({
   method: 'DELETE',
@@ -21,7 +21,7 @@ export const deleteOrganization = defineRoute({
       .where('account_id', '=', principal.accountId)
       .where('id', '=', current.id)
       .execute();
-    await leaveMembersBehind(tx, current);
+    await leaveRestBehind(tx, current);
     await record({
       type: 'organization.deleted',
       subject: { type: 'organization', id: current.id },
@@ -32,7 +32,7 @@ export const deleteOrganization = defineRoute({
     });
     afterCommit(() => {
       services.cache.forget({ kind: 'organization', id: current.id });
-      services.memberSweep.wake();
+      services.organizationSweep.wake();
     });
     return { status: 204 };
   },

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { z } from 'zod';
+import { isLeftBehind } from '../api-keys/left-behind.ts';
 import { defineRoute } from '../http/route.ts';
 import type { Transaction } from '../postgres/database.ts';
 import { csvHeader, csvLines, type GroupName, hasNames } from './usage-csv.ts';
@@ -69,15 +70,15 @@ async function namesOf(
 ): Promise<ReadonlyMap<string, GroupName>> {
   if (!hasNames(grouping) || buckets.length === 0) return new Map();
   const ids = [...new Set(buckets.map(({ group }) => group))];
-  const { table, externalId } = namedIn[grouping];
+  const { table, externalId, isThere } = namedIn[grouping];
   const { rows } = await sql<GroupName & { id: string }>`
     select id, name, ${externalId} as external_id from ${sql.table(table)}
-    where account_id = ${accountId} and id = any(${ids}::text[])`.execute(tx);
+    where account_id = ${accountId} and id = any(${ids}::text[]) and ${isThere}`.execute(tx);
   return new Map(rows.map(({ id, ...names }) => [id, names]));
 }
 
 const namedIn = {
-  key: { table: 'api_keys', externalId: sql`null` },
-  issuer: { table: 'issuers', externalId: sql`null` },
-  organization: { table: 'organizations', externalId: sql.ref('external_id') },
+  key: { table: 'api_keys', externalId: sql`null`, isThere: sql`not ${isLeftBehind('api_keys')}` },
+  issuer: { table: 'issuers', externalId: sql`null`, isThere: sql`true` },
+  organization: { table: 'organizations', externalId: sql.ref('external_id'), isThere: sql`true` },
 } as const;

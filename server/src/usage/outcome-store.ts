@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { isLeftBehind } from '../api-keys/left-behind.ts';
 import type { Principal } from '../authentication/principal.ts';
 import type { Transaction } from '../postgres/database.ts';
 import type { OutcomeSum, ReportableKey } from './outcomes.ts';
@@ -13,7 +14,8 @@ export async function findReportableKeys(
     .selectFrom('api_keys')
     .select(['id', 'issuer_id', 'organization_id', 'environment'])
     .where('account_id', '=', principal.accountId)
-    .where('id', '=', sql<string>`any(${ids}::text[])`);
+    .where('id', '=', sql<string>`any(${ids}::text[])`)
+    .where((eb) => eb.not(isLeftBehind('api_keys')));
   if (principal.issuerId !== null) query = query.where('issuer_id', '=', principal.issuerId);
   if (principal.organizationId !== null)
     query = query.where('organization_id', '=', principal.organizationId);

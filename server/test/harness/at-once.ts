@@ -11,7 +11,8 @@ export function atOnce(count: number, ask: (index: number) => Promise<ApiAnswer>
   return Promise.all(Array.from({ length: count }, (_, index) => patiently(() => ask(index))));
 }
 
-async function patiently(ask: () => Promise<ApiAnswer>): Promise<ApiAnswer> {
+/** Asks again where the answer is to come back later. */
+export async function patiently(ask: () => Promise<ApiAnswer>): Promise<ApiAnswer> {
   for (let attempt = 1; ; attempt++) {
     const answer = await ask();
     if (answer.status !== 503 || attempt === maxAttempts) return answer;

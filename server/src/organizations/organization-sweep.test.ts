@@ -4,7 +4,7 @@ import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { signIn } from '../../test/harness/sign-in.ts';
 import { succeeded } from '../../test/harness/test-issuer.ts';
-import { createMemberSweep } from './member-sweep.ts';
+import { createOrganizationSweep } from './organization-sweep.ts';
 
 const server = await startTestServer();
 const rows = await Rows.open(server.database);
@@ -14,7 +14,7 @@ afterAll(async () => {
 });
 const { services } = server.running;
 // Closed, it keeps off, so that what is tested is what stands there before it comes.
-await services.memberSweep.close();
+await services.organizationSweep.close();
 await services.issuerDeletion.close();
 
 const many = 120;
@@ -81,7 +81,7 @@ test('a deleted organization’s members are nobody’s at once, and gone in ste
   const me = await api.as(null).get('/v1/me', { Authorization: `Bearer ${token}` });
   expect(me.body.data.organizations).toEqual([]);
 
-  const sweep = createMemberSweep(services.database, server.running.services.log, 50);
+  const sweep = createOrganizationSweep(services.database, server.running.services.log, 50);
   sweep.wake();
   await expect
     .poll(left, { timeout: 20_000 })
@@ -108,7 +108,7 @@ test('a member made at the moment its organization is deleted is nobody’s', as
     for (const { status } of answers.slice(0, -1)) expect([201, 404]).toContain(status);
     expect(answers.at(-1)!.status).toBe(204);
   }
-  const sweep = createMemberSweep(services.database, services.log);
+  const sweep = createOrganizationSweep(services.database, services.log);
   sweep.wake();
   await expect.poll(left, { timeout: 20_000 }).toEqual(nothing);
   await sweep.close();

@@ -1,0 +1,122 @@
+import { type RawBuilder, sql } from 'kysely';
+import { Periodic } from '../jobs/periodic.ts';
+import type { Log } from '../logs/log.ts';
+import type { Database, Transaction } from '../postgres/database.ts';
+import { type DeletedTable, deleteRows, deleteSilently } from '../postgres/delete-rows.ts';
+import type { OrganizationRow } from './organization-store.ts';
+
+const everyMs = 60_000;
+const departedAtOnce = 100;
+/** Of one account, so that one that deletes many does not keep the others waiting. */
+const departedAtOnceOfEach = 20;
+const rowsAtOnce = 1_000;
+
+/** Those that hang below others first, each with the order in which an index has those of one organization. */
+const tables = [
+  ['api_keys', sql`id desc`],
+  ['group_memberships', sql`group_id, membership_id`],
+  ['memberships', sql`id`],
+  ['groups', sql`id`],
+] as const;
+
+/**
+ * For the transaction that deletes an organization: leaves its keys, members and groups to the sweep, since all of them would
+ * take longer than a request may. From the commit on nobody finds them, for whatever reads them asks for the organization.
+ */
+export async function leaveRestBehind(
+  tx: Transaction,
+  { id, account_id, issuer_id }: Pick<OrganizationRow, 'id' | 'account_id' | 'issuer_id'>,
+): Promise<void> {
+  await tx.insertInto('departed_organizations').values({ id, account_id, issuer_id }).execute();
+}
+
+interface Departed {
+  id: string;
+  account_id: string;
+  issuer_id: string;
+}
+
+/**
+ * The job that takes away the keys, members and groups of deleted organizations. What there is to do stands in a table, so it
+ * goes on after a crash and on whichever node gets there first.
+ *
+ * @param atOnce rows that one step deletes at most
+ */
+export function createOrganizationSweep(database: Database, log: Log, atOnce = rowsAtOnce): Periodic {
+  return new Periodic({
+    name: 'organization sweep',
+    everyMs,
+    log,
+    async work(signal) {
+      // As long as anything was done there may be more to do, of these or of others.
+      let hasMore = false;
+      for (const organization of await departedOrganizations(database)) {
+        if (signal.aborted) return false;
+        // One that can't be swept now must not keep the others.
+        const hasSwept = await sweepSome(database, organization, atOnce).catch((error: unknown) => {
+          log.warn(
+            { err: error, organization_id: organization.id },
+            'A step of the organization sweep failed',
+          );
+          return false;
+        });
+        hasMore = hasSwept || hasMore;
+      }
+      return hasMore;
+    },
+  });
+}
+
+async function departedOrganizations(database: Database): Promise<Departed[]> {
+  const { rows } = await sql<Departed>`
+    select id, account_id, issuer_id
+    from lookup_departed_organizations_v2(${departedAtOnce}, ${departedAtOnceOfEach})`.execute(
+    database.lookups,
+  );
+  return rows;
+}
+
+/** One step of bounded length. Answers false where another node is at it. */
+function sweepSome(database: Database, organization: Departed, atOnce: number): Promise<boolean> {
+  const { id, account_id: accountId, issuer_id: issuerId } = organization;
+  return database.withAccount(accountId, async (tx) => {
+    // Two nodes at the same rows would wait for each other.
+    const { rows } = await sql<{ ours: boolean }>`
+      select pg_try_advisory_xact_lock(${sweepOf(id)}) as ours`.execute(tx);
+    if (rows[0]?.ours !== true) return false;
+    await deleteSilently(tx);
+    const below = sql`account_id = ${accountId} and issuer_id = ${issuerId} and organization_id = ${id}`;
+    if (!(await deleteAll(tx, tables, below, atOnce))) return true;
+    await tx
+      .deleteFrom('departed_organizations')
+      .where('account_id', '=', accountId)
+      .where('id', '=', id)
+      .execute();
+    return true;
+  });
+}
+
+/** Answers whether nothing is left; it deletes no more rows than so many. */
+async function deleteAll(
+  tx: Transaction,
+  from: readonly (readonly [DeletedTable, RawBuilder<unknown>])[],
+  matches: RawBuilder<unknown>,
+  most: number,
+): Promise<boolean> {
+  let rest = most;
+  for (const [table, order] of from) {
+    rest -= await deleteRows(tx, table, matches, rest, order);
+    if (rest === 0) return false;
+  }
+  return true;
+}
+
+/** Waits until no sweep of the organization is at work; none begins before the transaction ends. */
+export async function holdSweep(tx: Transaction, organizationId: string): Promise<void> {
+  await sql`select pg_advisory_xact_lock(${sweepOf(organizationId)})`.execute(tx);
+}
+
+/** As the build before this one has it: its nodes may be at work beside ours. */
+function sweepOf(organizationId: string): RawBuilder<unknown> {
+  return sql`hashtextextended('sweep members ' || ${organizationId}, 0)`;
+}
