@@ -37,6 +37,52 @@ begin
   end loop;
 end $$;
 
+-- ── Groups ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- Deleted groups of which the places of members are still to be taken away.
+create table departed_groups (
+  id              text collate "C" primary key,
+  account_id      text collate "C" not null,
+  issuer_id       text collate "C" not null,
+  organization_id text collate "C" not null,
+  created_at      timestamptz not null default now(),
+  foreign key (account_id, issuer_id) references issuers (account_id, id) on delete cascade
+);
+create index departed_groups_of_issuer on departed_groups (account_id, issuer_id);
+alter table departed_groups enable row level security;
+create policy own_account on departed_groups to gatelodge_app using (account_id = current_account())
+  with check (account_id = current_account());
+create policy lookup on departed_groups for select to gatelodge_lookup using (true);
+grant select, insert, update, delete on departed_groups to gatelodge_app;
+grant select on departed_groups to gatelodge_lookup;
+
+-- Written by a trigger: nodes of the build before this one delete groups too, and know of no such table. What the jobs delete
+-- that take an organization, an issuer or an account away has no members any more, or goes with them.
+create function note_departed_group() returns trigger
+  language plpgsql as $$
+begin
+  insert into gatelodge.departed_groups (id, account_id, issuer_id, organization_id)
+    values (old.id, old.account_id, old.issuer_id, old.organization_id);
+  return null;
+end $$;
+create trigger note_departed_group after delete on groups
+  for each row when (pg_trigger_depth() = 0 and current_setting('gatelodge.parent_is_going', true) is distinct from 'on')
+  execute function note_departed_group();
+revoke all on function note_departed_group() from public;
+
+-- Nothing has to stay of the foreign key: who puts a member into a group holds the organization, and so does who deletes one.
+do $$
+declare
+  going text;
+begin
+  for going in
+    select c.conname from pg_constraint c
+    where c.contype = 'f' and c.conrelid = 'group_memberships'::regclass and c.confrelid = 'groups'::regclass
+  loop
+    execute format('alter table group_memberships drop constraint %I', going);
+  end loop;
+end $$;
+
 -- ── Look-ups of keys: one without its organization is none ──────────────────────────────────────────────────────
 -- Not so the answers to preflights, the filter of imported keys and the count of what needs a generation of a secret: what is
 -- left behind may count there until it is taken away, as what is suspended does. None of them lets anybody do anything.
@@ -141,6 +187,31 @@ begin atomic
   limit most;
 end;
 
+-- The same of groups. Those of an organization that is to be taken away itself go with it.
+create function lookup_departed_groups(most integer, most_each integer)
+  returns table (id text, account_id text, issuer_id text, organization_id text)
+  language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+  with recursive waiting as (
+    (select d.account_id from gatelodge.departed_groups d order by d.account_id limit 1)
+    union all
+    select (select d.account_id from gatelodge.departed_groups d where d.account_id > w.account_id
+      order by d.account_id limit 1)
+    from waiting w where w.account_id is not null
+  ), turns as materialized (
+    select w.account_id from waiting w join gatelodge.accounts a on a.id = w.account_id
+    where a.status <> 'deleting' order by random()
+  )
+  select due.id, due.account_id, due.issuer_id, due.organization_id from turns turn
+  cross join lateral (
+    select d.id, d.account_id, d.issuer_id, d.organization_id from gatelodge.departed_groups d
+    join gatelodge.issuers i on i.id = d.issuer_id
+    where d.account_id = turn.account_id and not i.deleting
+      and not exists (select from gatelodge.departed_organizations o where o.id = d.organization_id)
+    order by d.id limit most_each) as due
+  limit most;
+end;
+
 grant create on schema gatelodge to gatelodge_lookup;
 do $$
 declare
@@ -148,7 +219,7 @@ declare
 begin
   for lookup in
     select p.oid from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-    where n.nspname = 'gatelodge' and p.proname in ('lookup_departed_organizations_v2')
+    where n.nspname = 'gatelodge' and p.proname in ('lookup_departed_organizations_v2', 'lookup_departed_groups')
   loop
     execute format('alter function %s owner to gatelodge_lookup', lookup);
     execute format('revoke all on function %s from public', lookup);

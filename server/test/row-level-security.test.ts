@@ -50,6 +50,7 @@ const lookups = [
   'lookup_deleting_accounts()',
   'lookup_deleting_clients(most integer)',
   'lookup_deleting_issuers()',
+  'lookup_departed_groups(most integer, most_each integer)',
   'lookup_departed_organizations(most integer)',
   'lookup_departed_organizations_v2(most integer, most_each integer)',
   'lookup_import_batch(batch text)',
@@ -158,6 +159,10 @@ async function meter({ accountId, issuer }: Tenant): Promise<void> {
     accountId,
     issuer.id,
   ]);
+  await rows.query(
+    `insert into departed_groups (id, account_id, issuer_id, organization_id) values ($1, $2, $3, 'org_gone')`,
+    [`grp_gone_of_${accountId}`, accountId, issuer.id],
+  );
   await rows.query(`insert into key_uses (key_id, account_id, last_used_at) values ($1, $2, now())`, [
     key,
     accountId,

@@ -16,6 +16,7 @@ const tables = [
   'memberships',
   'groups',
   'departed_organizations',
+  'departed_groups',
   'api_keys',
   'organizations',
   'oidc_records',

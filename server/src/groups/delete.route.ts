@@ -23,12 +23,13 @@ export const deleteGroup = defineRoute({
   }),
   responses: { 204: { description: 'Deleted; there is no way back.' } },
   errors: ['group_in_use'],
-  async handler({ tx, principal, params, query, ifMatch, record }) {
+  async handler({ services, tx, principal, params, query, ifMatch, record, afterCommit }) {
     const organization = await holdOrganization(tx, principal, params, 'groups');
     const current = await lockGroup(tx, organization, params.group_id, ifMatch);
     const issuer = await requireIssuer(tx, principal, params.issuer_id);
     if (query.force !== 'true')
       requireNobodyLeft(await countMembersOfThisGroupAlone(tx, organization, current.id));
+    // The places of its members are left to the sweep, by a trigger: whoever reads them asks for the group.
     await tx
       .deleteFrom('groups')
       .where('account_id', '=', principal.accountId)
@@ -42,6 +43,7 @@ export const deleteGroup = defineRoute({
       organizationId: organization.id,
       data: { name: current.name, forced: query.force === 'true' },
     });
+    afterCommit(() => services.organizationSweep.wake());
     return { status: 204 };
   },
 });

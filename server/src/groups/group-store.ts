@@ -147,6 +147,7 @@ export async function countMembersOfThisGroupAlone(
       and x.group_id = ${groupId} and cardinality(m.scopes) = 0
       and not exists (
         select from group_memberships other
+        join groups g on g.id = other.group_id
         where other.account_id = x.account_id and other.issuer_id = x.issuer_id
           and other.organization_id = x.organization_id and other.membership_id = x.membership_id
           and other.group_id <> x.group_id)`.execute(tx);

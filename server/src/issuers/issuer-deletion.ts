@@ -17,6 +17,7 @@ const tablesBelow = [
   'memberships',
   'groups',
   'departed_organizations',
+  'departed_groups',
   'api_keys',
   'organizations',
   'oidc_records',

@@ -93,6 +93,8 @@ export async function listMembers(
       eb.exists(
         eb
           .selectFrom('group_memberships as x')
+          // What a deleted group has left is nobody's place.
+          .innerJoin('groups as g', 'g.id', 'x.group_id')
           .select('x.membership_id')
           .where('x.account_id', '=', organization.account_id)
           .where('x.issuer_id', '=', organization.issuer_id)

@@ -124,13 +124,15 @@ async function insertGroups(
   const { id, account_id: accountId, issuer_id: issuerId, organization_id: organizationId } = membership;
   const { numAffectedRows } = await sql`
     insert into group_memberships (group_id, membership_id, account_id, issuer_id, organization_id)
-    select g.id, ${id}, ${accountId}, ${issuerId}, ${organizationId}
-    from unnest(${groups.map((group) => group.id)}::text[]) as g (id)
+    select given.id, ${id}, ${accountId}, ${issuerId}, ${organizationId}
+    from unnest(${groups.map((group) => group.id)}::text[]) as given (id)
     where (
       select count(*) from memberships m
       join organizations o on o.id = m.organization_id
       join group_memberships x on x.account_id = m.account_id and x.issuer_id = m.issuer_id
         and x.organization_id = m.organization_id and x.membership_id = m.id
+      -- What a deleted group has left is nobody's place.
+      join groups g on g.id = x.group_id
       where m.account_id = ${accountId} and m.issuer_id = ${issuerId} and m.user_id = ${membership.user_id}
     ) <= ${maxGroupsOfUser - groups.length}::integer`.execute(tx);
   if (numAffectedRows === BigInt(groups.length)) return;

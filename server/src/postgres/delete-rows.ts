@@ -20,6 +20,7 @@ export type DeletedTable =
   | 'memberships'
   | 'group_memberships'
   | 'departed_organizations'
+  | 'departed_groups'
   | 'sessions'
   | 'refresh_tokens'
   | 'oidc_records'

@@ -25,6 +25,7 @@ export interface Schema {
   memberships: MembershipsTable;
   group_memberships: GroupMembershipsTable;
   departed_organizations: DepartedOrganizationsTable;
+  departed_groups: DepartedGroupsTable;
   login_settings: LoginSettingsTable;
   sessions: SessionsTable;
   refresh_tokens: RefreshTokensTable;
@@ -208,6 +209,10 @@ interface DepartedOrganizationsTable {
   account_id: string;
   issuer_id: string;
   created_at: Timestamp;
+}
+
+interface DepartedGroupsTable extends DepartedOrganizationsTable {
+  organization_id: string;
 }
 
 export interface ClientSecretsTable {

@@ -17,6 +17,7 @@ const tenantTables = [
   'memberships',
   'group_memberships',
   'departed_organizations',
+  'departed_groups',
   'login_settings',
   'sessions',
   'refresh_tokens',
