@@ -72,6 +72,7 @@ export const oidcContracts = [
           .meta({ id: 'PushedAuthorizationRequest' }),
       },
       ...errorsOfForms,
+      411: failing('A body in pieces, of which nobody knows the length.'),
     },
   }),
   defineContract({
