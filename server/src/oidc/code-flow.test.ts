@@ -204,6 +204,7 @@ test('what is pushed is no longer than what would stand in a URL', async () => {
   expect((await push('x'.repeat(12_000))).status).toBe(201);
   const refused = await push('x'.repeat(17_000));
   expect([refused.status, refused.body.error]).toEqual([413, 'invalid_request']);
+  expect((await client.post('/par?x', { ...parameters, state: 'x'.repeat(17_000) })).status).toBe(413);
   const body = `${new URLSearchParams({ ...parameters, state: 'x'.repeat(17_000) })}`;
   const inPieces = await fetch(`${server.url}/${issuer.id}/par`, {
     method: 'POST',

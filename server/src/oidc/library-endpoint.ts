@@ -93,7 +93,7 @@ export class LibraryEndpoint implements RawEndpoint {
 /** @throws invalid_request (413; 411 where it is not said how long what is pushed is) */
 function requireBoundedBody({ headers }: IncomingMessage, path: string): void {
   const length = headers['content-length'];
-  const isPushed = path === paths.pushed_authorization_request;
+  const isPushed = path.split('?', 1)[0] === paths.pushed_authorization_request;
   if (isPushed && length === undefined && headers['transfer-encoding'] !== undefined)
     throw new OAuthError(411, 'invalid_request', 'send Content-Length', { Connection: 'close' });
   if (Number(length ?? 0) > (isPushed ? maxPushedBytes : maxBodyBytes))

@@ -103,18 +103,18 @@ function sweepSome(database: Database, departed: Departed, atOnce: number): Prom
   });
 }
 
-/** Answers whether nothing is left; it deletes no more rows than so many. */
+/**
+ * Deletes no more rows than so many, of one table. Answers whether nothing was found in any: a row that was found may have
+ * been changed meanwhile and be there still, so only the step after the last one knows that nothing is left.
+ */
 async function deleteAll(
   tx: Transaction,
   from: readonly (readonly [DeletedTable, RawBuilder<unknown>])[],
   matches: RawBuilder<unknown>,
   most: number,
 ): Promise<boolean> {
-  let rest = most;
-  for (const [table, order] of from) {
-    rest -= await deleteRows(tx, table, matches, rest, order);
-    if (rest === 0) return false;
-  }
+  for (const [table, order] of from)
+    if ((await deleteRows(tx, table, matches, most, order)) > 0) return false;
   return true;
 }
 
