@@ -71,6 +71,8 @@ export function configurationOf(
     loadExistingGrant: (context: Context) => loadGrant(runtime, context),
     pkce: { required: (_context: Context, client: Client) => client.pkce_required !== false },
     renderError: pagesOf(runtime).renderError,
+    // It goes with its session, in the same transaction; see `RecordAdapter.revokeByGrantId`.
+    revokeGrantPolicy: () => false,
     responseTypes: ['code'],
     rotateRefreshToken: true,
     routes: paths,

@@ -23,16 +23,23 @@ export function asLibraryError(error: unknown): unknown {
   return error;
 }
 
+/** What was asked for may have been done: whoever asks for it again may be taken for a thief, so nobody is told to (503). */
+export function outcomeUnknown(): OIDCProviderError {
+  const description =
+    'whether it has been used is not known; have the user sign in again where it is refused';
+  return statusError(503, 'temporarily_unavailable', description, null);
+}
+
 function statusError(
   status: number,
   error: string,
   description: string,
-  retryAfter: string,
+  retryAfter: string | null,
 ): OIDCProviderError {
   const made = new errors.CustomOIDCProviderError(error, description);
   made.status = status;
   made.statusCode = status;
   made.expose = true;
-  Provider.ctx?.set('Retry-After', retryAfter);
+  if (retryAfter !== null) Provider.ctx?.set('Retry-After', retryAfter);
   return made;
 }

@@ -16,7 +16,7 @@ import {
 } from './record-store.ts';
 import { addToRedemption, beginRedemption } from './redemption.ts';
 import type { IssuerRuntime } from './runtime.ts';
-import { beginSession, endSessionsOfGrant } from './runtime-sessions.ts';
+import { beginSession } from './runtime-sessions.ts';
 
 /** What belongs to a session of a client, and is worth nothing without it. */
 const ofSessions: ReadonlySet<string> = new Set(['AuthorizationCode', 'RefreshToken', 'DeviceCode']);
@@ -95,7 +95,9 @@ export class RecordAdapter implements Adapter {
       throw new errors.InvalidRequestUri('request_uri is invalid, expired, or was already used');
   }
 
+  /** What has been used up stays until its time is over: it is how a second showing is known for what it is. */
   async destroy(id: string): Promise<void> {
+    if (ofSessions.has(this.#model)) return;
     const before = visitOf(this.#model, id);
     const wasThere = await this.#runtime.inAccount((tx) =>
       deleteRecord(tx, this.#scope, this.#digestsOf(id)),
@@ -108,13 +110,18 @@ export class RecordAdapter implements Adapter {
 
   /**
    * The library calls this where a code or a token was shown that has been used: one of the two who have shown it is not
-   * the client. It does so for each model; all of them go with the session.
+   * the client. It does so for each model at once; the session takes all of them along, in one transaction.
    */
   async revokeByGrantId(grantId: string): Promise<void> {
     if (this.#model !== 'AccessToken') return;
-    await this.#runtime.inAccount((tx) =>
-      endSessionsOfGrant(tx, this.#runtime, grantId, this.#runtime.context.reuseReason()),
-    );
+    const { sessionId } = [...(visitsOfRequest()?.values() ?? [])].find(({ isUsed }) => isUsed) ?? {};
+    if (sessionId == null) return;
+    const { context } = this.#runtime;
+    const grant = { scope: { ...this.#scope, model: 'Grant' }, digests: this.#digestsOf(grantId, 'Grant') };
+    await this.#runtime.inAccount(async (tx) => {
+      await this.#runtime.endSession(tx, { sessionId }, context.reuseReason());
+      await deleteRecord(tx, grant.scope, grant.digests);
+    });
   }
 
   async #find(name: RecordName, id?: string): Promise<RecordPayload | undefined> {
@@ -128,7 +135,12 @@ export class RecordAdapter implements Adapter {
     const payload = this.#open(row);
     if (payload.unasked === true && this.#isOfStranger()) return undefined;
     if (id !== undefined)
-      visit(this.#model, id, { state: 'found', sessionId: row.session_id, loginUid: payload.uid });
+      visit(this.#model, id, {
+        state: 'found',
+        sessionId: row.session_id,
+        loginUid: payload.uid,
+        isUsed: row.consumed_at !== null,
+      });
     return payload;
   }
 
@@ -179,6 +191,7 @@ interface Visit {
   state: 'found' | 'gone' | 'unknown';
   sessionId: string | null;
   loginUid?: string | undefined;
+  isUsed?: boolean;
 }
 
 const visits = new WeakMap<Context, Map<string, Visit>>();

@@ -138,7 +138,17 @@ export async function consumeRecord(
     .returning('digest')
     .executeTakeFirst();
   if (used !== undefined) return 'used';
-  const row = await tx
+  const row = await usedRecord(tx, { accountId, issuerId, model }, digests);
+  return row?.consumed_at == null ? 'missing' : 'reused';
+}
+
+/** Whether and when a record has been used up; undefined where there is none. */
+export async function usedRecord(
+  tx: Transaction,
+  { accountId, issuerId, model }: RecordScope,
+  digests: readonly Buffer[],
+): Promise<{ consumed_at: Date | null } | undefined> {
+  return tx
     .selectFrom('oidc_records')
     .select('consumed_at')
     .where('account_id', '=', accountId)
@@ -146,7 +156,6 @@ export async function consumeRecord(
     .where('model', '=', model)
     .where('digest', 'in', digests)
     .executeTakeFirst();
-  return row?.consumed_at == null ? 'missing' : 'reused';
 }
 
 /** Takes a record away. Answers whether it was there. */
@@ -163,24 +172,6 @@ export async function deleteRecord(
     .where('digest', 'in', digests)
     .executeTakeFirst();
   return numDeletedRows > 0n;
-}
-
-/** The sessions of clients whose codes and tokens come from this grant. */
-export async function sessionsOfGrant(
-  tx: Transaction,
-  { accountId, issuerId }: Pick<RecordScope, 'accountId' | 'issuerId'>,
-  grantId: string,
-): Promise<string[]> {
-  const rows = await tx
-    .selectFrom('oidc_records')
-    .select('session_id')
-    .distinct()
-    .where('account_id', '=', accountId)
-    .where('issuer_id', '=', issuerId)
-    .where('grant_id', '=', grantId)
-    .where('session_id', 'is not', null)
-    .execute();
-  return rows.map(({ session_id: id }) => id).filter((id) => id !== null);
 }
 
 /** What has been granted lasts as long as the newest token that came of it. */

@@ -1,10 +1,12 @@
 import { type Context, errors, Provider } from 'oidc-provider';
+import type { Transaction } from '../postgres/database.ts';
 import {
   consumeRecord,
   prolongGrant,
   putRecord,
   type RecordScope,
   type RecordValues,
+  usedRecord,
 } from './record-store.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { carryOnSession, lockLiveSession } from './runtime-sessions.ts';
@@ -18,6 +20,8 @@ interface Redemption {
   readonly sessionId: string | null;
   made: MadeToken | null;
 }
+
+type Outcome = 'used' | 'reused' | 'missing';
 
 interface MadeToken {
   readonly scope: RecordScope;
@@ -45,7 +49,8 @@ export function addToRedemption(made: MadeToken): void {
  * that a request which fails has used nothing up, and its client may send it again. Of any number at once one is first.
  *
  * @throws the library's errors: invalid_grant for all but the first, which ends the session, since two hold what was
- *   shown; slow_down (429) where the session has had its refreshes; temporarily_unavailable (503)
+ *   shown; slow_down (429) where the session has had its refreshes; temporarily_unavailable (503), which leaves it as it
+ *   was where it has a Retry-After
  */
 export async function redeem(context: Context): Promise<void> {
   const redemption = redemptions.get(context);
@@ -53,7 +58,7 @@ export async function redeem(context: Context): Promise<void> {
   const { runtime, scope, digests, sessionId, made } = redemption;
   const now = runtime.now();
   const isRefresh = scope.model === 'RefreshToken';
-  const outcome = await runtime.inAccount(async (tx) => {
+  const useUp = async (tx: Transaction): Promise<Outcome> => {
     // The session before its record, as whoever ends it does.
     if (sessionId === null || !(await lockLiveSession(tx, runtime, sessionId))) return 'missing';
     const used = await consumeRecord(tx, scope, digests, now);
@@ -65,8 +70,22 @@ export async function redeem(context: Context): Promise<void> {
     await putRecord(tx, made.scope, made.values, now);
     await prolongGrant(tx, made.scope, made.grantDigests, made.values.expires_at);
     return used;
-  });
+  };
+  const outcome = await runtime.inAccountOnce(useUp, (tx, out) => isWritten(tx, redemption, { out, now }));
   if (outcome !== 'used') throw new errors.InvalidGrant(outcome === 'reused' ? 'already used' : 'not found');
+}
+
+/** Whether what a redemption has come to was committed; waits for one that has the session in hand. */
+async function isWritten(
+  tx: Transaction,
+  { runtime, scope, digests, sessionId, made }: Redemption,
+  { out, now }: { out: Outcome; now: Date },
+): Promise<boolean> {
+  if (sessionId === null || out === 'missing') return true;
+  const isLive = await lockLiveSession(tx, runtime, sessionId);
+  if (out === 'reused') return !isLive;
+  if (made !== null) return (await usedRecord(tx, made.scope, [made.values.digest])) !== undefined;
+  return (await usedRecord(tx, scope, digests))?.consumed_at?.getTime() === now.getTime();
 }
 
 function tokenRequest(): Context {

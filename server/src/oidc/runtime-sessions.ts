@@ -6,7 +6,6 @@ import { beginClientSession } from '../sessions/client-session-store.ts';
 import { tooManyRefreshes } from '../sessions/refresh-budget.ts';
 import { lockOwnSession, prolongSession } from '../sessions/session-store.ts';
 import { secondsOfSession } from './client-metadata.ts';
-import { sessionsOfGrant } from './record-store.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { claimNames } from './scopes.ts';
 
@@ -90,18 +89,6 @@ export async function carryOnSession(
   if (await prolongSession(tx, scope, { now, expiresAt: sessionEnd(runtime) })) return;
   const row = await lockOwnSession(tx, scope);
   throw row === null ? new errors.InvalidGrant('the session is gone') : tooManyRefreshes(row, now);
-}
-
-/** Ends every session that has something of this grant. */
-export async function endSessionsOfGrant(
-  tx: Transaction,
-  runtime: IssuerRuntime,
-  grantId: string,
-  reason: 'refresh_reuse' | 'code_reuse',
-): Promise<void> {
-  const scope = { accountId: runtime.issuer.account.id, issuerId: runtime.issuer.id };
-  for (const sessionId of await sessionsOfGrant(tx, scope, grantId))
-    await runtime.endSession(tx, { sessionId }, reason);
 }
 
 /** Until when a session lasts that is begun or refreshed now. */

@@ -7,15 +7,16 @@ import { carryOut } from '../http/carry-out.ts';
 import { issuerUrl } from '../issuers/issuer-url.ts';
 import type { AccountSlots } from '../limits/account-slots.ts';
 import type { LoginSettings } from '../login-settings/login-settings.ts';
-import type { Database, Transaction } from '../postgres/database.ts';
+import { CommitOutcomeUnknownError, type Database, type Transaction } from '../postgres/database.ts';
 import type { EndReason } from '../postgres/schema.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
+import { findOutCommit, timeoutOfAskingMs } from '../sessions/lost-commit.ts';
 import { endSessions } from '../sessions/session-store.ts';
 import type { Settings } from '../settings.ts';
 import type { SigningKeys } from '../signing-keys/signing-keys.ts';
 import type { IssuerRecord } from '../verification/records.ts';
 import type { RuntimeSettings } from './issuer-settings.ts';
-import { asLibraryError } from './library-errors.ts';
+import { asLibraryError, outcomeUnknown } from './library-errors.ts';
 import type { OidcSettings } from './oidc-settings.ts';
 import { RequestContext } from './request-context.ts';
 
@@ -91,6 +92,41 @@ export class IssuerRuntime {
       return await accountSlots.run(id, () => carryOut(database, id, work));
     } catch (error) {
       throw asLibraryError(error);
+    }
+  }
+
+  /**
+   * As `inAccount`, for what looks like theft when it is asked for a second time. Where the answer of its commit is lost,
+   * Postgres is asked what became of it.
+   *
+   * @param isDone whether what `work` has answered is written; has to wait for a transaction that is still at it
+   * @throws errors of the library: without Retry-After where nobody knows
+   */
+  async inAccountOnce<T>(
+    work: (tx: Transaction) => Promise<T>,
+    isDone: (tx: Transaction, made: T) => Promise<boolean>,
+  ): Promise<T> {
+    const { accountSlots, database } = this.#deps;
+    const { id } = this.issuer.account;
+    let made: { value: T } | null = null;
+    const keeping = async (tx: Transaction) => {
+      made = null;
+      made = { value: await work(tx) };
+      return made;
+    };
+    try {
+      return (await accountSlots.run(id, () => carryOut(database, id, keeping))).value;
+    } catch (error) {
+      const lost = made as { value: T } | null;
+      if (!(error instanceof CommitOutcomeUnknownError) || lost === null) throw asLibraryError(error);
+      const ask = () =>
+        accountSlots.run(id, () =>
+          database.withAccount(id, (tx) => isDone(tx, lost.value), { statementTimeoutMs: timeoutOfAskingMs }),
+        );
+      const isCommitted = await findOutCommit(ask);
+      if (isCommitted === null) throw outcomeUnknown();
+      if (!isCommitted) throw asLibraryError(error);
+      return lost.value;
     }
   }
 

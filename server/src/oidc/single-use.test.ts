@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { OidcBrowser } from '../../test/harness/oidc-browser.ts';
-import { claimsOf, OidcClient } from '../../test/harness/oidc-client.ts';
+import { claimsOf, OidcClient, type Tokens } from '../../test/harness/oidc-client.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { scaled } from '../../test/harness/scale.ts';
 import { startTestServer } from '../../test/harness/server.ts';
@@ -122,6 +122,41 @@ describe('a request that fails has used nothing up', () => {
     expect(await reasonOf(tokens.access_token)).toBe('refresh_reuse');
   });
 });
+
+// Attack: a token is stolen and used; its owner's use, which gives it away, meets an error in the middle.
+test.each([
+  [
+    'code',
+    async () => {
+      const code = await client.code(new OidcBrowser(server), { userId: user.id });
+      const { body } = await client.redeem(code);
+      return { thief: body as Tokens, showAgain: () => client.redeem(code) };
+    },
+  ],
+  [
+    'refresh token',
+    async () => {
+      const tokens = await signIn();
+      const { body } = await client.refresh(tokens.refresh_token!);
+      return { thief: body as Tokens, showAgain: () => client.refresh(tokens.refresh_token!) };
+    },
+  ],
+] as const)(
+  'a used %s that is shown while sessions can’t be ended is known for what it is the next time',
+  async (_what, steal) => {
+    const { thief, showAgain } = await steal();
+    await rows.query(`create function refuse_to_end() returns trigger language plpgsql as $$
+    begin raise exception 'no room' using errcode = '53300'; end $$`);
+    await rows.query(`create trigger refuse_to_end before update of ended_at on sessions
+    for each row execute function refuse_to_end()`);
+    const failed = await showAgain();
+    await rows.query('drop function refuse_to_end() cascade');
+    expect([failed.status, failed.headers.get('Retry-After')]).toEqual([503, '1']);
+    expect((await showAgain()).body.error).toBe('invalid_grant');
+    expect((await client.userinfo(thief.access_token)).status).toBe(401);
+    expect((await client.refresh(thief.refresh_token!)).body.error).toBe('invalid_grant');
+  },
+);
 
 test('a code that is shown again kills what it was redeemed for', async () => {
   const code = await client.code(new OidcBrowser(server), { userId: user.id });

@@ -7,6 +7,9 @@ import { isUnavailable } from '../postgres/unavailable.ts';
 const findOutMs = 5_000;
 const pauseMs = 100;
 
+/** Of each statement that asks. */
+export const timeoutOfAskingMs = 1_500;
+
 /**
  * Finds out whether a transaction has been committed of whose commit the answer was lost: asks again and again until
  * Postgres answers, for five seconds at the most.

@@ -23,7 +23,7 @@ import type { IssuerRecord } from '../verification/records.ts';
 import { accessTokenClaims } from './access-token.ts';
 import { builtInClientId } from './built-in-client.ts';
 import { invalidToken, requireInService } from './invalid-token.ts';
-import { findOutCommit } from './lost-commit.ts';
+import { findOutCommit, timeoutOfAskingMs } from './lost-commit.ts';
 import { hasSpentRefreshes, tooManyRefreshes } from './refresh-budget.ts';
 import { isOver, RefreshLookups, type RefreshTokenRow } from './refresh-lookups.ts';
 import { digestOfRefreshToken, type NewRefreshToken, newRefreshToken } from './refresh-token.ts';
@@ -74,9 +74,6 @@ interface Dependencies {
   accountSlots: AccountSlots;
   nowMs: () => number;
 }
-
-/** Of a statement that asks what has become of a commit. */
-const timeoutOfAskingMs = 1_500;
 
 /** A refresh token that this installation knows, and whose it is. */
 interface KnownToken {
