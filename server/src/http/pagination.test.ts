@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
 import { idPrefixes, newId } from '../ids/ids.ts';
-import { CursorCodec, maxCursorLength, toPage } from './pagination.ts';
+import { CursorCodec, maxCursorLength, pageQuery, toPage } from './pagination.ts';
+import { parseInput } from './validation.ts';
 
 const key = randomBytes(32);
 const codec = new CursorCodec(key, ['acc_1', '/v1/issuers', []]);
@@ -102,3 +104,12 @@ describe('a page', () => {
     expect(codec.decode(page([5, 4, 3], 2).next_cursor!)).toEqual(['4']);
   });
 });
+
+test.each(['1000', '101', '0', '-1', '1.5', 'x', '', '99999999999999999999', ['1', '2']])(
+  'the limit %j is refused with the numbers that are taken',
+  (limit) => {
+    expect(() => parseInput(z.strictObject(pageQuery), { limit }, 'query')).toThrow(
+      expect.objectContaining({ detail: 'query.limit: must be a whole number from 1 to 100' }),
+    );
+  },
+);

@@ -10,7 +10,7 @@ export const maxCursorLength = 2048;
 /** The query members that every list takes. */
 export const pageQuery = {
   limit: z
-    .preprocess(plainNumber, z.int().min(1).max(maxLimit))
+    .preprocess(pageSize, z.int().min(1).max(maxLimit))
     .default(defaultLimit)
     .describe('How many items a page has.'),
   cursor: z
@@ -21,8 +21,11 @@ export const pageQuery = {
 };
 
 /** Digits and nothing else: `Number` also reads `0x10`, `1e1`, ` 7 ` and the empty text. */
-function plainNumber(value: unknown): unknown {
-  return typeof value === 'string' && /^[0-9]{1,3}$/.test(value) ? Number(value) : value;
+function pageSize(value: unknown, context: z.RefinementCtx): number {
+  const size = typeof value === 'string' && /^[0-9]{1,3}$/.test(value) ? Number(value) : 0;
+  if (size >= 1 && size <= maxLimit) return size;
+  context.addIssue({ code: 'custom', message: `must be a whole number from 1 to ${maxLimit}` });
+  return z.NEVER;
 }
 
 /** One page of a list, in the envelope of the contract. */
