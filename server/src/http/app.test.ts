@@ -79,6 +79,7 @@ describe('an error', () => {
       'name',
       'owner',
     ]);
+    expect(answer.body.detail).toMatch(/^[a-z]+: [^(]+ \(and 2 more: see errors\)$/);
     for (const error of answer.body.errors)
       expect(Object.keys(error).sort()).toEqual(['code', 'message', 'path']);
   });

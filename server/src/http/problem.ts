@@ -19,9 +19,14 @@ export function toProblem(error: AppError, requestId: string, docsBaseUrl: strin
     type: `${docsBaseUrl}/docs/errors/${error.code}`,
     title: errorTable[error.code].title,
     status: error.status,
-    detail: error.detail,
+    detail: error.detail + mentionOfOthers(error),
     code: error.code,
     request_id: requestId,
     ...(error.errors && { errors: error.errors }),
   };
+}
+
+/** The detail tells of one fault of several, and where the others are told. */
+function mentionOfOthers({ errors = [] }: AppError): string {
+  return errors.length > 1 ? ` (and ${errors.length - 1} more: see errors)` : '';
 }

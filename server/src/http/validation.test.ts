@@ -74,6 +74,34 @@ describe('validation', () => {
     }
   });
 
+  test('a misspelled member is answered with the one that was likely meant in its place', () => {
+    const messagesOf = (input: object, root?: string) => {
+      try {
+        parseInput(schema, input, root);
+      } catch (error) {
+        return (error as AppError).errors!.map(({ path, message }) => `${path} ${message}`);
+      }
+      return [];
+    };
+    const unknown = 'is not a member of this request';
+    expect(
+      messagesOf({
+        name: 'x',
+        Limits: 1,
+        owner: 1,
+        restrictions: { origins: [], orgins: [], limit: 1 },
+      }),
+    ).toEqual([
+      `restrictions.orgins ${unknown}; did you mean origins?`,
+      `restrictions.limit ${unknown}; remove it`,
+      `Limits ${unknown}; did you mean limit?`,
+      `owner ${unknown}; remove it`,
+    ]);
+    expect(messagesOf({ name: 'x', limt: 1 }, 'query')).toEqual([
+      `query.limt ${unknown}; did you mean limit?`,
+    ]);
+  });
+
   test('a body that is no object is one fault of the whole', () => {
     expect(errorsOf([])).toEqual([['', 'invalid_type']]);
   });

@@ -1,5 +1,6 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { type FieldError, invalidFields } from '../errors.ts';
+import { unknownMemberMessage } from './unknown-member.ts';
 
 /** Enough to mend a request by, and too few for a hostile body to be answered with megabytes. */
 export const maxErrors = 50;
@@ -16,17 +17,31 @@ export function parseInput<Schema extends z.ZodType>(
   input: unknown,
   root = '',
 ): z.output<Schema> {
-  const result = schema.safeParse(input);
+  const result = schema.safeParse(input, { error: knownNames });
   if (result.success) return result.data;
   throw invalidFields(result.error.issues.flatMap((issue) => toFieldErrors(issue, root)).slice(0, maxErrors));
+}
+
+/**
+ * Has an issue about unknown members tell those that are known in their place. As its message, which is all that zod lets
+ * out of the schema that found it; nobody reads it but `namesIn`.
+ */
+export const knownNames: z.core.$ZodErrorMap = (issue) => {
+  if (issue.code !== 'unrecognized_keys') return undefined;
+  return issue.inst instanceof z.ZodObject ? Object.keys(issue.inst.shape).join(' ') : ' ';
+};
+
+/** The names that `knownNames` has put there. */
+export function namesIn(issue: z.core.$ZodIssueUnrecognizedKeys): string[] {
+  return issue.message.split(' ');
 }
 
 function toFieldErrors(issue: z.core.$ZodIssue, root: string): FieldError[] {
   const path = renderPath(issue.path, root);
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({
+    return issue.keys.slice(0, maxErrors).map((key) => ({
       path: renderPath([...issue.path, key], root),
-      message: 'is not a member of this request; remove it',
+      message: unknownMemberMessage(key, namesIn(issue)),
       code: 'unknown_member',
     }));
   }

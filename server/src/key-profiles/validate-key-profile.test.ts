@@ -75,6 +75,13 @@ describe('shape', () => {
     expect(faults(input)).toEqual([' invalid_type']);
   });
 
+  test('a misspelled member is answered with the one that was likely meant', () => {
+    const resolved = resolveKeyProfile({ environments: { sandbocks: {} } });
+    expect(resolved).toMatchObject({
+      errors: [{ message: 'a key profile has no such member; did you mean sandbox?' }],
+    });
+  });
+
   // Attack: a member that names an owner, or one of Object.prototype, rides along in the body.
   test.each([
     ['{"account_id":"acc_x"}', ['account_id unknown_member']],

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { remedyOf } from '../http/unknown-member.ts';
+import { knownNames, namesIn } from '../http/validation.ts';
 import type { EnvironmentNames, KeyProfile, TenantHeader } from './key-profile.ts';
 import { type KeyProfileRequest, keyProfileRequestSchema } from './key-profile-schema.ts';
 import { presets } from './presets.ts';
@@ -19,7 +21,7 @@ const maxEchoedName = 100;
  * errors at once (at most 50). A resolved profile resolves to itself.
  */
 export function resolveKeyProfile(input: unknown): KeyProfileResolution {
-  const parsed = keyProfileRequestSchema.safeParse(input);
+  const parsed = keyProfileRequestSchema.safeParse(input, { error: knownNames });
   const issues = parsed.success ? [] : withoutEchoes(parsed.error.issues);
   const errors = issues.flatMap(toErrors);
   const broken = new Set(issues.map(({ path }) => path[0]));
@@ -112,9 +114,9 @@ function withoutEchoes(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] 
 function toErrors(issue: z.core.$ZodIssue): KeyProfileError[] {
   const path = z.core.toDotPath(issue.path);
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((name) => ({
+    return issue.keys.slice(0, maxErrors).map((name) => ({
       path: z.core.toDotPath([...issue.path, name.slice(0, maxEchoedName)]),
-      message: 'a key profile has no such member; remove it',
+      message: `a key profile has no such member; ${remedyOf(name, namesIn(issue))}`,
       code: 'unknown_member',
     }));
   }

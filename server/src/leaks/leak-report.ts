@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type FieldError, invalidFields } from '../errors.ts';
 import { isStorableText, text } from '../http/fields.ts';
+import { unknownMemberMessage } from '../http/unknown-member.ts';
 import { maxErrors } from '../http/validation.ts';
 
 const maxSecret = 512;
@@ -66,7 +67,7 @@ export function parseLeakReport(body: unknown): LeakReport {
   for (const name of Object.keys(others).slice(0, maxErrors)) {
     errors.push({
       path: nameableName.test(name) && !isPartOf(secret, name) ? name : '',
-      message: 'is not a member of this request; remove it',
+      message: unknownMemberMessage(name, ['secret', 'url']),
       code: 'unknown_member',
     });
   }

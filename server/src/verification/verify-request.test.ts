@@ -62,7 +62,16 @@ describe('422: tells each member that is wrong', () => {
       'key',
     ]);
     expect(body.errors.at(-1)).toEqual({ path: 'key', message: 'is required', code: 'required' });
-    expect(body.detail).toContain('ip');
+    expect(body.detail).toBe('ip: must be an IPv4 or IPv6 address (and 4 more: see errors)');
+  });
+
+  test('a misspelled member is answered with the one that was likely meant', async () => {
+    const { body } = await server.operator.api.post(path, { key: 'x', Scope: [], limits: [{ nam: 'a' }] });
+    expect(body.errors.map((error: { message: string }) => error.message)).toEqual([
+      'is not a member of this request; did you mean scopes?',
+      'is not a member of this request; did you mean name?',
+      'must be the name of a limit',
+    ]);
   });
 
   test('unknown members: also those that later versions may know, and those that every object has', async () => {

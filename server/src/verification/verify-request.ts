@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { type FieldError, invalidFields } from '../errors.ts';
 import { isStorableText } from '../http/fields.ts';
+import { unknownMemberMessage } from '../http/unknown-member.ts';
 import { echoedName, maxErrors } from '../http/validation.ts';
 import type { Environment } from '../key-profiles/key-profile.ts';
 import { limitNamePattern, type NamedCost } from '../limits/limits.ts';
@@ -23,6 +24,20 @@ export interface VerifyRequest {
   /** Wants every check told instead of a decision that counts. */
   explain?: boolean;
 }
+
+/** What it is made of, for whoever has misspelled one. */
+const requestMembers = Object.keys({
+  key: true,
+  origin: true,
+  ip: true,
+  tenant: true,
+  environment: true,
+  scopes: true,
+  request_id: true,
+  cost: true,
+  limits: true,
+  explain: true,
+} satisfies Record<keyof VerifyRequest, true>);
 
 const noScopes: readonly string[] = Object.freeze([]);
 const maxScopes = 100;
@@ -54,7 +69,7 @@ export function parseVerifyRequest(body: unknown): VerifyRequest {
 export function parseVerifyBatch(body: unknown): readonly VerifyRequest[] {
   if (!isObject(body)) throw invalidFields([notAnObject('')]);
   const errors: FieldError[] = [];
-  for (const member in body) if (member !== 'requests') errors.push(unknownMember(member, ''));
+  for (const member in body) if (member !== 'requests') addUnknownMember(member, '', ['requests'], errors);
   const { requests } = body;
   if (requests === undefined) errors.push({ path: 'requests', message: 'is required', code: 'required' });
   else if (!Array.isArray(requests) || requests.length === 0 || requests.length > maxBatch) {
@@ -157,7 +172,7 @@ function readVerifyRequest(body: unknown, root: string, errors: FieldError[]): V
           });
         break;
       default:
-        errors.push(unknownMember(member, root));
+        addUnknownMember(member, root, requestMembers, errors);
     }
   }
   if (!hasKey) errors.push({ path: within(root, 'key'), message: 'is required', code: 'required' });
@@ -198,7 +213,7 @@ function parseLimits(value: unknown, path: string, errors: FieldError[]): readon
     if (!isObject(entry)) errors.push(notAnObject(at));
     else
       for (const member in entry)
-        if (member !== 'name' && member !== 'cost') errors.push(unknownMember(member, at));
+        if (member !== 'name' && member !== 'cost') addUnknownMember(member, at, ['name', 'cost'], errors);
     if (typeof name !== 'string' || !limitNamePattern.test(name))
       errors.push({ path: `${at}.name`, message: 'must be the name of a limit', code: 'invalid_format' });
     else if (named.some((other) => other.name === name))
@@ -225,9 +240,16 @@ function notAnObject(path: string): FieldError {
   return { path, message: 'must be a JSON object', code: 'invalid_type' };
 }
 
-function unknownMember(member: string, root: string): FieldError {
+function addUnknownMember(
+  member: string,
+  root: string,
+  known: readonly string[],
+  errors: FieldError[],
+): void {
+  // Names are compared for those that are told alone: a hostile body has thousands.
+  if (errors.length >= maxErrors) return;
   const path = within(root, echoedName(member));
-  return { path, message: 'is not a member of this request; remove it', code: 'unknown_member' };
+  errors.push({ path, message: unknownMemberMessage(member, known), code: 'unknown_member' });
 }
 
 function within(root: string, member: string): string {
