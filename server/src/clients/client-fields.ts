@@ -97,29 +97,43 @@ export const openidMembers = {
   redirect_uris: listOf(uri).describe(
     'https, or http on loopback; for native applications a scheme such as `com.example.app` too. Compared byte for byte.',
   ),
-  post_logout_redirect_uris: listOf(uri).describe('By the same rules.'),
+  post_logout_redirect_uris: listOf(uri).describe(
+    'Where a browser may be sent back to after a logout. By the same rules.',
+  ),
   token_endpoint_auth_method: authMethodField.describe(
     '`client_secret_basic` unless given for a confidential client; `none` for a public one.',
   ),
   pkce: z
     .enum(['required', 'optional'])
     .describe('PKCE with S256. `optional` for confidential clients alone.'),
-  require_pushed_authorization_requests: z.boolean().describe('RFC 9126.'),
-  dpop_bound_access_tokens: z.boolean().describe('RFC 9449.'),
+  require_pushed_authorization_requests: z
+    .boolean()
+    .describe('Whether it has to push its authorization requests (RFC 9126).'),
+  dpop_bound_access_tokens: z
+    .boolean()
+    .describe('Whether its tokens are always bound to a key of its own (RFC 9449).'),
   resource_indicators: listOf(resourceIndicator).describe('What it may name as `resource` (RFC 8707).'),
   backchannel_logout_uri: uri
     .nullable()
-    .describe('https, at no private address that GATELODGE_OUTBOUND_ALLOW does not name.'),
-  backchannel_logout_session_required: z.boolean(),
-  access_token_seconds: accessTokenSeconds.nullable().describe('null: what the issuer’s login settings say.'),
+    .describe(
+      'Where it is told of sessions that end: https, at no private address that GATELODGE_OUTBOUND_ALLOW does not name.',
+    ),
+  backchannel_logout_session_required: z
+    .boolean()
+    .describe('Whether it has to be told which session (`sid`). Takes a `backchannel_logout_uri`.'),
+  access_token_seconds: accessTokenSeconds
+    .nullable()
+    .describe('How long its access tokens live; null: what the issuer’s login settings say.'),
   refresh_token_seconds: refreshTokenSeconds
     .nullable()
-    .describe('null: what the issuer’s login settings say.'),
+    .describe(
+      'How long its sessions last without being refreshed; null: what the issuer’s login settings say.',
+    ),
   remember_consent: z.boolean().describe('Whether who has consented once is not asked for the same again.'),
 };
 
 export const settingsMembers = {
-  protocol: z.literal('oidc'),
+  protocol: z.literal('oidc').describe('There is no other.'),
   scopes: listOf(scopeToken, maxScopesLength).describe(
     'What it may ask for of OAuth and OpenID Connect. `openid`, `profile` and `email` unless given; none for m2m.',
   ),
