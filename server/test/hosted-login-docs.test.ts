@@ -12,7 +12,7 @@ import { startTestServer } from './harness/server.ts';
 
 const run = promisify(execFile);
 const guide = await readFile(new URL('../../docs/hosted-login.md', import.meta.url), 'utf8');
-const [make, send, redeem, picker, look, leave, ...others] = [...guide.matchAll(/```sh\n(.*?)```/gs)].map(
+const [make, send, paste, redeem, picker, look, leave, ...others] = [...guide.matchAll(/```sh\n(.*?)```/gs)].map(
   ([, snippet]) => String(snippet),
 );
 const readJson = String(/^read_json\(\).*$/m.exec(guide)?.[0]);
@@ -35,7 +35,7 @@ async function answerOf(script: string | undefined): Promise<string> {
       '-euo',
       'pipefail',
       '-c',
-      `${readJson}\n${script}\nfor name in ISSUER CLIENT_ID CLIENT_SECRET VERIFIER; do
+      `${readJson}\n${script}\nfor name in ISSUER CLIENT_ID CLIENT_SECRET VERIFIER CODE; do
       if [ -n "\${!name:-}" ]; then printf '\\n@@%s=%s' "$name" "\${!name}"; fi
     done`,
     ],
@@ -64,7 +64,7 @@ test('every snippet of docs/hosted-login.md does what the text beside it says', 
   const arrived = await visitor.submit(page, { code });
   expect(arrived.url.searchParams.get('state')).toBe('some-state');
   expect(arrived.url.searchParams.get('iss')).toBe(`${url}/${variables.ISSUER}`);
-  variables.CODE = codeOf(arrived) ?? '';
+  await answerOf(paste!.replace('the-code', codeOf(arrived)!));
   const tokens = JSON.parse(await answerOf(redeem));
   expect(claimsOf(tokens.id_token).email).toBe('alice@example.com');
 

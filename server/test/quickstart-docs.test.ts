@@ -13,7 +13,8 @@ const run = promisify(execFile);
 const guide = await readFile(new URL('../../docs/quickstart.md', import.meta.url), 'utf8');
 const blocksOf = (language: string) =>
   [...guide.matchAll(new RegExp(`\`\`\`${language}\\n(.*?)\`\`\``, 'gs'))].map(([, block]) => String(block));
-const [helper, issuer, client, member, key, me, events, send, mail, redeem, ...others] = blocksOf('sh');
+const [helper, issuer, client, member, key, me, events, send, mail, paste, redeem, read, ...others] =
+  blocksOf('sh');
 const [shownMe, shownClaims] = blocksOf('json').map((text) => JSON.parse(text) as Record<string, unknown>);
 const [shownEvents] = guide.matchAll(/```\n(api-key\.verified.*?)```/gs);
 
@@ -25,7 +26,7 @@ const server = await startTestServer({
 afterAll(() => server.close());
 const { key: operator } = server.operator;
 
-const names = 'ISSUER CLIENT_ID CLIENT_SECRET ORG ADA KEY_ID KEY_SECRET VERIFIER TOKENS';
+const names = 'ISSUER CLIENT_ID CLIENT_SECRET ORG ADA KEY_ID KEY_SECRET VERIFIER CODE TOKENS';
 /** Variables that one snippet sets and later ones use. */
 const variables: Record<string, string> = {};
 
@@ -74,8 +75,12 @@ test('every snippet of docs/quickstart.md does what the text beside it says', as
   const code = codeIn({ text: await answerOf(mail) });
   const arrived = await visitor.submit(page, { code });
   expect(arrived.url.href).toContain('http://localhost:8976/callback?code=');
-  variables.CODE = arrived.url.searchParams.get('code')!;
-  expect(await answerOf(redeem)).toContain("name: 'Blue Bakery'");
+  // Somebody goes on without having pasted anything, and is told what is wrong.
+  await answerOf(paste);
+  expect(await answerOf(redeem)).toContain('"error":"invalid_grant"');
+  await answerOf(paste!.replace('the-code', arrived.url.searchParams.get('code')!));
+  expect(await answerOf(redeem)).toContain('"access_token"');
+  expect(await answerOf(read)).toContain("name: 'Blue Bakery'");
   const { access_token: accessToken, id_token: idToken } = JSON.parse(variables.TOKENS!);
   for (const token of [accessToken, idToken])
     expect(claimsOf(token)).toMatchObject({ sub: variables.ADA, ...(withIds(shownClaims) as object) });
