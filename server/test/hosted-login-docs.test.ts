@@ -12,9 +12,9 @@ import { startTestServer } from './harness/server.ts';
 
 const run = promisify(execFile);
 const guide = await readFile(new URL('../../docs/hosted-login.md', import.meta.url), 'utf8');
-const [make, send, paste, redeem, picker, look, leave, ...others] = [...guide.matchAll(/```sh\n(.*?)```/gs)].map(
-  ([, snippet]) => String(snippet),
-);
+const [make, send, paste, redeem, picker, partner, look, leave, ...others] = [
+  ...guide.matchAll(/```sh\n(.*?)```/gs),
+].map(([, snippet]) => String(snippet));
 const readJson = String(/^read_json\(\).*$/m.exec(guide)?.[0]);
 
 const port = await freePort();
@@ -69,6 +69,10 @@ test('every snippet of docs/hosted-login.md does what the text beside it says', 
   expect(claimsOf(tokens.id_token).email).toBe('alice@example.com');
 
   expect(JSON.parse(await answerOf(picker)).data.organization_picker).toBe(false);
+  expect(JSON.parse(await answerOf(partner)).data).toMatchObject({
+    type: 'external',
+    settings: { organization_scopes: ['invoices:read'] },
+  });
   expect(JSON.parse(await answerOf(look)).data.mail.brand_name).toBe('Acme Invoices');
 
   const asked = await visitor.go((await answerOf(leave)).trim());
