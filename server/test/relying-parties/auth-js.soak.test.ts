@@ -16,10 +16,7 @@ let world: PartyWorld;
 let app: PartyApp;
 beforeAll(async () => {
   [world, app] = await Promise.all([PartyWorld.open(), PartyApp.start()]);
-  const { id, secret } = await world.register({
-    redirect_uris: [`${app.url}/auth/callback/gatelodge`],
-    post_logout_redirect_uris: [`${app.url}/`],
-  });
+  const { id, secret } = await world.register('auth.js', app.url);
   const snippet = await snippetOf('auth.js', {
     'your-auth-secret': 'a-secret-of-the-application-0123456789',
     'https://login.example.com/i_yourissuer': world.issuerUrl,

@@ -34,10 +34,7 @@ beforeAll(async () => {
   app.handler = async ({ headers }) => Response.json(Object.fromEntries(headers));
   const port = await freePort();
   url = `http://127.0.0.1:${port}`;
-  const { id, secret } = await world.register({
-    redirect_uris: [`${url}/oidc`],
-    post_logout_redirect_uris: [`${url}/goodbye`],
-    backchannel_logout_uri: `${url}/oidc?logout=backchannel`,
+  const { id, secret } = await world.register('mod_auth_openidc', url, {
     // As long before its end as the guide has it refreshed, so that each request does.
     access_token_seconds: 60,
   });

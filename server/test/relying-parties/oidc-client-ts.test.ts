@@ -32,11 +32,7 @@ const complaints: string[] = [];
 beforeAll(async () => {
   const modules = await relyingPartyModules();
   [world, app, browser] = await Promise.all([PartyWorld.open(), PartyApp.start(), launchChromium()]);
-  const redirects = [`${app.url}/`];
-  const { id } = await world.register(
-    { application_type: 'spa', redirect_uris: redirects, post_logout_redirect_uris: redirects },
-    { confidential: false },
-  );
+  const { id } = await world.register('oidc-client-ts', app.url);
   const scripts: Record<string, string> = {
     '/oidc-client-ts.js': await readFile(join(modules, 'oidc-client-ts/dist/esm/oidc-client-ts.js'), 'utf8'),
     '/jwt-decode.js': await readFile(join(modules, 'jwt-decode/build/esm/index.js'), 'utf8'),

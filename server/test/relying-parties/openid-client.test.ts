@@ -35,12 +35,7 @@ beforeAll(async () => {
   world = await PartyWorld.open();
   app = await PartyApp.start();
   app.handler = async (request) => new Response(new URL(request.url).pathname);
-  const redirect = `${app.url}/callback`;
-  client = await world.register({
-    redirect_uris: [redirect],
-    post_logout_redirect_uris: [`${app.url}/`],
-    require_pushed_authorization_requests: true,
-  });
+  client = await world.register('openid-client', app.url);
   party = await importSnippet<Snippet>(
     await snippetOf('openid-client', {
       'https://login.example.com/i_yourissuer': world.issuerUrl,

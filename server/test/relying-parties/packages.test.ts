@@ -22,11 +22,15 @@ test('the guide has no snippet that no test runs', async () => {
   const names = [...guide.matchAll(/<!-- (.*?) -->\n```/g)].map(([, name]) => name);
   expect(names.sort()).toEqual([
     'auth.js',
+    'auth.js client',
     'mcp server',
     'mcp settings',
     'mod_auth_openidc',
+    'mod_auth_openidc client',
     'oidc-client-ts',
+    'oidc-client-ts client',
     'openid-client',
+    'openid-client client',
   ]);
   // One more shows what tokens say of organizations.
   expect(guide.match(/^```\w+$/gm)).toHaveLength(names.length + 1);

@@ -6,6 +6,7 @@ import { newAddress } from '../harness/otp-client.ts';
 import { freePort } from '../harness/process.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
 import { succeeded, TestIssuer } from '../harness/test-issuer.ts';
+import { snippetOf } from './packages.ts';
 
 /** What a relying party is registered as. */
 export interface Registered {
@@ -56,17 +57,16 @@ export class PartyWorld implements AsyncDisposable {
     this.issuerUrl = `${made.server.running.services.settings.publicUrl}/${made.issuer.id}`;
   }
 
-  /** Registers a relying party as the guide says. @param openid members of `settings.openid` */
-  async register(openid: object, members: object = {}): Promise<Registered> {
-    const { id, secret } = await this.api.create(`${this.issuer.path}/clients`, {
-      name: 'Relying party',
-      type: 'first_party',
-      ...members,
-      settings: {
-        protocol: 'oidc',
-        openid: { grant_types: ['authorization_code', 'refresh_token'], ...openid },
-      },
-    });
+  /**
+   * Registers a relying party by the body that the guide has for it.
+   *
+   * @param appUrl where it is instead of https://app.example.com
+   * @param openid members of `settings.openid` that the test needs beside the guide's
+   */
+  async register(name: string, appUrl: string, openid: object = {}): Promise<Registered> {
+    const body = JSON.parse(await snippetOf(`${name} client`, { 'https://app.example.com': appUrl }));
+    Object.assign(body.settings.openid, openid);
+    const { id, secret } = await this.api.create(`${this.issuer.path}/clients`, body);
     return { id, secret: secret ?? '' };
   }
 
