@@ -101,7 +101,8 @@ test('every snippet of docs/sign-in.md does what the text beside it says', async
   const signedIn = JSON.parse(await answerOf(verify));
   expect(signedIn).toMatchObject({ success: true, user: { email: 'alice@example.com' } });
 
-  const [shellLine, installation] = String(prepare).trim().split('\n');
+  const [shellLine, folder, installation] = String(prepare).trim().split('\n');
+  expect(folder).toBe('cd "$(mktemp -d)"');
   expect(installation).toBe(`npm install jose@${jose.version}`);
   await answerOf(shellLine);
   const claims = [...guide.matchAll(/^\| ((?:`\w+`(?:, )?)+) \|/gm)].flatMap(([, names]) =>
@@ -149,6 +150,7 @@ test('every snippet of docs/sign-in.md does what the text beside it says', async
   });
   clock.advance(60);
   expect(JSON.parse(await answerOf(device))).toMatchObject({ success: true, expires_in: 300 });
+  expect(JSON.parse(await answerOf(device))).toMatchObject({ code: 'RATE_LIMITED' });
   const mail = await vi.waitFor(async () => {
     const [first] = await app.mailsTo('alice@example.com');
     expect(first?.subject).toMatch(/^\d{8} is your code for Acme$/);
