@@ -46,6 +46,7 @@ const lookups = [
   'lookup_api_key_v3(wanted bytea)',
   'lookup_client(wanted_issuer text, wanted text)',
   'lookup_client_session(wanted_issuer text, wanted text, token_digests bytea[])',
+  'lookup_client_session_v2(wanted_issuer text, wanted text, token_digests bytea[])',
   'lookup_client_v2(wanted_issuer text, wanted text)',
   'lookup_deleting_accounts()',
   'lookup_deleting_clients(most integer)',

@@ -12,8 +12,7 @@ export class ConsentStep implements Step {
 
   async show({ loaded, surface, form, state }: Visit): Promise<Reply> {
     const username = await this.#interactions.usernameOf(loaded);
-    const { organizationScopes } = loaded.client;
-    const shown = { asked: loaded.asked, organizationScopes, username, targets: loaded.client };
+    const shown = { asked: loaded.asked, username, targets: loaded.client };
     const page = consentPage(surface, form, shown);
     return { page, state };
   }

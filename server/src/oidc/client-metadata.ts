@@ -74,6 +74,24 @@ export function organizationScopesOfClient(client: Client): readonly string[] | 
   return client.organization_scopes as string[] | null;
 }
 
+/**
+ * The most that the client gets of scopes in organizations, of a user who has agreed to these; null: whatever the user has.
+ * Nobody is asked about a client of the issuer's own.
+ */
+export function organizationScopesFor(
+  client: Client,
+  agreed: readonly string[] | null,
+): readonly string[] | null {
+  const given = organizationScopesOfClient(client);
+  return isFirstParty(client) ? given : bothOf(given, agreed);
+}
+
+/** What two restrictions let through; null is none. */
+export function bothOf(a: readonly string[] | null, b: readonly string[] | null): readonly string[] | null {
+  if (a === null || b === null) return a ?? b;
+  return a.filter((scope) => b.includes(scope));
+}
+
 /** Whether the client may ask for a scope of a standard. */
 export function mayAskForScope(client: Client, scope: string): boolean {
   return !oidcScopes.has(scope) || (client.openid_scopes as string[]).includes(scope);

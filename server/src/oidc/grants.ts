@@ -1,10 +1,11 @@
 import type { Context, Grant } from 'oidc-provider';
 import { idPrefixes, newId } from '../ids/ids.ts';
-import type { ConsentGranted } from '../postgres/schema.ts';
+import type { StoredConsent } from '../postgres/schema.ts';
 import { findClientSession } from '../sessions/client-session-store.ts';
 import { isFirstParty } from './client-metadata.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { oidcScopes } from './scopes.ts';
+import { requireStillAllowed } from './still-allowed.ts';
 import type { RuntimeUser } from './users.ts';
 
 /**
@@ -13,12 +14,15 @@ import type { RuntimeUser } from './users.ts';
  *
  * Also gives the client another session where that of this login has ended: whatever ended it (a token shown twice, the
  * client itself), what comes now is new.
+ *
+ * @throws the library's errors where the client may not have any more what was begun for it
  */
 export async function loadGrant(runtime: IssuerRuntime, context: Context): Promise<Grant | undefined> {
   const { oidc } = context;
   const { client, session, provider } = oidc;
   const user = oidc.account as RuntimeUser | undefined;
   if (client === undefined || user === undefined) return undefined;
+  requireStillAllowed(client, oidc.params.redirect_uri);
   const isRenewed = await renewEndedSession(runtime, session, client.clientId);
   const grantId =
     oidc.result?.consent?.grantId ?? (isRenewed ? undefined : session.grantIdFor(client.clientId));
@@ -35,7 +39,7 @@ export async function loadGrant(runtime: IssuerRuntime, context: Context): Promi
     return grant;
   }
   if (isOwn) return existing;
-  if (user.consent === null) return undefined;
+  if (user.consent === null || client.remember_consent === false) return undefined;
   const grant = new provider.Grant({ accountId: user.accountId, clientId: client.clientId });
   applyConsent(grant, user.consent);
   await grant.save();
@@ -73,8 +77,18 @@ function allowAllAsked({ oidc }: Context, grant: Grant): boolean {
   return before !== JSON.stringify([grant.getOIDCScope(), grant.getOIDCClaims(), grant.resources]);
 }
 
-/** Puts what a user has allowed before into a grant. */
-export function applyConsent(grant: Grant, { openid, claims, resources }: ConsentGranted): void {
+/** The most of scopes in organizations that the user has agreed to; null: whatever it has. */
+export function agreedInOrganizations(grant: Grant | undefined): string[] | null {
+  const agreed = grant?.organizationScopes;
+  return agreed === undefined ? [] : agreed;
+}
+
+/** Puts what a user has allowed into a grant. Of scopes in organizations it is this that counts, and none from before. */
+export function applyConsent(
+  grant: Grant,
+  { openid, claims, resources, organization_scopes: inOrganizations = [] }: StoredConsent,
+): void {
+  grant.organizationScopes = inOrganizations;
   if (openid.length > 0) grant.addOIDCScope(openid.join(' '));
   if (claims.length > 0) grant.addOIDCClaims(claims);
   for (const [resource, scopes] of Object.entries(resources))

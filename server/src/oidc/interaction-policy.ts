@@ -1,8 +1,11 @@
 import { type Client, type Context, errors, interactionPolicy } from 'oidc-provider';
 import { idPrefixes, isId } from '../ids/ids.ts';
+import type { ConsentGranted } from '../postgres/schema.ts';
 import { requirePossibleAcr } from './acr.ts';
 import { isFirstParty, mayAskForScope, mayKnowClaim, organizationScopesOfClient } from './client-metadata.ts';
+import { agreedInOrganizations } from './grants.ts';
 import type { IssuerRuntime } from './runtime.ts';
+import { claimsOfEveryToken } from './scopes.ts';
 import { organizationsOfUser } from './users.ts';
 
 const { Check, Prompt } = interactionPolicy;
@@ -26,7 +29,44 @@ export function policyOf(runtime: IssuerRuntime): unknown {
         oidc.result?.consent === undefined,
     ),
   );
+  consent.checks.push(
+    new Check(
+      'organization_scopes_missing',
+      'scopes in organizations not granted',
+      'consent_required',
+      ({ oidc }) => !mayHaveInOrganizations(oidc.client!, agreedInOrganizations(oidc.grant)),
+    ),
+  );
+  consent.details = ({ oidc }) => ({ asked: askedOf(oidc) });
   return policy;
+}
+
+/** Whether the user has agreed to all that the client gets of scopes in organizations. */
+function mayHaveInOrganizations(client: Client, agreed: readonly string[] | null): boolean {
+  if (isFirstParty(client) || agreed === null) return true;
+  return organizationScopesOfClient(client)?.every((scope) => agreed.includes(scope)) ?? false;
+}
+
+/** Everything that the client wants: whoever is asked sees the whole of it, and allows what it has seen. */
+function askedOf({
+  requestParamOIDCScopes,
+  requestParamScopes,
+  requestParamClaims,
+  resourceServers,
+  client,
+}: Context['oidc']): ConsentGranted {
+  const inOrganizations = organizationScopesOfClient(client!);
+  return {
+    openid: [...requestParamOIDCScopes],
+    claims: [...requestParamClaims].filter((claim) => !claimsOfEveryToken.has(claim)),
+    resources: Object.fromEntries(
+      Object.entries(resourceServers).map(([resource, { scopes }]) => [
+        resource,
+        [...requestParamScopes].filter((scope) => scopes.has(scope)),
+      ]),
+    ),
+    organization_scopes: inOrganizations && [...inOrganizations],
+  };
 }
 
 /**

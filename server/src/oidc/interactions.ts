@@ -7,12 +7,13 @@ import type { ConsentGranted } from '../postgres/schema.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import type { IssuerRecord } from '../verification/records.ts';
 import { endBrowserLogin, findBrowserLogin } from './browser-login.ts';
-import { isFirstParty, organizationScopesOfClient } from './client-metadata.ts';
+import { isFirstParty } from './client-metadata.ts';
 import { saveConsent } from './consent-store.ts';
-import { applyConsent } from './grants.ts';
+import { agreedInOrganizations, applyConsent } from './grants.ts';
 import { requireRunning } from './oauth-answer.ts';
 import type { HeldProvider, OidcProviders } from './providers.ts';
 import type { IssuerRuntime } from './runtime.ts';
+import { requireStillAllowed } from './still-allowed.ts';
 import { findUsername } from './users.ts';
 
 /** The browser's request for a page of an interaction, and what answers it. Both are node:http's own. */
@@ -39,8 +40,6 @@ export interface LoadedInteraction {
     readonly id: string;
     readonly name: string;
     readonly isFirstParty: boolean;
-    /** The most that it gets of scopes in organizations; null: whatever the user has. */
-    readonly organizationScopes: readonly string[] | null;
     /** Where the user is sent back to; null for a device. */
     readonly redirectUri: string | null;
   };
@@ -49,7 +48,7 @@ export interface LoadedInteraction {
   /** Of the authorization request, as it was sent: shown to nobody without being escaped. */
   readonly loginHint: string | null;
   readonly uiLocales: string | null;
-  /** What a consent is asked for. */
+  /** What a consent is asked for: all that the client wants, also what it has been allowed before. */
   readonly asked: ConsentGranted;
 }
 
@@ -79,7 +78,7 @@ export class Interactions {
    * The interaction of `/{issuer_id}/login/{uid}`.
    *
    * @throws not_found where there is none, it is over, or this browser is not the one; OAuthError (403) where the issuer
-   *   is suspended; unavailable (503)
+   *   is suspended; the library's errors where the client may not have any more what was begun for it; unavailable (503)
    */
   async load(exchange: Exchange, issuerId: string, uid: string): Promise<LoadedInteraction> {
     const { held, interaction, client } = await this.#open(exchange, issuerId, uid);
@@ -95,7 +94,6 @@ export class Interactions {
         id: client.clientId,
         name: client.clientName ?? client.clientId,
         isFirstParty: isFirstParty(client),
-        organizationScopes: organizationScopesOfClient(client),
         redirectUri: textOf(params.redirect_uri),
       },
       userId: session?.accountId ?? null,
@@ -185,6 +183,7 @@ export class Interactions {
     if (interaction.uid !== uid) throw new AppError('not_found');
     const client = await held.provider.Client.find(String(interaction.params.client_id));
     if (client === undefined) throw new AppError('not_found');
+    requireStillAllowed(client, interaction.params.redirect_uri);
     return { held, interaction, client };
   }
 }
@@ -222,16 +221,8 @@ function textOf(value: unknown): string | null {
 }
 
 function askedFor({ prompt }: Interaction): ConsentGranted {
-  const { missingOIDCScope, missingOIDCClaims, missingResourceScopes } = prompt.details as {
-    missingOIDCScope?: string[];
-    missingOIDCClaims?: string[];
-    missingResourceScopes?: Record<string, string[]>;
-  };
-  return {
-    openid: missingOIDCScope ?? [],
-    claims: missingOIDCClaims ?? [],
-    resources: missingResourceScopes ?? {},
-  };
+  const { asked } = prompt.details as { asked?: ConsentGranted };
+  return asked ?? { openid: [], claims: [], resources: {}, organization_scopes: [] };
 }
 
 async function grant({ held, interaction, client }: Opened, info: RequestInfo): Promise<InteractionResult> {
@@ -239,7 +230,9 @@ async function grant({ held, interaction, client }: Opened, info: RequestInfo): 
   const userId = interaction.session?.accountId;
   if (userId === undefined) throw new AppError('not_found');
   const { grantId } = interaction;
-  const existing = typeof grantId === 'string' ? await provider.Grant.find(grantId) : undefined;
+  const found = typeof grantId === 'string' ? await provider.Grant.find(grantId) : undefined;
+  // What nobody was asked about counts for the issuer's own clients, and this one may have been one a moment ago.
+  const existing = found?.unasked === true && !isFirstParty(client) ? undefined : found;
   const given = existing ?? new provider.Grant({ accountId: userId, clientId: client.clientId });
   const asked = askedFor(interaction);
   applyConsent(given, asked);
@@ -271,5 +264,6 @@ function grantedBy(given: InstanceType<HeldProvider['provider']['Grant']>): Cons
     resources: Object.fromEntries(
       Object.entries(given.resources ?? {}).map(([resource, scopes]) => [resource, scopes.split(' ')]),
     ),
+    organization_scopes: agreedInOrganizations(given),
   };
 }

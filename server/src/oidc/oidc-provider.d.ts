@@ -46,6 +46,7 @@ declare module 'oidc-provider' {
     readonly scope?: string;
     readonly idTokenSignedResponseAlg: string;
     grantTypeAllowed(type: string): boolean;
+    redirectUriAllowed(uri: string): boolean;
     includeSid(): boolean;
     compareClientSecret(secret: string): boolean | Promise<boolean>;
     readonly [member: string]: unknown;
@@ -80,6 +81,8 @@ declare module 'oidc-provider' {
     resources?: Record<string, string>;
     /** Ours: what a client of the issuer's own was allowed without anybody being asked. */
     unasked?: boolean;
+    /** Ours: the most of scopes in organizations that the user has agreed to; null: whatever it has. */
+    organizationScopes?: string[] | null;
   }
 
   export interface Token extends Model {
@@ -178,6 +181,7 @@ declare module 'oidc-provider' {
     };
     readonly resourceServers: Record<string, ResourceServer>;
     readonly requestParamScopes: Set<string>;
+    readonly requestParamOIDCScopes: Set<string>;
     readonly requestParamClaims: Set<string>;
     readonly prompts: Set<string>;
     entity(name: string, value: unknown): void;
@@ -285,6 +289,8 @@ declare module 'oidc-provider' {
     InvalidTarget: DescribedError;
     InvalidScope: new (description: string, scope?: string) => OIDCProviderError;
     InvalidRequestUri: DescribedError;
+    InvalidRedirectUri: new () => OIDCProviderError;
+    UnauthorizedClient: DescribedError;
     InvalidClientMetadata: new (description: string) => OIDCProviderError;
     TemporarilyUnavailable: DescribedError;
     UnmetAuthenticationRequirements: DescribedError;
@@ -297,6 +303,7 @@ declare module 'oidc-provider' {
   interface PolicyPrompt {
     readonly name: string;
     readonly checks: PolicyChecks;
+    details: (context: Context) => Record<string, unknown>;
   }
   interface Policy extends Array<PolicyPrompt> {
     get(name: string): PolicyPrompt;

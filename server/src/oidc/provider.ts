@@ -72,7 +72,7 @@ export function createProvider(
   nameSessions(provider);
   keepSavedSessions(provider);
   keepOrganizations(provider);
-  keepWhatNobodyWasAsked(provider);
+  keepWhatWasAgreed(provider);
   takeProofsOnce(provider, runtime);
   provider.use((context, next) => answerAsWeDo(context, next, pageHeaders(runtime.url)));
   const logFailure = (error: unknown, context: Context | undefined) => {
@@ -138,9 +138,9 @@ function keepOrganizations(provider: Provider): void {
   }
 }
 
-/** So that it does not count once the client is not the issuer's own any more. */
-function keepWhatNobodyWasAsked({ Grant }: Provider): void {
-  const members = [...Grant.IN_PAYLOAD, 'unasked'];
+/** What a grant keeps of ours: see `grants.ts`. */
+function keepWhatWasAgreed({ Grant }: Provider): void {
+  const members = [...Grant.IN_PAYLOAD, 'unasked', 'organizationScopes'];
   Object.defineProperty(Grant, 'IN_PAYLOAD', { get: () => members });
 }
 

@@ -17,6 +17,7 @@ import {
 import { addToRedemption, beginRedemption } from './redemption.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { beginSession } from './runtime-sessions.ts';
+import { hasRedirectUri } from './still-allowed.ts';
 
 /** What belongs to a session of a client, and is worth nothing without it. */
 const ofSessions: ReadonlySet<string> = new Set(['AuthorizationCode', 'RefreshToken', 'DeviceCode']);
@@ -134,6 +135,8 @@ export class RecordAdapter implements Adapter {
     }
     const payload = this.#open(row);
     if (payload.unasked === true && this.#isOfStranger()) return undefined;
+    if (this.#model === 'AuthorizationCode' && payload.consumed === undefined && this.#isAstray(payload))
+      return undefined;
     if (id !== undefined)
       visit(this.#model, id, {
         state: 'found',
@@ -148,6 +151,12 @@ export class RecordAdapter implements Adapter {
   #isOfStranger(): boolean {
     const client = this.#runtime.context.current?.oidc.client;
     return client !== undefined && !isFirstParty(client);
+  }
+
+  /** Whether a code was sent where its client has nobody sent any more. */
+  #isAstray({ redirectUri }: RecordPayload): boolean {
+    const client = this.#runtime.context.current?.oidc.client;
+    return client !== undefined && !hasRedirectUri(client, redirectUri);
   }
 
   #open(row: FoundRecord): RecordPayload {

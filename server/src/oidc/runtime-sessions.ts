@@ -5,7 +5,8 @@ import type { Transaction } from '../postgres/database.ts';
 import { beginClientSession } from '../sessions/client-session-store.ts';
 import { tooManyRefreshes } from '../sessions/refresh-budget.ts';
 import { lockOwnSession, prolongSession } from '../sessions/session-store.ts';
-import { secondsOfSession } from './client-metadata.ts';
+import { isFirstParty, secondsOfSession } from './client-metadata.ts';
+import { agreedInOrganizations } from './grants.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { claimNames } from './scopes.ts';
 
@@ -33,6 +34,7 @@ export async function beginSession(
   const now = runtime.now();
   const info = runtime.context.info();
   const { ip, user_agent: userAgent } = actorOfUser(accountId, info);
+  const { client, entities } = runtime.context.current?.oidc ?? {};
   const begun = await beginClientSession(tx, {
     accountId: runtime.issuer.account.id,
     issuerId: runtime.issuer.id,
@@ -47,6 +49,7 @@ export async function beginSession(
     userinfoClaims: Object.keys((claims as { userinfo?: object } | undefined)?.userinfo ?? {}).filter(
       (name) => claimNames.has(name),
     ),
+    organizationScopes: isFirstParty(client) ? null : agreedInOrganizations(entities?.Grant),
     ip,
     userAgent,
     now,

@@ -24,6 +24,16 @@ export const claimsOfScopes = {
 /** Every claim about a user that there is. */
 export const claimNames: ReadonlySet<string> = new Set(Object.values(claimsOfScopes).flat());
 
+/** Claims that tokens carry whoever asks for them: nobody has to allow them. */
+export const claimsOfEveryToken: ReadonlySet<string> = new Set([
+  'sub',
+  'sid',
+  'auth_time',
+  'acr',
+  'amr',
+  'iss',
+]);
+
 /** Known to every issuer. `offline_access` is accepted and changes nothing: a client’s grant types decide. */
 export const standardScopes = ['openid', 'profile', 'email', 'phone', 'offline_access'] as const;
 

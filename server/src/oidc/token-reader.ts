@@ -5,6 +5,7 @@ import type { OrganizationClaim } from '../members/user-organizations.ts';
 import { callLookup } from '../postgres/lookup.ts';
 import { builtInClientId } from '../sessions/built-in-client.ts';
 import type { AccessClaims } from '../tokens/access-claims.ts';
+import { bothOf } from './client-metadata.ts';
 import { recordDigests } from './record-digests.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { bringsClaim, scopesOfClient } from './scopes.ts';
@@ -28,7 +29,7 @@ export interface LiveSession {
   readonly organizations: readonly OrganizationClaim[];
 }
 
-/** A row of `lookup_client_session`. */
+/** A row of `lookup_client_session_v2`. */
 interface SessionRow extends pg.QueryResultRow {
   user_id: string;
   client_id: string;
@@ -36,6 +37,7 @@ interface SessionRow extends pg.QueryResultRow {
   ended_at: Date | null;
   amr: string[];
   userinfo_claims: string[];
+  organization_scopes: string[] | null;
   username_type: UserFacts['username_type'];
   username: string;
   profile: UserFacts['profile'];
@@ -94,7 +96,7 @@ export class TokenReader {
     client: ClientRecord | typeof builtInClientId,
   ): Promise<LiveSession | null> {
     const [row] = await runtime.look((pool) =>
-      callLookup<SessionRow>(pool, 'lookup_client_session', [runtime.issuer.id, claims.sid, digests]),
+      callLookup<SessionRow>(pool, 'lookup_client_session_v2', [runtime.issuer.id, claims.sid, digests]),
     );
     if (
       row === undefined ||
@@ -107,7 +109,7 @@ export class TokenReader {
     const only = typeof claims.org_id === 'string' ? claims.org_id : null;
     const organizations = await organizationsOfUser(runtime, row.user_id, {
       onlyOrganization: only,
-      organizationScopes: client === builtInClientId ? null : client.settings.organization_scopes,
+      organizationScopes: organizationScopesOf(client, row),
     });
     // Suspended, or the user is no member any more: then the token is for nothing.
     if (only !== null && organizations.length === 0) return null;
@@ -122,6 +124,20 @@ export class TokenReader {
       organizations,
     };
   }
+}
+
+function isExternal(client: ClientRecord | typeof builtInClientId): boolean {
+  return client !== builtInClientId && client.type !== 'first_party';
+}
+
+/** What the client is given at this moment, and of that what the user has agreed to where it was asked. */
+function organizationScopesOf(
+  client: ClientRecord | typeof builtInClientId,
+  { organization_scopes: agreed }: SessionRow,
+): readonly string[] | null {
+  if (client === builtInClientId) return null;
+  const { organization_scopes: given } = client.settings;
+  return isExternal(client) ? bothOf(given, agreed) : given;
 }
 
 function withScopesOf(client: ClientRecord | typeof builtInClientId, claims: AccessClaims): AccessClaims {

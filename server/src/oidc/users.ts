@@ -2,8 +2,9 @@ import { type Account, type Client, errors } from 'oidc-provider';
 import { withOrganizations } from '../members/organizations-claim.ts';
 import { lookUpOrganizationsOf, type OrganizationClaim } from '../members/user-organizations.ts';
 import { callLookup } from '../postgres/lookup.ts';
-import type { ConsentGranted } from '../postgres/schema.ts';
-import { mayKnowClaim, organizationScopesOfClient } from './client-metadata.ts';
+import type { StoredConsent } from '../postgres/schema.ts';
+import { mayKnowClaim, organizationScopesFor } from './client-metadata.ts';
+import { agreedInOrganizations } from './grants.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { type UserFacts, userClaims } from './user-claims.ts';
 
@@ -11,11 +12,11 @@ import { type UserFacts, userClaims } from './user-claims.ts';
 export interface RuntimeUser extends Account {
   facts: UserFacts;
   /** What it has allowed the client before; null where nothing. */
-  consent: ConsentGranted | null;
+  consent: StoredConsent | null;
 }
 
 interface UserRow extends UserFacts {
-  granted: ConsentGranted | null;
+  granted: StoredConsent | null;
   [column: string]: unknown;
 }
 
@@ -86,10 +87,11 @@ async function organizationsOfRequest(
   userId: string,
 ): Promise<readonly OrganizationClaim[]> {
   const only = runtime.context.organization();
-  const client = runtime.context.current?.oidc.client;
+  const { client, entities } = runtime.context.current?.oidc ?? {};
+  const agreed = agreedInOrganizations(entities?.Grant);
   const organizations = await organizationsOfUser(runtime, userId, {
     onlyOrganization: only,
-    organizationScopes: client === undefined ? null : organizationScopesOfClient(client),
+    organizationScopes: client === undefined ? null : organizationScopesFor(client, agreed),
   });
   if (only !== null && organizations.length === 0)
     throw new errors.InvalidGrant('no member of the organization any more');

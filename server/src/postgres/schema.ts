@@ -278,6 +278,7 @@ export interface SessionsTable {
   refreshes: Generated<number>;
   login_uid: string | null;
   userinfo_claims: Generated<string[]>;
+  organization_scopes: string[] | null;
   ended_at: NullableTimestamp;
   end_reason: ColumnType<EndReason | null, EndReason | null | undefined, EndReason | null>;
   version: Generated<number>;
@@ -311,19 +312,24 @@ export interface OidcRecordsTable {
   consumed_at: ColumnType<Date | null, Date | null | undefined, Date>;
 }
 
-/** What a user has allowed a client. */
-export interface ConsentGranted {
+/** What a user has allowed a client, as it is stored. */
+export interface StoredConsent {
   openid: string[];
   claims: string[];
   resources: Record<string, string[]>;
+  /** The most that its tokens carry of scopes in organizations; null: whatever the user has. Absent: none. */
+  organization_scopes?: string[] | null;
 }
+
+/** What a user has allowed a client. */
+export type ConsentGranted = Required<StoredConsent>;
 
 interface OidcConsentsTable {
   issuer_id: string;
   user_id: string;
   client_id: string;
   account_id: string;
-  granted: Jsonb<ConsentGranted>;
+  granted: Jsonb<StoredConsent>;
   updated_at: Date;
 }
 

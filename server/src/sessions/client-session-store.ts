@@ -15,6 +15,8 @@ export interface ClientSession {
   scopes: readonly string[];
   /** What it has asked the userinfo endpoint for, by name. */
   userinfoClaims: readonly string[];
+  /** What its user has agreed to of scopes in organizations; null: whatever it has. */
+  organizationScopes: readonly string[] | null;
   ip: string | null;
   userAgent: string | null;
   now: Date;
@@ -32,6 +34,7 @@ export async function beginClientSession(
   session: ClientSession,
 ): Promise<'begun' | 'carried-on' | null> {
   const { accountId, issuerId, now, expiresAt } = session;
+  const organizationScopes = session.organizationScopes && [...session.organizationScopes];
   const { rows } = await sql<{ is_new: boolean }>`
     with holder as (
       select u.id from users u
@@ -40,15 +43,16 @@ export async function beginClientSession(
       for share
     )
     insert into sessions (id, account_id, issuer_id, user_id, client_id, login_uid, amr, auth_time, scopes,
-      userinfo_claims, ip, user_agent, created_at, last_used_at, refreshes_since, expires_at)
+      userinfo_claims, organization_scopes, ip, user_agent, created_at, last_used_at, refreshes_since, expires_at)
     select ${session.sessionId}, ${accountId}, ${issuerId}, h.id, ${session.clientId}, ${session.loginUid},
       ${[...session.amr]}::text[], ${session.authTime}, ${[...session.scopes]}::text[],
-      ${[...session.userinfoClaims]}::text[], ${session.ip}, ${session.userAgent}, ${now}, ${now}, ${now}, ${expiresAt}
+      ${[...session.userinfoClaims]}::text[], ${organizationScopes}::text[], ${session.ip},
+      ${session.userAgent}, ${now}, ${now}, ${now}, ${expiresAt}
     from holder h
     on conflict (id) do update set
       last_used_at = excluded.last_used_at, expires_at = greatest(sessions.expires_at, excluded.expires_at),
       amr = excluded.amr, auth_time = excluded.auth_time, scopes = excluded.scopes,
-      userinfo_claims = excluded.userinfo_claims
+      userinfo_claims = excluded.userinfo_claims, organization_scopes = excluded.organization_scopes
     where sessions.ended_at is null and sessions.account_id = excluded.account_id
       and sessions.issuer_id = excluded.issuer_id and sessions.user_id = excluded.user_id
       and sessions.client_id = excluded.client_id

@@ -205,6 +205,7 @@ type NewSessionRow = Omit<
   | 'refreshes'
   | 'login_uid'
   | 'userinfo_claims'
+  | 'organization_scopes'
 >;
 
 /** What of an issuer decides whether tokens may be given out. */

@@ -18,8 +18,8 @@ export interface Behaviour {
   /** What it picks where it is asked; null for all. */
   organizationId?: string | null;
   refusesConsent?: boolean;
-  /** Told each step that it is asked for. */
-  onStep?: (loaded: LoadedInteraction) => void;
+  /** Told each step that it is asked for, before it answers. */
+  onStep?: (loaded: LoadedInteraction) => unknown;
 }
 
 interface Cookie {
@@ -86,7 +86,7 @@ export class OidcBrowser {
     const { interactions } = this.#server.running.services.oidc;
     const exchange = this.exchange(`/${issuerId}/login/${uid}`);
     const loaded = await interactions.load(exchange, issuerId, uid);
-    user.onStep?.(loaded);
+    await user.onStep?.(loaded);
     if (loaded.step === 'login') {
       const { userId, amr = ['otp'] } = user;
       return interactions.finishLogin(exchange, loaded, { userId, amr, acr: mailedCodeAcr });

@@ -7,8 +7,6 @@ import type { FlowForm } from './address-page.ts';
 
 interface ShownConsent {
   readonly asked: ConsentGranted;
-  /** The most that the client gets of scopes in organizations; null: whatever the user has. */
-  readonly organizationScopes: readonly string[] | null;
   readonly username: string | null;
   readonly targets: FormTargets;
 }
@@ -17,10 +15,10 @@ interface ShownConsent {
 export function consentPage(
   { texts }: Surface,
   { path, token, client }: FlowForm,
-  { asked, organizationScopes, username, targets }: ShownConsent,
+  { asked, username, targets }: ShownConsent,
 ): Page {
   const of = texts.consent;
-  const grants = [...grantsIn(asked, texts), inOrganizations(organizationScopes, texts)];
+  const grants = [...grantsIn(asked, texts), inOrganizations(asked.organization_scopes, texts)];
   return {
     status: 200,
     title: of.title(client),
