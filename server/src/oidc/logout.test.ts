@@ -190,3 +190,12 @@ test('a revoked session is told to its client as well, and again where it did no
   answers.delete('/deaf');
   await until(() => told.filter(({ path }) => path === '/deaf').length === 2);
 });
+
+test('a deleted user’s clients are told that its sessions have ended', async () => {
+  const leaving = await api.create(`${issuer.path}/users`, { username: 'leaving@example.com' });
+  const { access_token: token } = await client.signIn(new OidcBrowser(server), { userId: leaving.id });
+  const { sid } = claimsOf(token);
+  succeeded(await api.delete(`${issuer.path}/users/${leaving.id}`));
+  await until(() => told.some(({ token: jwt }) => claimsOf(jwt).sid === sid));
+  expect(claimsOf(told.find(({ token: jwt }) => claimsOf(jwt).sid === sid)!.token).sub).toBe(leaving.id);
+});

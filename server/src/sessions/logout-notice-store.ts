@@ -6,12 +6,12 @@ import { builtInClientId } from './built-in-client.ts';
 
 export type LogoutNotice = Selectable<LogoutNoticesTable>;
 
-interface EndedSession {
+/** A session that would have gone on. */
+export interface EndedSession {
   id: string;
+  issuer_id: string;
   user_id: string;
   client_id: string;
-  login_uid: string | null;
-  expires_at: Date;
 }
 
 /** So many notices are one statement. */
@@ -20,21 +20,22 @@ const noticesAtOnce = 1_000;
 /** Leaves word for the clients that want to be told that sessions of theirs have ended. */
 export async function noteLogouts(
   tx: Transaction,
-  { accountId, issuerId }: { accountId: string; issuerId: string },
+  accountId: string,
   ended: readonly EndedSession[],
   now: Date,
 ): Promise<void> {
-  const ofClients = ended.filter((row) => row.client_id !== builtInClientId && row.expires_at > now);
+  const ofClients = ended.filter((row) => row.client_id !== builtInClientId);
   for (let from = 0; from < ofClients.length; from += noticesAtOnce) {
     const rows = ofClients.slice(from, from + noticesAtOnce);
     await sql`
       insert into logout_notices (id, account_id, issuer_id, client_id, user_id, session_id, created_at, due_at)
-      select e.id, ${accountId}, ${issuerId}, e.client_id, e.user_id, e.session_id, ${now}, ${now}
+      select e.id, ${accountId}, e.issuer_id, e.client_id, e.user_id, e.session_id, ${now}, ${now}
       from unnest(
-        ${rows.map(() => newId(idPrefixes.logoutNotice))}::text[], ${rows.map((row) => row.client_id)}::text[],
-        ${rows.map((row) => row.user_id)}::text[], ${rows.map((row) => row.id)}::text[]
-      ) as e (id, client_id, user_id, session_id)
-      join clients c on c.account_id = ${accountId} and c.issuer_id = ${issuerId} and c.id = e.client_id
+        ${rows.map(() => newId(idPrefixes.logoutNotice))}::text[], ${rows.map((row) => row.issuer_id)}::text[],
+        ${rows.map((row) => row.client_id)}::text[], ${rows.map((row) => row.user_id)}::text[],
+        ${rows.map((row) => row.id)}::text[]
+      ) as e (id, issuer_id, client_id, user_id, session_id)
+      join clients c on c.account_id = ${accountId} and c.issuer_id = e.issuer_id and c.id = e.client_id
       where c.status = 'active' and c.settings->'openid'->>'backchannel_logout_uri' is not null`.execute(tx);
   }
 }

@@ -119,11 +119,11 @@ export async function endSessions(
       // Expired ones too: one that is refreshed at this moment looks expired still, and would go on.
       return eb('user_id', '=', scope.userId);
     })
-    .returning(['id', 'user_id', 'client_id', 'login_uid', 'expires_at'])
+    .returning(['id', 'issuer_id', 'user_id', 'client_id', 'login_uid', 'expires_at'])
     .execute();
   if (!reasonsOfOneClient.has(reason)) await endBrowserLogins(tx, scope, rows);
-  if (reason !== 'token_revoked') await noteLogouts(tx, scope, rows, now);
   const ended = rows.filter((row) => row.expires_at > now);
+  if (reason !== 'token_revoked') await noteLogouts(tx, scope.accountId, ended, now);
   const events = ended.map((row) => terminated(row, scope, reason));
   for (let from = 0; from < events.length; from += eventsAtOnce)
     await recordAll(events.slice(from, from + eventsAtOnce));
@@ -167,30 +167,6 @@ export async function endSessionsOfClient(
   const ended = rows.filter((row) => row.expires_at > step.now);
   await step.recordAll(ended.map((row) => terminated(row, scope, 'client_deleted')));
   return rows.length;
-}
-
-/**
- * Leaves the sessions of a user who is deleted in this transaction to the sweep, which takes them and their tokens away in
- * steps: as if they had been over for longer than any is kept. What they tell of the user goes at once.
- */
-export async function abandonSessions(
-  tx: Transaction,
-  { accountId, issuerId, userId }: { accountId: string; issuerId: string; userId: string },
-  now: Date,
-): Promise<void> {
-  await tx
-    .updateTable('sessions')
-    .set({
-      ended_at: sql`coalesce(ended_at, ${now})`,
-      end_reason: sql`coalesce(end_reason, 'revoked')`,
-      expires_at: new Date(0),
-      ip: null,
-      user_agent: null,
-    })
-    .where('account_id', '=', accountId)
-    .where('issuer_id', '=', issuerId)
-    .where('user_id', '=', userId)
-    .execute();
 }
 
 /** A session to be begun. */

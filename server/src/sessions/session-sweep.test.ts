@@ -1,5 +1,6 @@
 import { afterAll, expect, test } from 'vitest';
 import { createCustomer } from '../../test/harness/customer.ts';
+import { OidcClient } from '../../test/harness/oidc-client.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer, TestClock } from '../../test/harness/server.ts';
 import { signIn } from '../../test/harness/sign-in.ts';
@@ -75,6 +76,43 @@ test('a deleted user leaves its sessions and tokens, which go at the next turn',
   expect(row).toEqual({ ip: null, user_agent: null });
   expect(await left()).toEqual([before[0]! + 1, before[1]! + 2]);
   await swept(before);
+});
+
+// Attack: sign in at a client without end, and deleting the user has more clients to be told than one request can note.
+test('of a deleted user’s sessions as many are noted at once as one request can, and the rest at the next turn', async () => {
+  const before = await left();
+  const [told, untold] = await Promise.all(
+    [{ backchannel_logout_uri: 'https://app.example/told' }, {}].map((openid) =>
+      OidcClient.create(server, issuer, { openid }),
+    ),
+  );
+  const user = await api.create(`${issuer.path}/users`, { username: 'd@example.com' });
+  const other = await api.create(`${issuer.path}/users`, { username: 'e@example.com' });
+  const sessions = (of: { id: string }, client: string, count: number, seconds: number) =>
+    rows.query(
+      `insert into sessions (id, account_id, issuer_id, user_id, client_id, amr, auth_time, created_at, last_used_at, refreshes_since, expires_at)
+       select 's_' || id || $2 || $4::int || n, account_id, issuer_id, id, $2, '{otp}', $3, $3, $3, $3,
+         $3::timestamptz + make_interval(secs => $4::int)
+       from users, generate_series(1, $5::int) n where id = $1`,
+      [of.id, client, clock.now(), seconds, count],
+    );
+  await sessions(user, told!.id, 1_030, 60);
+  await sessions(user, told!.id, 20, -60);
+  await sessions(user, untold!.id, 20, 60);
+  await sessions(other, told!.id, 20, 60);
+  const noted = () =>
+    rows.query<{ user_id: string; count: number }>(
+      `select user_id, count(distinct session_id)::int from logout_notices where client_id = any ($1) group by user_id`,
+      [[told!.id, untold!.id]],
+    );
+  succeeded(await api.delete(`${issuer.path}/users/${user.id}`));
+  const [atOnce] = await noted();
+  expect(atOnce!.user_id).toBe(user.id);
+  expect(atOnce!.count).toBeGreaterThan(900);
+  expect(atOnce!.count).toBeLessThanOrEqual(1_000);
+  await swept([before[0]! + 20, before[1]!], 50);
+  expect(await noted()).toEqual([{ user_id: user.id, count: 1_030 }]);
+  await rows.query('delete from sessions where user_id = $1', [other.id]);
 });
 
 test('goes in steps of bounded length', async () => {

@@ -3,6 +3,7 @@ import { Periodic } from '../jobs/periodic.ts';
 import type { Log } from '../logs/log.ts';
 import type { Database } from '../postgres/database.ts';
 import { deleteRows } from '../postgres/delete-rows.ts';
+import { noteAbandoned } from './abandoned-sessions.ts';
 
 const everyMs = 60_000;
 const accountsAtOnce = 200;
@@ -13,7 +14,7 @@ const keptMs = 7 * 86_400_000;
 
 /**
  * The job that forgets sessions which are over and refresh tokens which have expired. A used token is kept until then:
- * shown again before, it has to be known for what it is.
+ * shown again before, it has to be known for what it is. Clients of deleted users are told first that their sessions ended.
  *
  * @param atOnce rows that one step deletes at most
  */
@@ -58,7 +59,8 @@ function sweepAccount(
   const ofAccount = sql`account_id = ${accountId}`;
   const isOver = sql`least(ended_at, expires_at) < ${sessionsBefore}`;
   return database.withAccount(accountId, async (tx) => {
-    let rest = atOnce;
+    let rest = atOnce - (await noteAbandoned(tx, accountId, { now: moment, atOnce }));
+    if (rest === 0) return true;
     const steps = [
       ['refresh_tokens', sql`${ofAccount} and expires_at < ${moment}`],
       // Before the sessions themselves, with which any number of them would go at once.

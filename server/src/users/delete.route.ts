@@ -1,6 +1,6 @@
 import { defineRoute } from '../http/route.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
-import { abandonSessions } from '../sessions/session-store.ts';
+import { abandonSessions } from '../sessions/abandoned-sessions.ts';
 import { userParams } from './user-schema.ts';
 import { lockUser } from './user-store.ts';
 
