@@ -77,6 +77,7 @@ export const german: Texts = {
     confirm: 'Abmelden',
     stay: 'Um angemeldet zu bleiben, schließen Sie diese Seite.',
     done: { title: 'Sie sind abgemeldet', text: 'Sie können diese Seite schließen.' },
+    goOn: (host) => `Weiter zu ${host}`,
   },
   device: {
     title: 'Gerät verbinden',

@@ -77,6 +77,7 @@ export const english: Texts = {
     confirm: 'Sign out',
     stay: 'To stay signed in, close this page.',
     done: { title: 'You are signed out', text: 'You can close this page.' },
+    goOn: (host) => `Go on to ${host}`,
   },
   device: {
     title: 'Connect a device',

@@ -74,6 +74,7 @@ export interface Texts {
     readonly confirm: string;
     readonly stay: string;
     readonly done: Notice;
+    readonly goOn: (host: string) => string;
   };
   readonly device: {
     readonly title: string;

@@ -140,7 +140,7 @@ export const oidcContracts = [
     operationId: 'oidc.logout',
     summary: 'Sign the user of this browser out',
     description:
-      'OpenID Connect RP-Initiated Logout 1.0. At once with an ID token of this very login, else once the user has said so. Clients with a back-channel logout URI are told.',
+      'OpenID Connect RP-Initiated Logout 1.0. At once with an ID token of this very login, else once the user has said so. Where nobody was asked, or the client has registered itself, the way on is a link on our page. Clients with a back-channel logout URI are told.',
     query: logoutQuery,
     responses: {
       200: { description: 'A page.', contentType: 'text/html' },

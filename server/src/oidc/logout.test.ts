@@ -4,7 +4,7 @@ import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { afterAll, describe, expect, test } from 'vitest';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { OidcBrowser } from '../../test/harness/oidc-browser.ts';
-import { claimsOf, OidcClient } from '../../test/harness/oidc-client.ts';
+import { claimsOf, OidcClient, redirectUri } from '../../test/harness/oidc-client.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
 
@@ -51,6 +51,19 @@ const logout = (browser: OidcBrowser, parameters: Record<string, string>) =>
   browser.request(`/${issuer.id}/logout?${new URLSearchParams(parameters)}`);
 const isSignedIn = async (browser: OidcBrowser) =>
   (await client.code(browser, { userId: 'nobody' }, { prompt: 'none' })).parameters.has('code');
+const formOf = (page: string) =>
+  new URLSearchParams(
+    [...page.matchAll(/name="([^"]*)" value="([^"]*)"/g)].map(([, name, value]): [string, string] => [
+      name!,
+      value!,
+    ]),
+  );
+const submit = (by: OidcBrowser, body: URLSearchParams) =>
+  by.request(`/${issuer.id}/logout`, {
+    method: 'POST',
+    body: body.toString(),
+    headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
+  });
 
 async function until(holds: () => boolean): Promise<void> {
   const end = performance.now() + 8_000;
@@ -116,18 +129,7 @@ describe('without one', () => {
     const page = await logout(browser, { client_id: client.id, post_logout_redirect_uri: goodbye });
     expect(page.headers.get('Content-Security-Policy')).toContain("frame-ancestors 'none'");
     expect(await isSignedIn(browser)).toBe(true);
-    const form = new URLSearchParams(
-      [...page.text.matchAll(/name="([^"]*)" value="([^"]*)"/g)].map(([, name, value]): [string, string] => [
-        name!,
-        value!,
-      ]),
-    );
-    const submit = (by: OidcBrowser, body: URLSearchParams) =>
-      by.request(`/${issuer.id}/logout`, {
-        method: 'POST',
-        body: body.toString(),
-        headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
-      });
+    const form = formOf(page.text);
     const victim = await signedIn();
     expect((await submit(victim.browser, form)).status).toBe(200);
     expect(await isSignedIn(victim.browser)).toBe(true);
@@ -168,15 +170,61 @@ describe('without one', () => {
     ]);
   });
 
-  test('a browser that is signed in nowhere is told so, or sent on', async () => {
+  test('a browser that is signed in nowhere is told so, and shown the way on', async () => {
     const browser = new OidcBrowser(server);
     expect((await logout(browser, {})).text).toContain('You are signed out');
-    const answer = await logout(browser, {
-      client_id: client.id,
-      post_logout_redirect_uri: goodbye,
-      state: 's',
+    const back = { client_id: client.id, post_logout_redirect_uri: goodbye, state: 's"&' };
+    const answer = await logout(browser, back);
+    expect([answer.status, answer.headers.get('Location')]).toEqual([200, null]);
+    expect(answer.text).toContain('<a class="button" href="https://app.example/bye?state=s%22%26">');
+    expect(answer.text).toContain('Go on to app.example</a>');
+    const { tokens } = await signedIn();
+    const hinted = await logout(browser, { ...back, id_token_hint: tokens.id_token! });
+    expect([hinted.status, hinted.headers.get('Location')]).toEqual([303, `${goodbye}?state=s%22%26`]);
+  });
+});
+
+// Attack: links to a trusted host lead on to wherever a stranger has registered a client for, or one that was stopped did.
+describe('a client that nobody vouches for', () => {
+  test('that has registered itself: nobody is sent there but by a link that names the host', async () => {
+    succeeded(await api.patch(`${issuer.path}/oidc-settings`, { registration: 'open' }));
+    const { body } = await api.as(null).post(`/${issuer.id}/register`, {
+      client_name: 'Stranger',
+      redirect_uris: [redirectUri],
+      post_logout_redirect_uris: ['https://stranger.example/trap'],
     });
-    expect(answer.headers.get('Location')).toBe(`${goodbye}?state=s`);
+    const stranger = new OidcClient(server, issuer.id, body.client_id, body.client_secret);
+    const browser = new OidcBrowser(server);
+    const { id_token: hint } = await stranger.signIn(browser, { userId: user.id });
+    const back = { post_logout_redirect_uri: 'https://stranger.example/trap' };
+    const elsewhere = await signedIn();
+    const asked = await logout(elsewhere.browser, { ...back, client_id: stranger.id });
+    expect(asked.headers.get('Content-Security-Policy')).toContain("form-action 'self';");
+    const shown = [
+      await logout(browser, { ...back, id_token_hint: hint! }),
+      await logout(new OidcBrowser(server), { ...back, id_token_hint: hint! }),
+      await logout(new OidcBrowser(server), { ...back, client_id: stranger.id }),
+      await submit(elsewhere.browser, formOf(asked.text)),
+    ];
+    for (const { status, headers, text } of shown) {
+      expect([status, headers.get('Location')]).toEqual([200, null]);
+      expect(text).toContain('You are signed out');
+      expect(text).toContain('Go on to stranger.example</a>');
+    }
+    expect(await isSignedIn(browser)).toBe(false);
+    expect(await isSignedIn(elsewhere.browser)).toBe(false);
+  });
+
+  test('that is suspended: nobody is sent there at all', async () => {
+    const stopped = await create('/stopped');
+    const browser = new OidcBrowser(server);
+    const { id_token: hint } = await stopped.signIn(browser, { userId: user.id });
+    succeeded(await api.post(`${issuer.path}/clients/${stopped.id}/suspend`));
+    for (const by of [{ id_token_hint: hint! }, { client_id: stopped.id }]) {
+      const answer = await logout(browser, { ...by, post_logout_redirect_uri: goodbye });
+      expect([answer.status, answer.headers.get('Location')]).toEqual([400, null]);
+      expect(answer.text).not.toContain(goodbye);
+    }
   });
 });
 

@@ -1,6 +1,5 @@
 import type { Session } from 'oidc-provider';
 import type { ClientDirectory } from '../clients/client-directory.ts';
-import type { ClientRecord } from '../clients/client-record.ts';
 import type { EdgeAnswer } from '../edge/answer.ts';
 import type { EdgeEndpoint } from '../edge/edge.ts';
 import type { EdgeRequest } from '../edge/edge-request.ts';
@@ -31,10 +30,11 @@ interface Dependencies {
 /** What a request to sign out has asked for, checked. */
 interface Asked {
   held: HeldProvider;
-  client: ClientRecord | null;
   hint: IdTokenHint | null;
   /** Where the browser goes then, state and all; null for a page of ours. */
   next: string | null;
+  /** Whether our page only shows the way there: anybody may have registered the client, and made the link that led here. */
+  isNextShown: boolean;
   parameters: URLSearchParams;
 }
 
@@ -42,7 +42,8 @@ const names = ['id_token_hint', 'client_id', 'post_logout_redirect_uri', 'state'
 
 /**
  * `GET|POST /{issuer_id}/logout` (OpenID Connect RP-Initiated Logout 1.0): signs the user of this browser out, of every
- * client. Whoever shows an ID token of this very login is believed at once; anybody else's link only asks the user.
+ * client. Whoever shows an ID token of this very login is believed at once; anybody else's link only asks the user. Nor does
+ * such a link send a browser anywhere unasked.
  */
 export class LogoutEndpoint implements EdgeEndpoint {
   readonly #deps: Dependencies;
@@ -72,7 +73,9 @@ export class LogoutEndpoint implements EdgeEndpoint {
         headers.push('X-Request-Id', info.id);
         return pageAnswer(headers, surface, pageOf(surface), info);
       };
-      if (login === null) return done(headers, info, asked, show);
+      // Nobody has been asked anything then.
+      if (login === null)
+        return done(headers, info, { ...asked, isNextShown: asked.isNextShown || asked.hint === null }, show);
       const isMeant = isOfLogin(asked.hint, login) || isConfirmed(held, login, parameters, confirmation);
       if (!isMeant) return ask(asked, login, show);
       await endBrowserLogin(held, login, info);
@@ -87,7 +90,10 @@ export class LogoutEndpoint implements EdgeEndpoint {
     }
   }
 
-  /** @throws OAuthError (400) for a hint that is none of ours, and for anywhere that the client has not registered */
+  /**
+   * @throws OAuthError (400) for a hint that is none of ours, for a client that is not active, and for anywhere that it has
+   *   not registered
+   */
   async #check(held: HeldProvider, parameters: URLSearchParams): Promise<Asked> {
     const [token, clientId, uri, state] = names.map((name) => parameter(parameters, name));
     const hint = token == null ? null : await readIdTokenHint(held.runtime, token);
@@ -98,10 +104,12 @@ export class LogoutEndpoint implements EdgeEndpoint {
     const id = hint?.clientId ?? clientId ?? null;
     const { issuer } = held.runtime;
     const client = id === null ? null : await this.#deps.clients.find(issuer.id, id, issuer.account.id);
-    if (id !== null && client === null) throw new OAuthError(400, 'invalid_client', 'client is invalid');
+    if (id !== null && client?.status !== 'active')
+      throw new OAuthError(400, 'invalid_client', 'client is invalid');
     if (uri != null && !client?.settings.openid.post_logout_redirect_uris.includes(uri))
       throw new OAuthError(400, 'invalid_request', 'post_logout_redirect_uri not registered');
-    return { held, client, hint, next: uri == null ? null : withState(uri, state ?? null), parameters };
+    const next = uri == null ? null : withState(uri, state ?? null);
+    return { held, hint, next, isNextShown: client?.isRegistered === true, parameters };
   }
 }
 
@@ -153,18 +161,20 @@ function surfaceFor({ headers, url = '' }: EdgeRequest, { runtime }: HeldProvide
   return surfaceOf(shownIssuer(runtime), { uiLocales, acceptLanguage: headers['accept-language'] });
 }
 
-function ask({ held, next, parameters }: Asked, login: Session, show: Show): EdgeAnswer {
+function ask({ held, next, isNextShown, parameters }: Asked, login: Session, show: Show): EdgeAnswer {
   const fields = {
     ...Object.fromEntries(askedAgain(parameters)),
     confirmation: confirmationOf(held, login, parameters),
   };
   const action = `${held.runtime.url}/logout`;
-  const targets = { redirectUri: next };
+  const targets = { redirectUri: isNextShown ? null : next };
   return show((surface) => confirmLogoutPage(surface, { action, fields, targets }));
 }
 
-function done(headers: string[], info: EdgeInfo, { next }: Asked, show: Show): EdgeAnswer {
-  return next === null ? show(loggedOutPage) : redirect(headers, info, next);
+function done(headers: string[], info: EdgeInfo, { next, isNextShown }: Asked, show: Show): EdgeAnswer {
+  return next === null || isNextShown
+    ? show((surface) => loggedOutPage(surface, next))
+    : redirect(headers, info, next);
 }
 
 function redirect(headers: string[], info: EdgeInfo, location: string): EdgeAnswer {

@@ -1,5 +1,5 @@
 import { html } from '../../mail/html.ts';
-import { hiddenOf, type Page, type Surface } from '../page.ts';
+import { hiddenOf, none, type Page, type Surface } from '../page.ts';
 import type { FormTargets } from '../page-headers.ts';
 
 /** Whether the user wants to sign out: another site may have sent it here (RP-Initiated Logout 1.0 §2). */
@@ -26,8 +26,20 @@ ${hiddenOf(fields)}
   };
 }
 
-/** For who is not sent back to a client. */
-export function loggedOutPage({ texts }: Surface): Page {
-  const { title, text } = texts.logout.done;
-  return { status: 200, title, body: html`<p class="lead" role="status">${text}</p>` };
+/** For who is not sent back to a client. @param onward the way there, where the user is to decide whether to go */
+export function loggedOutPage({ texts }: Surface, onward: string | null): Page {
+  const { done, goOn } = texts.logout;
+  return {
+    status: 200,
+    title: done.title,
+    body: html`
+<p class="lead" role="status">${done.text}</p>
+${onward === null ? none : html`<p><a class="button" href="${onward}">${goOn(hostOf(onward))}</a></p>`}`,
+  };
+}
+
+/** What says where a URI leads; of one with a scheme of its own that scheme, which says whose application it is. */
+function hostOf(uri: string): string {
+  const { protocol, host } = new URL(uri);
+  return protocol === 'https:' || protocol === 'http:' ? host : protocol.slice(0, -1);
 }
