@@ -7,8 +7,8 @@ import { OAuthError } from './oauth-answer.ts';
 import { RecordAdapter } from './record-adapter.ts';
 import type { IssuerRuntime } from './runtime.ts';
 
-/** For how long a proof is good, and by how much clocks may differ. */
-const proofSeconds = 300;
+/** For how long a proof is good, and by how much clocks may differ. So the library has it as well. */
+export const proofSeconds = 300;
 
 /**
  * Makes sure that a token which is bound to a key comes with a proof of that key for this request (RFC 9449 §7), and that
@@ -27,13 +27,14 @@ export async function requireProof(
   if (bound === undefined && scheme === 'bearer' && proof === undefined) return;
   if (typeof bound !== 'string' || scheme !== 'dpop' || typeof proof !== 'string')
     throw refused('invalid_token');
-  const { payload, key } = await verified(proof, runtime);
+  const { payload, key, iat } = await verified(proof, runtime);
   const ath = createHash('sha256').update(token).digest('base64url');
   const isOfRequest =
     payload.htm === request.method && payload.htu === runtime.url + paths.userinfo && payload.ath === ath;
   if (!isOfRequest || (await calculateJwkThumbprint(key)) !== bound) throw refused('invalid_dpop_proof');
   const replays = new RecordAdapter('ReplayDetection', runtime);
-  const until = new Date(runtime.now().getTime() + 2 * proofSeconds * 1000);
+  // Counted from its own time: one that is ahead of it is taken for longer. Its last second is taken whole.
+  const until = new Date((iat + 2 * proofSeconds + 1) * 1000);
   if (!(await replays.insertOnce(`${bound} ${payload.jti}`, {}, until))) throw refused('invalid_dpop_proof');
 }
 
@@ -48,8 +49,10 @@ async function verified(proof: string, runtime: IssuerRuntime) {
       requiredClaims: ['jti', 'htm', 'htu', 'iat', 'ath'],
     });
     const { jwk } = result.protectedHeader;
-    if (jwk === undefined || typeof result.payload.jti !== 'string') throw refused('invalid_dpop_proof');
-    return { payload: result.payload, key: jwk };
+    const { jti, iat } = result.payload;
+    if (jwk === undefined || typeof jti !== 'string' || iat === undefined)
+      throw refused('invalid_dpop_proof');
+    return { payload: result.payload, key: jwk, iat };
   } catch (error) {
     if (error instanceof errors.JOSEError || error instanceof TypeError) throw refused('invalid_dpop_proof');
     throw error;

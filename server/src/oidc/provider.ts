@@ -20,6 +20,7 @@ import { grantTypesOf } from './grant-types.ts';
 import { asLibraryError } from './library-errors.ts';
 import { libraryKeys } from './library-keys.ts';
 import { pageHeaders } from './pages.ts';
+import { proofSeconds } from './proof.ts';
 import { RecordAdapter } from './record-adapter.ts';
 import { redeem } from './redemption.ts';
 import type { IssuerRuntime } from './runtime.ts';
@@ -144,11 +145,14 @@ function keepWhatWasAgreed({ Grant }: Provider): void {
   Object.defineProperty(Grant, 'IN_PAYLOAD', { get: () => members });
 }
 
-/** The library looks and then writes; of any number at once each would find that it is the first. */
+/**
+ * The library looks and then writes; of any number at once each would find that it is the first. And it forgets a proof
+ * which is ahead of its time while it still takes it.
+ */
 function takeProofsOnce(provider: Provider, runtime: IssuerRuntime): void {
   const adapter = new RecordAdapter('ReplayDetection', runtime);
   provider.ReplayDetection.unique = async (issuer, jti, exp) =>
-    adapter.insertOnce(`${issuer} ${jti}`, {}, new Date(exp * 1000));
+    adapter.insertOnce(`${issuer} ${jti}`, {}, new Date((exp + proofSeconds + 1) * 1000));
 }
 
 async function answerAsWeDo(
