@@ -1,8 +1,10 @@
+import type { Client, Token } from 'oidc-provider';
 import type { ClientRecord } from '../clients/client-record.ts';
-import { hasScope } from './client-metadata.ts';
+import { hasScope, isFirstParty } from './client-metadata.ts';
 import { parameter } from './form-body.ts';
 import { type ClientForm, FormEndpoint, type FormEndpointDependencies } from './form-endpoint.ts';
 import { OAuthError } from './oauth-answer.ts';
+import type { HeldProvider } from './providers.ts';
 import type { LiveToken, TokenReader } from './token-reader.ts';
 
 /** Scopes that tell who a user is. */
@@ -45,25 +47,42 @@ export class IntrospectEndpoint extends FormEndpoint {
     { client, held }: Pick<ClientForm, 'client' | 'held'>,
     token: string,
   ): Promise<object | null> {
-    const found = await held.provider.RefreshToken.find(token);
+    const { provider, runtime } = held;
+    const found = await provider.RefreshToken.find(token);
     if (found === undefined || found.consumed !== undefined) return null;
     if (!mayKnow(client, { client_id: found.clientId ?? '', aud: [] })) return null;
-    const owner = await held.provider.Client.find(found.clientId ?? '');
-    if (owner === undefined) return null;
+    const owner = await provider.Client.find(found.clientId ?? '');
+    if (owner === undefined || !(await isRedeemable(held, found, owner))) return null;
+    const { accountId: sub = '', clientId: client_id = '', sid = '', org: org_id } = found;
+    if ((await this.#tokens.readSession(runtime, { sub, client_id, sid, org_id })) === null) return null;
     // As many as it would get for it now.
     const scopes = (found.scope ?? '').split(' ').filter((scope) => hasScope(owner, scope));
     return {
       active: true,
-      iss: held.runtime.url,
-      sub: found.accountId,
-      client_id: found.clientId,
-      sid: found.sid,
+      iss: runtime.url,
+      sub,
+      client_id,
+      sid,
       exp: found.exp,
       iat: found.iat,
       ...(scopes.length > 0 && { scope: scopes.join(' ') }),
-      environment: held.runtime.issuer.environment,
+      environment: runtime.issuer.environment,
     };
   }
+}
+
+/** Whether the client may refresh, and still has been granted what it has: as the token endpoint goes by. */
+async function isRedeemable(
+  { provider, runtime }: HeldProvider,
+  { accountId, clientId, grantId, jkt }: Token,
+  owner: Client,
+): Promise<boolean> {
+  if (!owner.grantTypeAllowed('refresh_token')) return false;
+  // Nobody can show the key that it is bound to.
+  if (jkt !== undefined && !runtime.oidc.dpop) return false;
+  const grant = await provider.Grant.find(grantId ?? '');
+  if (grant === undefined || grant.accountId !== accountId || grant.clientId !== clientId) return false;
+  return grant.unasked !== true || isFirstParty(owner);
 }
 
 function mayKnow(

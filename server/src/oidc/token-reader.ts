@@ -46,6 +46,9 @@ interface SessionRow extends pg.QueryResultRow {
   is_revoked: boolean;
 }
 
+/** What a token says of its session, by the names of claims. */
+type NamedSession = Pick<AccessClaims, 'sub' | 'client_id' | 'sid'> & { readonly org_id?: unknown };
+
 /** Of what is revoked only the name is kept, until the token would have expired. */
 export const revokedTokenModel = 'RevokedToken';
 
@@ -79,6 +82,12 @@ export class TokenReader {
     return session === null ? null : { claims, session };
   }
 
+  /** The session that a refresh token names, for as long as it can be carried on by it; null where it can't. */
+  async readSession(runtime: IssuerRuntime, named: NamedSession): Promise<LiveSession | null> {
+    const client = await this.#clientOf(runtime, named.client_id);
+    return client === null ? null : this.#sessionOf(runtime, named, [], client);
+  }
+
   /** The built-in client is there always. */
   async #clientOf(
     { issuer }: IssuerRuntime,
@@ -91,7 +100,7 @@ export class TokenReader {
 
   async #sessionOf(
     runtime: IssuerRuntime,
-    claims: AccessClaims,
+    claims: NamedSession,
     digests: Buffer[],
     client: ClientRecord | typeof builtInClientId,
   ): Promise<LiveSession | null> {
