@@ -5,6 +5,7 @@ import type { OrganizationClaim } from '../members/user-organizations.ts';
 import { callLookup } from '../postgres/lookup.ts';
 import { builtInClientId } from '../sessions/built-in-client.ts';
 import type { AccessClaims } from '../tokens/access-claims.ts';
+import { isUnasked } from './access-tokens.ts';
 import { bothOf } from './client-metadata.ts';
 import { recordDigests } from './record-digests.ts';
 import type { IssuerRuntime } from './runtime.ts';
@@ -70,6 +71,8 @@ export class TokenReader {
     if (!verdict.ok || verdict.claims.environment !== issuer.environment) return null;
     const client = await this.#clientOf(runtime, verdict.claims.client_id);
     if (client === null) return null;
+    // Its users have to be asked by now, and of this one nobody was.
+    if (client !== builtInClientId && client.type === 'external' && isUnasked(verdict.claims)) return null;
     const claims = withScopesOf(client, verdict.claims);
     const digests = recordDigests(
       runtime.secrets,

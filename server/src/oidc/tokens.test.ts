@@ -130,19 +130,32 @@ test('what a first-party client was allowed does not count once it is external',
   const turned = await OidcClient.create(server, issuer);
   const path = `${issuer.path}/clients/${turned.id}`;
   const browser = new OidcBrowser(server);
-  const { refresh_token: token } = await turned.signIn(browser, { userId });
+  const { refresh_token: token, access_token: unasked } = await turned.signIn(browser, { userId });
+  const refreshed = await turned.refresh((await turned.signIn(browser, { userId })).refresh_token!);
   const code = await turned.code(browser, { userId });
+  const standing = async (access: string) => [
+    (await turned.userinfo(access)).status,
+    await client.isActive(access),
+    await turned.isActive(access),
+  ];
+  expect(await standing(unasked)).toEqual([200, true, true]);
+  expect(await standing(refreshed.body.access_token)).toEqual([200, true, true]);
   succeeded(await api.patch(path, { type: 'external' }));
+  expect(await standing(unasked)).toEqual([401, false, false]);
+  expect(await standing(refreshed.body.access_token)).toEqual([401, false, false]);
   const refused = await turned.refresh(token!);
   expect([refused.status, refused.body.error]).toEqual([400, 'invalid_grant']);
   expect((await turned.redeem(code)).body.error).toBe('invalid_grant');
   const steps: string[] = [];
   const asked = await turned.signIn(browser, { userId, onStep: ({ step }) => steps.push(step) });
   expect(steps).toEqual(['consent']);
+  expect(await standing(asked.access_token)).toEqual([200, true, true]);
+  expect(await standing(unasked)).toEqual([401, false, false]);
   expect((await turned.refresh(asked.refresh_token!)).status).toBe(200);
   // And what somebody was asked about goes on counting, whichever way the type changes.
   succeeded(await api.patch(path, { type: 'first_party' }));
   succeeded(await api.patch(path, { type: 'external' }));
+  expect(await standing(asked.access_token)).toEqual([200, true, true]);
   const later = await turned.signIn(browser, { userId, onStep: ({ step }) => steps.push(step) });
   expect(steps).toEqual(['consent']);
   expect((await turned.refresh(later.refresh_token!)).status).toBe(200);
