@@ -9,7 +9,7 @@ const maxEntries = 100;
 /** Each node holds them in memory for every client in use. */
 const maxListLength = 16 * 1024;
 /** A token has all of them in `scope`, beside everything else, and 8 KiB. */
-const maxScopesLength = 3 * 1024;
+export const maxScopesLength = 3 * 1024;
 
 /** Shown where users decide whom they trust: what it holds may not turn around or break off what stands beside it. */
 export const clientNameField = nameField.refine(
@@ -30,7 +30,7 @@ export function listOf<Entry extends z.ZodType<string>>(entry: Entry, maxLength 
 }
 
 /** RFC 6749 §3.3. */
-const scopeToken = z
+export const scopeToken = z
   .string()
   .max(maxScopeLength)
   .regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be printable ASCII without spaces, quotes and backslashes')

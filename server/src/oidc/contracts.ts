@@ -194,7 +194,7 @@ export const oidcContracts = [
     operationId: 'oidc.register',
     summary: 'Register a client (RFC 7591)',
     description:
-      'Where `registration` of the issuer’s OIDC settings is `open`, or `token`: then with an API key as the initial access token that holds `gatelodge.clients:write`. Members that are not known are passed over. Clients made so are external, and users are asked for their consent.',
+      'Where `registration` of the issuer’s OIDC settings is `open`, or `token`: then with an API key as the initial access token that holds `gatelodge.clients:write`. Members that are not known are passed over; a scope that is neither a standard one nor in `registration_scopes` is refused. Clients made so are external, and users are asked for their consent.',
     security: 'none',
     params: issuerParams,
     body: z

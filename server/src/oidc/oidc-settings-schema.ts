@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { listOf, resourceIndicator } from '../clients/client-fields.ts';
+import { listOf, maxScopesLength, resourceIndicator, scopeToken } from '../clients/client-fields.ts';
 
 const members = {
   device_flow: z
@@ -22,6 +22,11 @@ const members = {
     .max(10_000)
     .default(100)
     .describe('How many clients there may be that have registered themselves.'),
+  registration_scopes: listOf(scopeToken, maxScopesLength)
+    .default([])
+    .describe(
+      'What a client that registers itself may take of scopes, besides the standard ones (`openid`, `profile`, `email`, `phone`, `offline_access`).',
+    ),
   resources: listOf(resourceIndicator)
     .default([])
     .describe(
@@ -50,6 +55,7 @@ export const storedOidcSettings = z.object({
   dpop: orDefault(members.dpop),
   registration: orDefault(members.registration),
   registration_quota: orDefault(members.registration_quota),
+  registration_scopes: orDefault(members.registration_scopes),
   resources: orDefault(members.resources),
   login_seconds: orDefault(members.login_seconds),
   organization_picker: orDefault(members.organization_picker),
@@ -69,6 +75,7 @@ export const patchOidcSettingsBody = z
     dpop: z.boolean().nullish(),
     registration: members.registration.unwrap().nullish(),
     registration_quota: members.registration_quota.unwrap().nullish(),
+    registration_scopes: members.registration_scopes.unwrap().nullish(),
     resources: members.resources.unwrap().nullish(),
     login_seconds: members.login_seconds.unwrap().nullish(),
     organization_picker: z.boolean().nullish(),

@@ -105,7 +105,11 @@ test('an app of a user’s machine has no secret and comes back on any port', as
 // What it registers for is its own word: a token for an API that never heard of it would open that API.
 test('a token is for the issuer and for resources that the issuer has set, and for no other', async () => {
   const resource = 'https://mcp.example.com/mcp';
-  const { issuer, register } = await issuerWith({ registration: 'open', resources: [resource] });
+  const { issuer, register } = await issuerWith({
+    registration: 'open',
+    resources: [resource],
+    registration_scopes: ['tools:use'],
+  });
   const { body } = await register({
     ...metadata,
     scope: 'tools:use',
@@ -123,6 +127,21 @@ test('a token is for the issuer and for resources that the issuer has set, and f
   succeeded(await api.patch(`${issuer.path}/oidc-settings`, { resources: null }));
   const { parameters } = await client.code(new OidcBrowser(server), { userId: user.id }, target(resource));
   expect(parameters.get('error')).toBe('invalid_target');
+});
+
+// Attack: a client makes up a scope that an API takes for a permission, and users agree to what they have never heard of.
+test('scopes are the standard ones and those that the issuer lists, and no others', async () => {
+  const { issuer, register } = await issuerWith({ registration: 'open', registration_scopes: ['tools:use'] });
+  const scope = 'openid profile email phone offline_access tools:use';
+  expect((await register({ ...metadata, scope })).body.scope).toBe(scope);
+  for (const other of ['tools:write', 'tools:use2', 'TOOLS:USE', 'admin']) {
+    const { status, body } = await register({ ...metadata, scope: `openid ${other}` });
+    expect([other, status, body.error]).toEqual([other, 400, 'invalid_client_metadata']);
+    expect(body.error_description).toMatch(new RegExp(`\\b${other}\\b.*registration_scopes`));
+  }
+  succeeded(await api.patch(`${issuer.path}/oidc-settings`, { registration_scopes: null }));
+  expect((await register({ ...metadata, scope: 'tools:use' })).body.error).toBe('invalid_client_metadata');
+  expect((await register(metadata)).body.scope).toBe('openid profile email');
 });
 
 test('says what is wrong with what is asked for', async () => {

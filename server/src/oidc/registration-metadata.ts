@@ -8,6 +8,7 @@ import type { OutboundClient } from '../outbound/outbound-client.ts';
 import { grantTypesOf } from './grant-types.ts';
 import { OAuthError } from './oauth-answer.ts';
 import type { OidcSettings } from './oidc-settings.ts';
+import { oidcScopes } from './scopes.ts';
 
 const uris = z.array(z.string()).max(50);
 
@@ -55,10 +56,18 @@ export function readRegistration(
   if (unknown !== undefined) throw invalidMetadata(`grant_types: ${unknown} is not to be had`);
   if (asked.dpop_bound_access_tokens === true && !settings.dpop)
     throw invalidMetadata('dpop_bound_access_tokens: is not to be had');
-  return {
-    name: asked.client_name ?? 'Registered client',
-    facts: factsOf(asked, grants as GrantType[], outbound),
-  };
+  const facts = factsOf(asked, grants as GrantType[], outbound);
+  requireGivenScopes(facts.settings.scopes, settings);
+  return { name: asked.client_name ?? 'Registered client', facts };
+}
+
+/** An API may take any scope of a token for a permission: which there are, the issuer says and not who registers. */
+function requireGivenScopes(scopes: readonly string[], { registration_scopes: given }: OidcSettings): void {
+  const refused = scopes.find((scope) => !oidcScopes.has(scope) && !given.includes(scope));
+  if (refused !== undefined)
+    throw invalidMetadata(
+      `scope: ${refused} is not in registration_scopes of the issuer's OIDC settings, nor a standard scope`,
+    );
 }
 
 function factsOf(

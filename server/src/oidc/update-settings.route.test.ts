@@ -17,6 +17,7 @@ const defaults = {
   dpop: false,
   registration: 'off',
   registration_quota: 100,
+  registration_scopes: [],
   resources: [],
   login_seconds: 1_209_600,
   organization_picker: true,
@@ -59,6 +60,8 @@ describe('200', () => {
 test.each([
   [{ registration: 'yes' }, 'registration'],
   [{ registration_quota: 0 }, 'registration_quota'],
+  [{ registration_scopes: ['a b'] }, 'registration_scopes[0]'],
+  [{ registration_scopes: ['gatelodge.admin'] }, 'registration_scopes[0]'],
   [{ login_seconds: 10 }, 'login_seconds'],
   [{ resources: ['/mcp'] }, 'resources[0]'],
   [{ resources: ['https://mcp.example/#a'] }, 'resources[0]'],
