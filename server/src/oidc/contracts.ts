@@ -212,6 +212,7 @@ export const oidcContracts = [
       },
       ...errorsOfForms,
       415: failing('Send JSON.'),
+      429: failing('Without a token: too many from this network; try again in a minute.'),
     },
   }),
   defineContract({

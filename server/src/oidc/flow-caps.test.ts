@@ -42,3 +42,9 @@ test('what programs push is bounded by itself, and tokens are not', () => {
   expect(passed(caps, 10, () => ['POST', '/device/authorization', '198.51.100.7'])).toBe(0);
   expect(passed(caps, 2_000, () => ['POST', '/token', '198.51.100.7'])).toBe(2_000);
 });
+
+test('60 clients a minute register themselves from one network', () => {
+  const caps = new FlowCaps(() => 0);
+  expect(passed(caps, 100, () => ['POST', '/register', '198.51.100.7'])).toBe(60);
+  expect(passed(caps, 10, () => ['POST', '/par', '198.51.100.7'])).toBe(10);
+});

@@ -42,8 +42,9 @@ export interface Oidc {
 export function createOidc(deps: Dependencies): Oidc {
   const providers = new OidcProviders(deps);
   const tokens = new TokenReader(deps.clients);
-  const of = { ...deps, providers, tokens, nowMs: () => deps.now().getTime() };
-  const library = new LibraryEndpoint({ ...of, flowCaps: new FlowCaps(of.nowMs) });
+  const nowMs = () => deps.now().getTime();
+  const of = { ...deps, providers, tokens, nowMs, flowCaps: new FlowCaps(nowMs) };
+  const library = new LibraryEndpoint(of);
   return {
     providers,
     interactions: new Interactions(of),

@@ -4,11 +4,21 @@ import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { OidcBrowser } from '../../test/harness/oidc-browser.ts';
 import { claimsOf, OidcClient, redirectUri } from '../../test/harness/oidc-client.ts';
+import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { createKey, succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
 
 const server = await startTestServer();
-afterAll(() => server.close());
+const proxied = await startTestServer({
+  nodeOf: server,
+  env: { GATELODGE_TRUSTED_PROXIES: '127.0.0.1/32' },
+});
+const rows = await Rows.open(server.database);
+afterAll(async () => {
+  await rows.close();
+  await proxied.close();
+  await server.close();
+});
 const { api } = await createCustomer(server);
 const nobody = new ApiClient(server.url, null);
 const metadata = { client_name: 'Agent', redirect_uris: [redirectUri] };
@@ -18,7 +28,14 @@ async function issuerWith(settings: object) {
   succeeded(await api.patch(`${issuer.path}/oidc-settings`, settings));
   const register = (body: unknown, headers: Record<string, string> = {}) =>
     nobody.post(`/${issuer.id}/register`, body, headers);
-  return { issuer, register };
+  /** From another address, by a proxy. */
+  const registerFrom = (ip: string, headers: Record<string, string> = {}) =>
+    new ApiClient(proxied.url, null).post(`/${issuer.id}/register`, metadata, {
+      'X-Forwarded-For': ip,
+      'X-Forwarded-Proto': 'https',
+      ...headers,
+    });
+  return { issuer, register, registerFrom };
 }
 
 test('is off unless the issuer turns it on, and in no discovery document', async () => {
@@ -201,13 +218,50 @@ test('with `token` it takes an API key that may write clients of this issuer, an
   expect((await register(metadata, { Authorization: `Bearer ${key.secret}` })).status).toBe(401);
 });
 
+test('an initial access token that is bound to addresses counts from there, and from nowhere else', async () => {
+  const { issuer, registerFrom } = await issuerWith({ registration: 'token' });
+  const { secret } = await issuer.createKey({
+    restrictions: { scopes: ['gatelodge.clients:write'], ips: ['198.51.100.0/24'] },
+  });
+  const from = async (ip: string) => (await registerFrom(ip, { Authorization: `Bearer ${secret}` })).status;
+  expect([await from('198.51.100.7'), await from('192.0.2.1')]).toEqual([201, 401]);
+});
+
+// Attack: a stranger registers at full speed, and whatever else the issuer does waits for it.
+test('whoever floods it is told to come back, and others are not', async () => {
+  const { registerFrom } = await issuerWith({ registration: 'open', registration_quota: 1 });
+  // More than two minutes have room for.
+  const answers = await atOnce(130, () => registerFrom('198.51.100.7'));
+  const refused = answers.filter(({ status }) => status === 429);
+  expect(refused.length).toBeGreaterThanOrEqual(10);
+  expect([refused[0]!.body.error, refused[0]!.headers.get('Retry-After')]).toEqual(['slow_down', '60']);
+  expect((await registerFrom('198.51.100.8')).body.error).toBe('access_denied');
+});
+
+test('one that is refused by the quota waits for nobody, and none waits for sign-ins', async () => {
+  const { issuer, register } = await issuerWith({ registration: 'open', registration_quota: 1 });
+  const whileLocked = async (strength: string) => {
+    await rows.query('begin');
+    try {
+      await rows.query(`select from issuers where id = $1 for ${strength}`, [issuer.id]);
+      return (await register(metadata)).status;
+    } finally {
+      await rows.query('rollback');
+    }
+  };
+  // As a sign-in has the issuer in hand.
+  expect(await whileLocked('share')).toBe(201);
+  expect(await whileLocked('update')).toBe(403);
+});
+
 // Whoever may register without end fills the database.
 test('50 at the same time: never more than the quota, and a deleted one makes room', async () => {
-  const { issuer, register } = await issuerWith({ registration: 'open', registration_quota: 5 });
-  const answers = await atOnce(50, () => register(metadata));
+  const { issuer, registerFrom } = await issuerWith({ registration: 'open', registration_quota: 5 });
+  const register = () => registerFrom('203.0.113.1');
+  const answers = await atOnce(50, register);
   const made = answers.filter(({ status }) => status === 201);
   expect(made).toHaveLength(5);
   expect(answers.filter(({ status }) => status !== 201 && status !== 403)).toEqual([]);
   succeeded(await api.delete(`${issuer.path}/clients/${made[0]!.body.client_id}`));
-  expect((await register(metadata)).status).toBe(201);
+  expect((await register()).status).toBe(201);
 });

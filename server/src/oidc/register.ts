@@ -9,11 +9,14 @@ import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import { actorOf, actorOfSystem } from '../events/actor.ts';
 import type { OutboundClient } from '../outbound/outbound-client.ts';
+import type { Transaction } from '../postgres/database.ts';
 import { lockIssuerInService } from '../sessions/session-store.ts';
 import { decide } from '../verification/decide.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import type { KeyRecord } from '../verification/records.ts';
+import type { FlowCaps } from './flow-caps.ts';
 import { fromLibrary } from './form-endpoint.ts';
+import { paths } from './metadata.ts';
 import { OAuthError, oauthErrorAnswer, requireRunning } from './oauth-answer.ts';
 import type { OidcProviders } from './providers.ts';
 import { type RegisteredClient, readRegistration } from './registration-metadata.ts';
@@ -23,6 +26,7 @@ interface Dependencies {
   keys: KeyDirectory;
   providers: OidcProviders;
   outbound: Pick<OutboundClient, 'checkUrl'>;
+  flowCaps: FlowCaps;
   nowMs: () => number;
 }
 
@@ -41,7 +45,7 @@ export class RegisterEndpoint implements EdgeEndpoint {
   }
 
   async handle(request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer> {
-    const { keys, providers, outbound } = this.#deps;
+    const { keys, providers, outbound, flowCaps } = this.#deps;
     headers.push('Access-Control-Allow-Origin', '*');
     try {
       const issuer = await keys.findIssuer(splitIssuerPath(request.url ?? '').issuerId ?? '');
@@ -50,8 +54,9 @@ export class RegisterEndpoint implements EdgeEndpoint {
       const { runtime } = await providers.of(issuer);
       const { registration } = runtime.oidc;
       if (registration === 'off') throw new AppError('not_found');
-      const key = registration === 'token' ? await this.#keyOf(request, runtime) : null;
+      const key = registration === 'token' ? await this.#keyOf(request, info.ip, runtime) : null;
       const asked = readRegistration(await readJsonBody(request, maxBodyBytes), runtime.oidc, outbound);
+      if (key === null) flowCaps.count(request.method, paths.registration, info.ip);
       const body = await register(runtime, asked, key, info);
       headers.push('X-Request-Id', info.id, 'Pragma', 'no-cache');
       return { status: 201, body: JSON.stringify(body) };
@@ -61,7 +66,7 @@ export class RegisterEndpoint implements EdgeEndpoint {
   }
 
   /** @throws invalid_token (401) */
-  async #keyOf({ headers }: EdgeRequest, { issuer }: IssuerRuntime): Promise<KeyRecord> {
+  async #keyOf({ headers }: EdgeRequest, ip: string, { issuer }: IssuerRuntime): Promise<KeyRecord> {
     const secret = /^bearer +(\S{1,512})$/i.exec(headers.authorization ?? '')?.[1];
     const key = secret === undefined ? null : await this.#deps.keys.find(secret);
     const reaches =
@@ -72,7 +77,7 @@ export class RegisterEndpoint implements EdgeEndpoint {
       (key.issuer === null || key.issuer.id === issuer.id) &&
       (key.environment === 'live' || issuer.environment === 'sandbox');
     const holds = key !== null && (key.scopes === null || key.scopes.includes(neededPermission));
-    if (!reaches || !holds || !decide(key, nothingAsked, this.#deps.nowMs()).valid)
+    if (!reaches || !holds || !decide(key, { ...nothingAsked, ip }, this.#deps.nowMs()).valid)
       throw new OAuthError(401, 'invalid_token', 'send an initial access token', {
         'WWW-Authenticate': 'Bearer realm="gatelodge", error="invalid_token"',
       });
@@ -83,7 +88,6 @@ export class RegisterEndpoint implements EdgeEndpoint {
 const nothingAsked = {
   origin: undefined,
   hasBrowserHeaders: false,
-  ip: undefined,
   tenant: null,
   tenantGiven: false,
   tenantRequired: false,
@@ -100,26 +104,20 @@ async function register(
   const scope = { accountId: issuer.account.id, issuerId: issuer.id };
   const now = runtime.now();
   return runtime.inAccount(async (tx) => {
-    // One after the other, so that nobody is let in beyond the quota.
-    await tx
-      .selectFrom('issuers')
-      .select('id')
-      .where('account_id', '=', scope.accountId)
-      .where('id', '=', scope.issuerId)
-      .forUpdate()
-      .execute();
+    // At first without any lock, so that a flood of what is refused anyway holds up nothing.
+    await requireRoom(tx, runtime);
     if ((await lockIssuerInService(tx, { ...scope, sessionId: '' })) === null)
       throw new AppError('not_found');
-    const { count } = await tx
-      .selectFrom('clients')
-      .select((eb) => eb.fn.countAll<string>().as('count'))
+    // One after the other, so that nobody is let in beyond the quota. No sign-in takes a lock on this row, as on the
+    // issuer's; where registration is not off, it is there.
+    await tx
+      .selectFrom('oidc_settings')
+      .select('issuer_id')
       .where('account_id', '=', scope.accountId)
       .where('issuer_id', '=', scope.issuerId)
-      .where('registered_at', 'is not', null)
-      .where('deleting', '=', false)
-      .executeTakeFirstOrThrow();
-    if (Number(count) >= runtime.oidc.registration_quota)
-      throw new OAuthError(403, 'access_denied', 'the issuer takes no more clients that register themselves');
+      .forNoKeyUpdate()
+      .execute();
+    await requireRoom(tx, runtime);
     const row = await insertClient(tx, { ...scope, name, type: 'external', ...facts });
     await tx
       .updateTable('clients')
@@ -145,6 +143,20 @@ async function register(
     ]);
     return answerOf(toClientResource(row, [], now), facts, made?.secret ?? null);
   });
+}
+
+/** @throws access_denied (403) where as many have registered themselves as may */
+async function requireRoom(tx: Transaction, { issuer, oidc }: IssuerRuntime): Promise<void> {
+  const { count } = await tx
+    .selectFrom('clients')
+    .select((eb) => eb.fn.countAll<string>().as('count'))
+    .where('account_id', '=', issuer.account.id)
+    .where('issuer_id', '=', issuer.id)
+    .where('registered_at', 'is not', null)
+    .where('deleting', '=', false)
+    .executeTakeFirstOrThrow();
+  if (Number(count) >= oidc.registration_quota)
+    throw new OAuthError(403, 'access_denied', 'the issuer takes no more clients that register themselves');
 }
 
 function answerOf(
