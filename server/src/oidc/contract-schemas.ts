@@ -25,6 +25,13 @@ export const errorsOfForms = {
   503: failing('Try again shortly.'),
 };
 
+/** Where what is sent is kept. */
+export const errorsOfKept = {
+  ...errorsOfForms,
+  411: failing('A body in pieces, of which nobody knows the length.'),
+  429: failing('Too many from this network; try again in a minute.'),
+};
+
 export const tokenBody = z
   .object({
     grant_type: z.string(),

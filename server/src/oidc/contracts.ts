@@ -6,6 +6,7 @@ import {
   authorizeQuery,
   browser,
   errorsOfForms,
+  errorsOfKept,
   failing,
   introspection,
   logoutQuery,
@@ -71,8 +72,7 @@ export const oidcContracts = [
           .object({ request_uri: z.string(), expires_in: z.int() })
           .meta({ id: 'PushedAuthorizationRequest' }),
       },
-      ...errorsOfForms,
-      411: failing('A body in pieces, of which nobody knows the length.'),
+      ...errorsOfKept,
     },
   }),
   defineContract({
@@ -185,7 +185,7 @@ export const oidcContracts = [
           })
           .meta({ id: 'DeviceAuthorization' }),
       },
-      ...errorsOfForms,
+      ...errorsOfKept,
     },
   }),
   defineContract({

@@ -2,6 +2,7 @@ import { afterAll, expect, test } from 'vitest';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { OidcBrowser } from '../../test/harness/oidc-browser.ts';
 import { claimsOf, OidcClient } from '../../test/harness/oidc-client.ts';
+import { send } from '../../test/harness/raw-http.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
 
@@ -85,6 +86,24 @@ test('a user connects a device by the code that it shows', async () => {
   expect((await client.refresh(tokens.body.refresh_token)).status).toBe(200);
   expect((await poll(started.body.device_code)).body.error).toBe('invalid_grant');
   expect((await client.userinfo(tokens.body.access_token)).status).toBe(401);
+});
+
+// Attack: whoever knows the id of a client on devices, which is no secret, has rows of 40 kB kept, a thousand a minute.
+test('what a device asks with is no longer than what would stand in a URL', async () => {
+  const ask = (length: number, query = '') =>
+    client.post(`/device/authorization${query}`, { scope: 'openid', nonce: 'x'.repeat(length) });
+  expect((await ask(12_000)).status).toBe(200);
+  for (const query of ['', '?x', '?x=/token']) {
+    const { status, body } = await ask(17_000, query);
+    expect([query, status, body.error]).toEqual([query, 413, 'invalid_request']);
+  }
+  const inPieces = await send(`${server.url}/${issuer.id}/device/authorization`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
+    body: new URLSearchParams({ client_id: client.id, scope: 'openid' }).toString(),
+    isChunked: true,
+  });
+  expect([inPieces.status, inPieces.body.error]).toEqual([411, 'invalid_request']);
 });
 
 // Attack: a device that was let in for one organization waits for its first refresh, and has them all.

@@ -23,8 +23,13 @@ interface Dependencies {
 
 /** The library takes as much of a form. */
 const maxBodyBytes = 56 * 1024;
-/** Of what is pushed, and kept: as much as fits into the head of a request, where it would stand otherwise. */
-const maxPushedBytes = 16 * 1024;
+/** Where what is sent is kept, and anybody with the id of a public client may send it. */
+const keeping: ReadonlySet<string> = new Set([
+  paths.pushed_authorization_request,
+  paths.device_authorization,
+]);
+/** Of what is kept: as much as fits into the head of a request, where it would stand otherwise. */
+const maxKeptBytes = 16 * 1024;
 
 /** Hands a request for an issuer to the library. */
 export class LibraryEndpoint implements RawEndpoint {
@@ -90,13 +95,13 @@ export class LibraryEndpoint implements RawEndpoint {
   }
 }
 
-/** @throws invalid_request (413; 411 where it is not said how long what is pushed is) */
+/** @throws invalid_request (413; 411 where it is not said how long what is kept is) */
 function requireBoundedBody({ headers }: IncomingMessage, path: string): void {
   const length = headers['content-length'];
-  const isPushed = path.split('?', 1)[0] === paths.pushed_authorization_request;
-  if (isPushed && length === undefined && headers['transfer-encoding'] !== undefined)
+  const isKept = keeping.has(path.split('?', 1)[0]!);
+  if (isKept && length === undefined && headers['transfer-encoding'] !== undefined)
     throw new OAuthError(411, 'invalid_request', 'send Content-Length', { Connection: 'close' });
-  if (Number(length ?? 0) > (isPushed ? maxPushedBytes : maxBodyBytes))
+  if (Number(length ?? 0) > (isKept ? maxKeptBytes : maxBodyBytes))
     throw new OAuthError(413, 'invalid_request', 'the body is too large', { Connection: 'close' });
 }
 
