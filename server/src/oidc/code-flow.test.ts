@@ -3,6 +3,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { OidcBrowser, pkce } from '../../test/harness/oidc-browser.ts';
 import { claimsOf, OidcClient, redirectUri } from '../../test/harness/oidc-client.ts';
+import { send } from '../../test/harness/raw-http.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { TestIssuer } from '../../test/harness/test-issuer.ts';
 
@@ -216,4 +217,26 @@ test('what is pushed is no longer than what would stand in a URL', async () => {
     duplex: 'half',
   } as RequestInit);
   expect(inPieces.status).toBe(411);
+});
+
+// Attack: a request of characters that are escaped where it is kept, and become up to six there.
+test('what is kept of a request is bounded by itself', async () => {
+  const parameters = {
+    client_id: client.id,
+    response_type: 'code',
+    redirect_uri: redirectUri,
+    scope: 'openid',
+    code_challenge: pkce().challenge,
+    code_challenge_method: 'S256',
+  };
+  const ask = (more: string) =>
+    send(`${server.url}/${issuer.id}/authorize?${new URLSearchParams(parameters)}&${more}`);
+  for (const more of [`login_hint=${'%01'.repeat(4_800)}`, `nonce=${'\\'.repeat(14_000)}`]) {
+    const { status, headers } = await ask(more);
+    expect([status, headers.location]).toEqual([303, expect.stringContaining('error=invalid_request')]);
+  }
+  expect((await ask(`state=${'x'.repeat(12_000)}`)).headers.location).toContain('/login/');
+  expect((await client.post('/par', { ...parameters, nonce: '\u0001'.repeat(4_800) })).body.error).toBe(
+    'invalid_request',
+  );
 });

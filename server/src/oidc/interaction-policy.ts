@@ -108,13 +108,18 @@ async function requireMember(runtime: IssuerRuntime, userId: string, organizatio
   if (found.length === 0) throw new errors.AccessDenied('the user is not a member of the organization');
 }
 
+/** As JSON, which is how they are kept: no more than the head of a request takes, whatever has to be escaped. */
+const maxParametersBytes = 16 * 1024;
+
 /**
  * What the library does not look at itself, of each request to authorize.
  *
- * @throws the library's errors: where `org` is there and no id of an organization, where a scope is none of the client's, or
- *   a claim of such a scope, where an `acr` has to be that nobody can have
+ * @throws the library's errors: where all of it is too long, where `org` is there and no id of an organization, where a
+ *   scope is none of the client's, or a claim of such a scope, where an `acr` has to be that nobody can have
  */
 export function checkAuthorizationRequest({ oidc }: Context, org: unknown, client: Client): void {
+  if (Buffer.byteLength(JSON.stringify(oidc.params)) > maxParametersBytes)
+    throw new errors.InvalidRequest('the request is too long');
   if (org !== undefined && (typeof org !== 'string' || !isId(idPrefixes.organization, org)))
     throw new errors.InvalidRequest('org must be the id of an organization');
   const refused = [...oidc.requestParamScopes].find((scope) => !mayAskForScope(client, scope));
