@@ -40,6 +40,14 @@ export function parseRedirectUri(text: string, applicationType: ApplicationType)
     : { ok: false, message: `${message}: ${suggestion}`, suggestion };
 }
 
+/**
+ * Whether users are sent back to pages of this origin. `null` is none: pages in a sandbox have it, whoever's they are, and
+ * the schemes of applications do by the URL standard.
+ */
+export function isOriginOfSome(redirectUris: readonly string[], origin: string): boolean {
+  return redirectUris.some((uri) => /^https?:/.test(uri) && URL.parse(uri)?.origin === origin);
+}
+
 /** The first thing that is wrong, in the order in which one would mend it; null where nothing is. */
 function problemOf(text: string, applicationType: ApplicationType): string | null {
   if (text === '') return 'write an absolute URI, such as https://app.example.com/callback';

@@ -6,6 +6,7 @@ import {
   type Session,
   type Token,
 } from 'oidc-provider';
+import { isOriginOfSome } from '../clients/redirect-uri.ts';
 import { type SigningAlgorithm, signingAlgorithms } from '../signing-keys/signing-key.ts';
 import { acrValues } from './acr.ts';
 import {
@@ -169,7 +170,5 @@ function resourceOf({ oidc, url }: IssuerRuntime, resource: string, client: Clie
 
 /** A page may ask from where a client without a secret has its users sent back to; a secret is nothing for a page. */
 function mayPageAsk(_context: Context, origin: string, client: Client): boolean {
-  return (
-    client.clientAuthMethod === 'none' && client.redirectUris.some((uri) => URL.parse(uri)?.origin === origin)
-  );
+  return client.clientAuthMethod === 'none' && isOriginOfSome(client.redirectUris, origin);
 }

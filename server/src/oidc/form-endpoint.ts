@@ -1,5 +1,6 @@
 import type { ClientDirectory } from '../clients/client-directory.ts';
 import type { ClientRecord } from '../clients/client-record.ts';
+import { isOriginOfSome } from '../clients/redirect-uri.ts';
 import type { EdgeAnswer } from '../edge/answer.ts';
 import type { EdgeEndpoint } from '../edge/edge.ts';
 import type { EdgeRequest } from '../edge/edge-request.ts';
@@ -69,11 +70,7 @@ export abstract class FormEndpoint implements EdgeEndpoint {
 
 /** A page may read what a client without a secret is told, where its users are sent back to that page's origin. */
 function mayRead({ confidential, settings }: ClientRecord, origin: string | undefined): boolean {
-  return (
-    origin !== undefined &&
-    !confidential &&
-    settings.openid.redirect_uris.some((uri) => URL.parse(uri)?.origin === origin)
-  );
+  return origin !== undefined && !confidential && isOriginOfSome(settings.openid.redirect_uris, origin);
 }
 
 /** What the library's models throw, as far as it is for the client. */

@@ -150,6 +150,31 @@ describe('what belongs to another issuer', () => {
   });
 });
 
+// Attack: a frame in a sandbox, which anybody's page can make, has the origin `null`; and so has, for a parser of URLs,
+// the scheme of an application.
+test('a page reads what a public client is told where users are sent back to it, and never as `null`', async () => {
+  const app = await OidcClient.create(server, issuer, {
+    confidential: false,
+    openid: {
+      application_type: 'native',
+      redirect_uris: ['com.example.app:/callback', 'http://127.0.0.1/callback', redirectUri],
+    },
+  });
+  const form = { grant_type: 'refresh_token', refresh_token: 'x', token: 'x', response_type: 'code' };
+  for (const path of ['/token', '/revoke', '/par'])
+    for (const [origin, isRead] of [
+      [new URL(redirectUri).origin, true],
+      ['http://127.0.0.1', true],
+      ['null', false],
+      ['com.example.app://', false],
+      ['https://evil.example', false],
+    ] as const) {
+      const { headers } = await app.post(path, form, { Origin: origin });
+      const allowed = headers.get('Access-Control-Allow-Origin');
+      expect([path, origin, allowed]).toEqual([path, origin, isRead ? origin : null]);
+    }
+});
+
 test('an external client’s token opens neither /auth/me nor /v1/me, an ID token nothing', async () => {
   const tokens = await client.signIn(new OidcBrowser(server), { userId: user.id });
   const by = async (path: string, token: string) =>
