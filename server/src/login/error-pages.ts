@@ -5,7 +5,7 @@ import type { EdgeInfo } from '../edge/request-info.ts';
 import { issuerUrl } from '../issuers/issuer-url.ts';
 import type { Log } from '../logs/log.ts';
 import type { IssuerSettings } from '../oidc/issuer-settings.ts';
-import { OAuthError } from '../oidc/oauth-answer.ts';
+import { OAuthError, SwitchedOffError } from '../oidc/oauth-answer.ts';
 import type { Settings } from '../settings.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import { writePage } from './answer-page.ts';
@@ -90,6 +90,8 @@ function shownFor(error: unknown): Shown {
     if (status === 429 || status === 503) return { name: 'unavailable', status, headers: retryAfterOf({}) };
     return { name: 'badRequest', status, detail: detailOf(code, description) };
   }
+  if (error instanceof SwitchedOffError)
+    return { name: 'badRequest', status: error.status, detail: error.detail };
   const { code, status, headers } = toAppError(error);
   if (code === 'unavailable' || code === 'rate_limited')
     return { name: 'unavailable', status, headers: retryAfterOf(headers) };

@@ -50,8 +50,18 @@ async function connect(browser: OidcBrowser, userCode: string): Promise<void> {
 }
 
 test('is off until the issuer turns it on', async () => {
-  expect((await client.post('/device/authorization', { scope: 'openid' })).status).toBe(404);
-  expect((await new OidcBrowser(server).request(`/${issuer.id}/device`)).status).toBe(404);
+  const refused = await client.post('/device/authorization', { scope: 'openid' });
+  expect([refused.status, refused.body.code, refused.body.detail]).toEqual([
+    404,
+    'not_found',
+    expect.stringContaining('`device_flow`'),
+  ]);
+  const browser = new OidcBrowser(server);
+  for (const page of [
+    await browser.request(`/${issuer.id}/device`),
+    await submit(browser, new URLSearchParams({ user_code: 'BBBB-BBBB' })),
+  ])
+    expect([page.status, page.text]).toEqual([404, expect.stringContaining('device_flow')]);
   expect((await poll('x')).body.error).toMatch(/unsupported_grant_type|invalid_request/);
   const { body } = await api.get(`/${issuer.id}/.well-known/openid-configuration`);
   expect(body.device_authorization_endpoint).toBeUndefined();

@@ -10,7 +10,7 @@ import type { KeyDirectory } from '../verification/key-directory.ts';
 import type { FlowCaps } from './flow-caps.ts';
 import { readForm } from './form-body.ts';
 import { paths } from './metadata.ts';
-import { OAuthError, oauthErrorAnswer, requireRunning } from './oauth-answer.ts';
+import { OAuthError, oauthErrorAnswer, requireRunning, SwitchedOffError } from './oauth-answer.ts';
 import type { OidcProviders } from './providers.ts';
 
 interface Dependencies {
@@ -54,7 +54,7 @@ export class LibraryEndpoint implements RawEndpoint {
       requireBoundedBody(request, rest);
       const { callback, runtime } = await this.#deps.providers.of(issuer);
       if (rest.startsWith(paths.code_verification) && !runtime.oidc.device_flow)
-        throw new AppError('not_found');
+        throw new SwitchedOffError('device_flow');
       this.#rewrite(request, { issuerId, rest }, info);
       response.setHeader('X-Request-Id', info.id);
       await callback(request, response);

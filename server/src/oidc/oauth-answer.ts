@@ -20,6 +20,15 @@ export class OAuthError extends Error {
   }
 }
 
+/** What an issuer has not turned on is not there; whoever runs it is told by which of its OIDC settings it would be. */
+export class SwitchedOffError extends AppError {
+  constructor(setting: 'registration' | 'device_flow') {
+    super('not_found', {
+      detail: `This issuer has this switched off: \`${setting}\` in PATCH /v1/issuers/{issuer_id}/oidc-settings turns it on.`,
+    });
+  }
+}
+
 /** @throws access_denied (403) where issuer or account are suspended; not_found where the account goes */
 export function requireRunning(issuer: IssuerRecord): void {
   if (issuer.account.status === 'deleting') throw new AppError('not_found');

@@ -40,7 +40,12 @@ async function issuerWith(settings: object) {
 
 test('is off unless the issuer turns it on, and in no discovery document', async () => {
   const { issuer, register } = await issuerWith({});
-  expect((await register(metadata)).status).toBe(404);
+  const { status, body } = await register(metadata);
+  expect([status, body.code, body.detail]).toEqual([
+    404,
+    'not_found',
+    expect.stringContaining('`registration`'),
+  ]);
   const discovery = `/${issuer.id}/.well-known/openid-configuration`;
   expect((await nobody.get(discovery)).body.registration_endpoint).toBeUndefined();
   succeeded(await api.patch(`${issuer.path}/oidc-settings`, { registration: 'open' }));

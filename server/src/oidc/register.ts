@@ -17,7 +17,7 @@ import type { KeyRecord } from '../verification/records.ts';
 import type { FlowCaps } from './flow-caps.ts';
 import { fromLibrary } from './form-endpoint.ts';
 import { paths } from './metadata.ts';
-import { OAuthError, oauthErrorAnswer, requireRunning } from './oauth-answer.ts';
+import { OAuthError, oauthErrorAnswer, requireRunning, SwitchedOffError } from './oauth-answer.ts';
 import type { OidcProviders } from './providers.ts';
 import { type RegisteredClient, readRegistration } from './registration-metadata.ts';
 import type { IssuerRuntime } from './runtime.ts';
@@ -53,7 +53,7 @@ export class RegisterEndpoint implements EdgeEndpoint {
       requireRunning(issuer);
       const { runtime } = await providers.of(issuer);
       const { registration } = runtime.oidc;
-      if (registration === 'off') throw new AppError('not_found');
+      if (registration === 'off') throw new SwitchedOffError('registration');
       const key = registration === 'token' ? await this.#keyOf(request, info.ip, runtime) : null;
       const asked = readRegistration(await readJsonBody(request, maxBodyBytes), runtime.oidc, outbound);
       if (key === null) flowCaps.count(request.method, paths.registration, info.ip);
