@@ -24,13 +24,14 @@ description: Every error code that Gatelodge answers.
 <!-- Written by scripts/error-docs.ts from server/src/errors.ts and server/src/verification/refusals.ts: change it there. -->
 
 Errors of the API are \`application/problem+json\` (RFC 9457). Branch on \`code\`, which is stable, and show \`detail\` to
-people; quote \`request_id\` when you ask for help. Which codes an operation can answer stands in \`/openapi.json\`.
+people; quote \`request_id\` when you ask for help. \`type\` is the URL of a page of your Gatelodge that says what this one does of its
+code. Which codes an operation can answer stands in \`/openapi.json\`.
 
 ${renderTable(
-  ['`code`', 'Status', 'Title', 'What it says unless it can be more precise'],
+  ['`code`', 'Status', 'Title', 'What it says unless it can be more precise', 'What else to do'],
   codes.map((code) => {
-    const { status, title, detail } = errorTable[code];
-    return [`\`${code}\``, String(status), title, detail];
+    const { status, title, detail, fix = '–' } = errorTable[code];
+    return [`\`${code}\``, String(status), title, detail, fix];
   }),
 )}
 

@@ -23,6 +23,7 @@ import { rotateClientSecret } from './clients/rotate-secret.route.ts';
 import { activateClient, suspendClient } from './clients/set-status.route.ts';
 import { updateClient } from './clients/update.route.ts';
 import { discoveryContracts } from './discovery/discovery.ts';
+import { errorPageContract } from './error-pages/error-pages.routes.ts';
 import { listEventsRoute } from './events/list.route.ts';
 import { createGroup } from './groups/create.route.ts';
 import { deleteGroup } from './groups/delete.route.ts';
@@ -197,6 +198,7 @@ export const routes: readonly Route[] = [
   ...oidcContracts,
   ...loginContracts,
   ...devMailboxContracts,
+  errorPageContract,
   ...healthContracts,
   openApiContract,
 ];

@@ -7,6 +7,8 @@ interface ErrorRow {
   title: string;
   /** RFC 9457 `detail` where the thrower has nothing more precise to say. */
   detail: string;
+  /** What to do about it, where the detail does not say so; for docs alone. */
+  fix?: string;
 }
 
 /** The errors of our own API that are not refusals of a key; those stand in `verification/refusals.ts`. */
@@ -181,7 +183,12 @@ export function invalidFields(errors: FieldError[]): AppError {
 function refusalErrors(): Record<RefusalCode, ErrorRow> {
   const rows = Object.entries(refusals).map(([code, refusal]) => [
     code,
-    { status: refusal.status, title: refusal.message, detail: remedies[code] ?? refusal.message },
+    {
+      status: refusal.status,
+      title: refusal.message,
+      detail: remedies[code] ?? refusal.message,
+      ...('fix' in refusal && { fix: refusal.fix }),
+    },
   ]);
   return Object.fromEntries(rows) as Record<RefusalCode, ErrorRow>;
 }

@@ -12,6 +12,7 @@ import { openFastLane } from './edge/fast-lane.ts';
 import { PreflightEndpoint } from './edge/preflight.ts';
 import { RequestInfoReader } from './edge/request-info.ts';
 import { readTls } from './edge/tls.ts';
+import { registerErrorPages } from './error-pages/error-pages.routes.ts';
 import { registerHealthRoutes } from './health/health.routes.ts';
 import { createApp } from './http/app.ts';
 import { createLog, type Log } from './logs/log.ts';
@@ -129,6 +130,7 @@ async function listen(services: Services): Promise<{ server: Server; drain: Drai
   if (listening === undefined) throw new Error('Fastify made no server');
   registerHealthRoutes(app, services, listening.drain);
   registerOpenApiRoute(app, routes);
+  registerErrorPages(app);
   registerDevMailboxRoutes(app, services, services.devMailbox);
   await app.ready();
   await listenOn(listening.server, settings);

@@ -382,6 +382,7 @@ const comparisons: Record<string, Comparison[]> = {
   'health.ready': [],
   'health.metrics': [],
   'openapi.get': [],
+  'errors.show': [],
 };
 
 test('every operation that the edge answers, or that has no account, is compared here', () => {

@@ -183,6 +183,7 @@ const tagDescriptions: Record<string, string> = {
   authorize: 'Decisions for a gateway that holds the request (forward auth).',
   clients: 'The applications that may sign users of an issuer in.',
   events: 'What has happened.',
+  errors: 'What error codes mean.',
   devMailbox: 'The mails that were not sent, in development alone.',
   discovery: 'What an issuer is, for whoever reads its tokens.',
   health: 'How the node is.',

@@ -24,6 +24,8 @@ interface Refusal {
   /** The message, without what only the refusal at hand knows; also the title of the problem. */
   readonly message: string;
   readonly nestedMessage?: string;
+  /** What to do about it, for docs alone: it is part of no answer. */
+  readonly fix?: string;
   /** The message with what the refusal at hand knows. */
   readonly describe?: (details: RefusalDetails) => string;
 }
@@ -41,13 +43,14 @@ function permission<const Code extends string, const VerifyCode extends string>(
   return { status: 403, verifyCode, nested: [code, 'permission_error'], flat: 'FORBIDDEN' } as const;
 }
 
-function limit<const Code extends string, const Name extends string>(code: Code, name: Name) {
+function limit<const Code extends string, const Name extends string>(code: Code, name: Name, fix: string) {
   return {
     status: 429,
     verifyCode: name,
     nested: [code, 'rate_limit_error'],
     flat: name,
     message: 'Rate limit exceeded',
+    fix,
     // Always the plural: clients read the number out of this text by its form.
     describe: ({ retryAfterSeconds }: RefusalDetails) =>
       retryAfterSeconds === undefined
@@ -65,51 +68,90 @@ export const refusals = {
     message: 'Invalid API key',
     nestedMessage: 'Invalid API key provided',
   },
-  revoked_key: { ...authentication, verifyCode: 'REVOKED', message: 'API key has been revoked' },
-  expired_key: { ...authentication, verifyCode: 'EXPIRED', message: 'API key has expired' },
-  disabled_key: { ...authentication, verifyCode: 'DISABLED', message: 'API key is disabled' },
+  revoked_key: {
+    ...authentication,
+    verifyCode: 'REVOKED',
+    message: 'API key has been revoked',
+    fix: 'Revoking is for good: make another key.',
+  },
+  expired_key: {
+    ...authentication,
+    verifyCode: 'EXPIRED',
+    message: 'API key has expired',
+    fix: 'Make another key; next time rotate it before it expires.',
+  },
+  disabled_key: {
+    ...authentication,
+    verifyCode: 'DISABLED',
+    message: 'API key is disabled',
+    fix: 'Enable it, or use another key.',
+  },
   ambiguous_credentials: { ...authentication, verifyCode: null, message: 'Ambiguous credentials' },
   account_suspended: {
     ...permission('account_suspended', 'ACCOUNT_SUSPENDED'),
     message: 'Account is suspended',
+    fix: 'Only the operator of the installation activates an account.',
   },
-  issuer_suspended: { ...permission('issuer_suspended', 'ISSUER_SUSPENDED'), message: 'Issuer is suspended' },
+  issuer_suspended: {
+    ...permission('issuer_suspended', 'ISSUER_SUSPENDED'),
+    message: 'Issuer is suspended',
+    fix: 'Activate the issuer.',
+  },
   wrong_environment: {
     ...permission('wrong_environment', 'WRONG_ENVIRONMENT'),
     message: 'Environment not allowed for this key',
+    fix: 'Use a live key for live data and a sandbox key for the sandbox.',
   },
   tenant_required: {
     ...permission('tenant_required', 'TENANT_REQUIRED'),
     message: 'Tenant is required',
+    fix: 'Name the organization, by its id or its external_id, in the tenant header of the key profile.',
     describe: ({ tenantHeader }) =>
       tenantHeader === undefined ? 'Tenant is required' : `Tenant header ${tenantHeader} is required`,
   },
   tenant_mismatch: {
     ...permission('tenant_mismatch', 'TENANT_MISMATCH'),
     message: 'Tenant not allowed for this key',
+    fix: 'A key of an organization is for that organization alone: name that one, or use a key of the other.',
   },
-  tenant_suspended: { ...permission('tenant_suspended', 'TENANT_SUSPENDED'), message: 'Tenant is suspended' },
+  tenant_suspended: {
+    ...permission('tenant_suspended', 'TENANT_SUSPENDED'),
+    message: 'Tenant is suspended',
+    fix: 'Activate the organization.',
+  },
   origin_not_allowed: {
     ...permission('origin_not_allowed', 'ORIGIN_NOT_ALLOWED'),
     message: 'Origin not allowed',
+    fix: 'Add the origin of the page to restrictions.origins of the key: its scheme, host and port.',
   },
   secret_key_in_browser: {
     ...permission('secret_key_in_browser', 'SECRET_KEY_IN_BROWSER'),
     message: 'Secret key not allowed in a browser',
+    fix: 'Use a publishable key in pages, and rotate this one: whoever has opened the page has it.',
   },
-  ip_not_allowed: { ...permission('ip_not_allowed', 'IP_NOT_ALLOWED'), message: 'IP address not allowed' },
+  ip_not_allowed: {
+    ...permission('ip_not_allowed', 'IP_NOT_ALLOWED'),
+    message: 'IP address not allowed',
+    fix: 'Call from one of the addresses in restrictions.ips of the key, or add this one.',
+  },
   insufficient_scope: {
     ...permission('insufficient_scope', 'INSUFFICIENT_SCOPE'),
     message: 'Insufficient scope',
+    fix: 'Give the key what is missing in restrictions.scopes, or use one that has it.',
   },
-  rate_limited: limit('rate_limited', 'RATE_LIMITED'),
-  quota_exceeded: limit('quota_exceeded', 'QUOTA_EXCEEDED'),
+  rate_limited: limit('rate_limited', 'RATE_LIMITED', 'Try again after as many seconds as Retry-After says.'),
+  quota_exceeded: limit(
+    'quota_exceeded',
+    'QUOTA_EXCEEDED',
+    'Wait for the refill, which Retry-After tells of where there is one, or raise the quota of the key.',
+  ),
   invalid_request: {
     status: 422,
     verifyCode: null,
     nested: ['invalid_request', 'invalid_request_error'],
     flat: 'INVALID_REQUEST',
     message: 'The request is not valid',
+    fix: 'The member errors says of each fault where it is and what to send instead.',
   },
   invalid_otp: {
     status: 401,
@@ -117,6 +159,7 @@ export const refusals = {
     nested: ['invalid_otp', 'authentication_error'],
     flat: 'INVALID_OTP',
     message: 'Invalid code',
+    fix: 'Type in the code of the newest mail, or ask for another one.',
     describe: ({ attemptsLeft }) =>
       attemptsLeft === undefined
         ? 'Invalid code'
@@ -128,6 +171,7 @@ export const refusals = {
     nested: ['invalid_token', 'authentication_error'],
     flat: 'INVALID_TOKEN',
     message: 'Invalid token',
+    fix: 'Refresh it, or have the user sign in again.',
   },
   unavailable: {
     status: 503,

@@ -426,6 +426,7 @@ function pathOf({ path, operationId }: Operation): string {
     .replace('{grant_id}', supportGrantId)
     .replace('{signing_key_id}', issuer.signingKeyId)
     .replace('{plan_name}', planName)
+    .replace('{error_code}', 'not_found')
     .replace('{month}', new Date().toISOString().slice(0, 7));
   // By then its own key has renamed it.
   const { name } = contract.operation('account.update').body!.example as { name: string };

@@ -21,7 +21,7 @@ export function pathOf({ path, operationId }: ManagementRoute, ids: Record<strin
 }
 
 /** What a parameter may be that names nothing anybody has made. */
-export const alwaysThere: Readonly<Record<string, string>> = { month: '2026-01' };
+export const alwaysThere: Readonly<Record<string, string>> = { month: '2026-01', error_code: 'not_found' };
 
 /** For every other parameter of a path a well-formed id (of a plan, a name) that nothing has. */
 export function unknownIds(): Record<string, string> {
