@@ -73,6 +73,10 @@ test('every snippet of docs/hosted-login.md does what the text beside it says', 
     type: 'external',
     settings: { organization_scopes: ['invoices:read'] },
   });
+  // What it is where nobody names it, as the text below the snippet says.
+  const unnamed = partner!.replace(/"organization_scopes": .*/, '');
+  expect(JSON.parse(await answerOf(unnamed)).data.settings.organization_scopes).toBeNull();
+  expect(guide).toContain('Without `organization_scopes` any client gets whatever the user has');
   expect(JSON.parse(await answerOf(look)).data.mail.brand_name).toBe('Acme Invoices');
 
   const asked = await visitor.go((await answerOf(leave)).trim());
