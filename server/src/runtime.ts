@@ -1,6 +1,8 @@
 import type { EdgeEndpoint } from './edge/edge.ts';
+import { loggedRoute } from './edge/logged-route.ts';
 import { type RuntimeRoute, RuntimeRoutes } from './edge/runtime-routes.ts';
 import type { AppError } from './errors.ts';
+import type { Log } from './logs/log.ts';
 
 interface RuntimeEndpoints {
   requestOtp: EdgeEndpoint;
@@ -18,6 +20,7 @@ interface RuntimeEndpoints {
   login: readonly RuntimeRoute[];
   /** Who answers a user what no endpoint of its own does. */
   refusingUser: (error: () => AppError) => EdgeEndpoint;
+  log: Log;
 }
 
 /** Every path below `/auth` and below an issuer's id, once, with who answers it. Their contracts stand in `app.ts`. */
@@ -33,6 +36,7 @@ export function createRuntimeRoutes({
   oidc,
   login,
   refusingUser: refusing,
+  log,
 }: RuntimeEndpoints): RuntimeRoutes {
   return new RuntimeRoutes([
     {
@@ -63,7 +67,6 @@ export function createRuntimeRoutes({
       methods: { GET: discovery },
       isPublic: true,
     },
-    ...oidc,
-    ...login,
+    ...[...oidc, ...login].map((route) => loggedRoute(route, log)),
   ]);
 }

@@ -422,6 +422,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
             nowMs,
           }),
           refusingUser: (error) => new UserRefusal(error, settings.publicUrl),
+          log,
         }),
       },
       close: async () => {

@@ -93,7 +93,8 @@ function answerersOf(route: RuntimeRoute): Answerers {
   };
 }
 
-class RefusingEndpoint implements EdgeEndpoint {
+/** Answers with an error, whatever is asked. */
+export class RefusingEndpoint implements EdgeEndpoint {
   readonly #error: () => AppError;
   readonly #isPublic: boolean;
 

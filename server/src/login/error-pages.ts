@@ -4,7 +4,9 @@ import { toAppError } from '../edge/edge.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { issuerUrl } from '../issuers/issuer-url.ts';
 import type { Log } from '../logs/log.ts';
+import { noteOnRequest } from '../logs/request-note.ts';
 import type { IssuerSettings } from '../oidc/issuer-settings.ts';
+import { noteRefusal } from '../oidc/library-errors.ts';
 import { OAuthError, SwitchedOffError } from '../oidc/oauth-answer.ts';
 import type { Settings } from '../settings.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
@@ -41,7 +43,7 @@ export class ErrorPages {
     this.#deps = deps;
   }
 
-  /** The page for what has failed at this issuer; what is a fault of ours is logged. Never rejects. */
+  /** The page for what has failed at this issuer. The log is told; a fault of ours has a line of its own. Never rejects. */
   async pageFor(
     request: Pick<IncomingMessage, 'headers'>,
     info: EdgeInfo,
@@ -49,6 +51,7 @@ export class ErrorPages {
     error: unknown,
   ): Promise<{ surface: Surface; page: Page }> {
     const shown = shownFor(error);
+    noteError(info, error);
     if (shown.name === 'failed') this.#deps.log.error({ err: error, request_id: info.id }, 'request failed');
     const surface = await this.#surface(request, issuerId);
     const isUnknown = surface.brand === null && shown.name === 'over';
@@ -97,6 +100,16 @@ function shownFor(error: unknown): Shown {
     return { name: 'unavailable', status, headers: retryAfterOf(headers) };
   if (status >= 500) return { name: 'failed', status };
   return code === 'not_found' ? { name: 'over', status } : { name: 'malformed', status, headers };
+}
+
+function noteError(info: EdgeInfo, error: unknown): void {
+  if (error instanceof libraryErrors.OIDCProviderError) noteRefusal(info, error);
+  else if (error instanceof OAuthError)
+    noteOnRequest(info, { code: error.error, reason: error.detail ?? error.description });
+  else {
+    const { code, detail } = toAppError(error);
+    noteOnRequest(info, { code, reason: detail });
+  }
 }
 
 function shownForOAuth({ status, error, description, headers }: OAuthError): Shown {

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { RawEndpoint } from '../edge/edge.ts';
 import { splitIssuerPath } from '../edge/issuer-path.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
+import { noteOnRequest } from '../logs/request-note.ts';
 import { readForm } from '../oidc/form-body.ts';
 import type { Exchange, InteractionStep, Interactions, LoadedInteraction } from '../oidc/interactions.ts';
 import { otpLimits } from '../otp/otp-limits.ts';
@@ -60,6 +61,7 @@ export class LoginEndpoint implements RawEndpoint {
     const uid = rest.slice(loginPath.length + 1);
     try {
       const loaded = await this.#deps.interactions.load(exchange, issuerId ?? '', uid);
+      noteOnRequest(info, { clientId: loaded.client.id });
       const surface = this.#surfaceFor(exchange, loaded);
       if (request.method === 'POST') await this.#take(exchange, loaded, surface);
       else await this.#show(exchange, loaded, surface);
@@ -100,6 +102,8 @@ export class LoginEndpoint implements RawEndpoint {
     }
     const visit = this.#visitOf(exchange, loaded, surface, cookies, state);
     const reply = await this.#stepOf(loaded).take(visit, fields.get('action') ?? '', fields);
+    const said = 'state' in reply ? reply.state.said?.what : undefined;
+    if (said !== undefined && said !== 'resent') noteOnRequest(exchange.info, { reason: said });
     await this.#answer({ visit, cookies }, exchange, reply);
   }
 
@@ -161,6 +165,7 @@ export class LoginEndpoint implements RawEndpoint {
     name: 'foreign' | 'outOfDate',
     loaded: LoadedInteraction,
   ): void {
+    noteOnRequest(exchange.info, { reason: refusedForms[name] });
     const onward = this.#cookiesOf(loaded).flow.path;
     const page = noticePage(surface, name, { status: 403, requestId: exchange.info.id, onward });
     // Of a body that has not been read nobody can tell where the next request begins.
@@ -194,6 +199,11 @@ export class LoginEndpoint implements RawEndpoint {
     };
   }
 }
+
+const refusedForms = {
+  foreign: 'another site has sent the form',
+  outOfDate: 'the form has no token of this sign-in',
+} as const;
 
 /** The cookies of one interaction. Issuers on one host have others, by name and by path. */
 interface Cookies {

@@ -10,6 +10,7 @@ const members = [
   'request_id',
   'account_id',
   'issuer_id',
+  'client_id',
   'organization_id',
   'key_id',
   'event_id',

@@ -36,6 +36,11 @@ export interface LoggedRequest {
   requestId: string;
   accountId?: string | undefined;
   keyId?: string | undefined;
+  issuerId?: string | undefined;
+  clientId?: string | undefined;
+  /** What it was refused with, and why. */
+  code?: string | undefined;
+  reason?: string | undefined;
 }
 
 /** The members of a request's log line. Nothing of its URL, headers or body is among them. */
@@ -49,5 +54,9 @@ export function serializeRequest(request: LoggedRequest): Record<string, unknown
     request_id: request.requestId,
     account_id: request.accountId,
     key_id: request.keyId,
+    issuer_id: request.issuerId,
+    client_id: request.clientId,
+    code: request.code,
+    reason: request.reason,
   };
 }

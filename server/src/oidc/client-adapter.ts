@@ -1,6 +1,8 @@
 import type { Adapter, RecordPayload } from 'oidc-provider';
 import type { ClientDirectory } from '../clients/client-directory.ts';
 import type { ClientRecord } from '../clients/client-record.ts';
+import { idPrefixes, isId } from '../ids/ids.ts';
+import { noteOnRequest } from '../logs/request-note.ts';
 import { toClientMetadata } from './client-metadata.ts';
 import { asLibraryError } from './library-errors.ts';
 import type { IssuerRuntime } from './runtime.ts';
@@ -24,9 +26,13 @@ export class ClientAdapter implements Adapter {
 
   async find(id: string): Promise<RecordPayload | undefined> {
     try {
-      const { issuer } = this.#runtime;
+      const { issuer, context } = this.#runtime;
+      if (isId(idPrefixes.client, id)) noteOnRequest(context.info(), { clientId: id });
       const client = await this.#clients.find(issuer.id, id, issuer.account.id);
-      if (client === null || client.status !== 'active' || this.#wantsMore(client)) return undefined;
+      if (client === null) return undefined;
+      if (client.status !== 'active') return this.#passedOver('the client is suspended');
+      if (this.#wantsMore(client))
+        return this.#passedOver('the client wants tokens bound to keys, and the issuer has DPoP off');
       return toClientMetadata(client, this.#how);
     } catch (error) {
       throw asLibraryError(error);
@@ -36,6 +42,10 @@ export class ClientAdapter implements Adapter {
   /** Tokens that are to be bound to a key can't be: unbound ones would be worth more to a thief than the client wants. */
   #wantsMore({ settings }: ClientRecord): boolean {
     return settings.openid.dpop_bound_access_tokens && !this.#runtime.oidc.dpop;
+  }
+
+  #passedOver(circumstance: string): undefined {
+    noteOnRequest(this.#runtime.context.info(), { circumstance });
   }
 
   upsert(): Promise<void> {

@@ -1,6 +1,9 @@
 import type { ClientDirectory } from '../clients/client-directory.ts';
 import type { ClientRecord } from '../clients/client-record.ts';
 import type { EdgeRequest } from '../edge/edge-request.ts';
+import { requestInfoOf } from '../edge/request-info.ts';
+import { idPrefixes, isId } from '../ids/ids.ts';
+import { noteOnRequest } from '../logs/request-note.ts';
 import type { IssuerRecord } from '../verification/records.ts';
 import { parameter } from './form-body.ts';
 import { OAuthError } from './oauth-answer.ts';
@@ -26,12 +29,15 @@ export async function authenticateClient(
   form: URLSearchParams,
 ): Promise<ClientRecord> {
   const { clientId, secret } = shownBy(request.headers.authorization, form);
+  if (isId(idPrefixes.client, clientId)) noteOnRequest(requestInfoOf(request), { clientId });
   const client = await clients.find(issuer.id, clientId, issuer.account.id);
-  if (client === null || client.status !== 'active') throw invalidClient();
+  if (client === null) throw invalidClient('client not found');
+  if (client.status !== 'active') throw invalidClient('the client is suspended');
   const isRight = client.confidential
     ? secret !== null && clients.verifySecret(client, secret)
     : secret === null;
-  if (!isRight) throw invalidClient();
+  if (!isRight)
+    throw invalidClient(client.confidential ? 'wrong secret, or none' : 'the client has no secret');
   return client;
 }
 
@@ -39,7 +45,7 @@ function shownBy(authorization: string | undefined, form: URLSearchParams): Show
   const clientId = parameter(form, 'client_id');
   const secret = parameter(form, 'client_secret');
   if (authorization === undefined) {
-    if (clientId === null) throw invalidClient();
+    if (clientId === null) throw invalidClient('no credentials');
     return { clientId, secret };
   }
   if (secret !== null)
@@ -49,7 +55,7 @@ function shownBy(authorization: string | undefined, form: URLSearchParams): Show
       'client authentication must only be provided using one mechanism',
     );
   const basic = parseBasic(authorization);
-  if (basic === null) throw invalidClient();
+  if (basic === null) throw invalidClient('malformed Authorization');
   if (clientId !== null && clientId !== basic.clientId)
     throw new OAuthError(400, 'invalid_request', 'client_id mismatch');
   return basic;
@@ -73,8 +79,7 @@ function decoded(text: string): string | null {
   }
 }
 
-function invalidClient(): OAuthError {
-  return new OAuthError(401, 'invalid_client', 'client authentication failed', {
-    'WWW-Authenticate': 'Basic realm="gatelodge"',
-  });
+function invalidClient(detail: string): OAuthError {
+  const headers = { 'WWW-Authenticate': 'Basic realm="gatelodge"' };
+  return new OAuthError(401, 'invalid_client', 'client authentication failed', headers, detail);
 }

@@ -63,7 +63,7 @@ export abstract class FormEndpoint implements EdgeEndpoint {
       headers.push('X-Request-Id', info.id, 'Pragma', 'no-cache');
       return body === undefined ? { status: 200 } : { status: 200, body: JSON.stringify(body) };
     } catch (error) {
-      return oauthErrorAnswer(fromLibrary(error), info.id, headers);
+      return oauthErrorAnswer(fromLibrary(error), info, headers);
     }
   }
 }
@@ -80,6 +80,7 @@ export function fromLibrary(error: unknown): unknown {
     statusCode,
     error: code,
     error_description: description,
+    error_detail: detail,
   } = error as Record<string, unknown>;
   if (expose !== true || typeof statusCode !== 'number' || typeof code !== 'string') return error;
   return new OAuthError(
@@ -87,5 +88,6 @@ export function fromLibrary(error: unknown): unknown {
     code,
     typeof description === 'string' ? description : code,
     statusCode === 503 ? { 'Retry-After': '1' } : {},
+    typeof detail === 'string' ? detail : undefined,
   );
 }

@@ -1,5 +1,6 @@
 import type { Client, Token } from 'oidc-provider';
 import type { ClientRecord } from '../clients/client-record.ts';
+import { noteOnRequest } from '../logs/request-note.ts';
 import { hasScope, isFirstParty } from './client-metadata.ts';
 import { parameter } from './form-body.ts';
 import { type ClientForm, FormEndpoint, type FormEndpointDependencies } from './form-endpoint.ts';
@@ -24,12 +25,16 @@ export class IntrospectEndpoint extends FormEndpoint {
     this.#tokens = deps.tokens;
   }
 
-  protected async carryOut({ form, client, held }: ClientForm): Promise<object> {
+  protected async carryOut({ form, client, held, info }: ClientForm): Promise<object> {
     const token = parameter(form, 'token');
     if (token === null) throw new OAuthError(400, 'invalid_request', 'token is missing');
-    const live = await this.#tokens.read(held.runtime, token);
-    if (live !== null) {
-      if (!mayKnow(client, live.claims)) return { active: false };
+    const reading = await this.#tokens.read(held.runtime, token);
+    if (reading.live !== null) {
+      const { live } = reading;
+      if (!mayKnow(client, live.claims)) {
+        noteOnRequest(info, { reason: 'the token is of another client, and this one is external' });
+        return { active: false };
+      }
       const { organizations: _inToken, ...claims } = live.claims;
       return {
         active: true,
@@ -40,7 +45,9 @@ export class IntrospectEndpoint extends FormEndpoint {
         ...(live.session !== null && saysWho(claims.scope) && { username: live.session.user.username }),
       };
     }
-    return (await this.#ofRefreshToken({ client, held }, token)) ?? { active: false };
+    const ofRefreshToken = await this.#ofRefreshToken({ client, held }, token);
+    if (ofRefreshToken === null) noteOnRequest(info, { reason: reading.reason });
+    return ofRefreshToken ?? { active: false };
   }
 
   async #ofRefreshToken(

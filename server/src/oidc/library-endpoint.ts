@@ -90,7 +90,7 @@ export class LibraryEndpoint implements RawEndpoint {
   }
 
   #refuse(response: ServerResponse, error: unknown, info: EdgeInfo, headers: string[]): void {
-    const answer: EdgeAnswer = oauthErrorAnswer(error, info.id, headers);
+    const answer: EdgeAnswer = oauthErrorAnswer(error, info, headers);
     writeAnswer(response, headers, answer);
   }
 }
@@ -148,7 +148,7 @@ export class PostedAuthorization implements RawEndpoint {
       writeAnswer(response, headers, { status: 303 });
     } catch (error) {
       if (wantsPage(request)) await errorPages.answer({ request, response, info }, issuerId, error);
-      else writeAnswer(response, headers, oauthErrorAnswer(error, info.id, headers));
+      else writeAnswer(response, headers, oauthErrorAnswer(error, info, headers));
     }
   }
 }

@@ -1,5 +1,6 @@
 import { errors, type OIDCProviderError, Provider } from 'oidc-provider';
 import { toAppError } from '../edge/edge.ts';
+import { noteOnRequest } from '../logs/request-note.ts';
 
 /**
  * An error of ours as the library takes one: what we can't do at the moment is `temporarily_unavailable` (503), and what
@@ -42,4 +43,12 @@ function statusError(
   made.expose = true;
   if (retryAfter !== null) Provider.ctx?.set('Retry-After', retryAfter);
   return made;
+}
+
+/** Tells the log why the library refuses a request: what it keeps from the client, where there is such. */
+export function noteRefusal(info: object, error: OIDCProviderError): void {
+  const { error: code, error_description: description, error_detail: detail, cause } = error;
+  // A parser repeats what it could not read.
+  const isOurs = !(cause instanceof SyntaxError);
+  noteOnRequest(info, { code, reason: (isOurs ? detail : undefined) ?? description });
 }

@@ -11,6 +11,7 @@ import { type ErrorPages, wantsPage } from '../login/error-pages.ts';
 import type { Page, Surface } from '../login/page.ts';
 import { confirmLogoutPage, loggedOutPage } from '../login/pages/logout-pages.ts';
 import { surfaceOf } from '../login/surface.ts';
+import { noteOnRequest } from '../logs/request-note.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import { endBrowserLogin, findBrowserLogin, forgottenLogin } from './browser-login.ts';
 import { CookieKeys } from './cookie-keys.ts';
@@ -66,7 +67,7 @@ export class LogoutEndpoint implements EdgeEndpoint {
       // What comes from another site by POST comes without the cookies; as a GET it brings them.
       if (isPost && confirmation === null)
         return redirect(headers, info, `${held.runtime.url}/logout?${askedAgain(parameters).toString()}`);
-      const asked = await this.#check(held, parameters);
+      const asked = await this.#check(held, parameters, info);
       const login = await findBrowserLogin(held, request.headers.cookie);
       const show: Show = (pageOf) => {
         const surface = surfaceFor(request, held);
@@ -82,7 +83,7 @@ export class LogoutEndpoint implements EdgeEndpoint {
       headers.push(...forgottenLogin(held));
       return done(headers, info, asked, show);
     } catch (error) {
-      if (!wantsPage(request)) return oauthErrorAnswer(error, info.id, headers);
+      if (!wantsPage(request)) return oauthErrorAnswer(error, info, headers);
       const { issuerId } = splitIssuerPath(request.url ?? '');
       const { surface, page } = await this.#deps.errorPages.pageFor(request, info, issuerId ?? '', error);
       headers.push('X-Request-Id', info.id);
@@ -94,7 +95,7 @@ export class LogoutEndpoint implements EdgeEndpoint {
    * @throws OAuthError (400) for a hint that is none of ours, for a client that is not active, and for anywhere that it has
    *   not registered
    */
-  async #check(held: HeldProvider, parameters: URLSearchParams): Promise<Asked> {
+  async #check(held: HeldProvider, parameters: URLSearchParams, info: EdgeInfo): Promise<Asked> {
     const [token, clientId, uri, state] = names.map((name) => parameter(parameters, name));
     const hint = token == null ? null : await readIdTokenHint(held.runtime, token);
     if (token != null && hint === null)
@@ -104,8 +105,11 @@ export class LogoutEndpoint implements EdgeEndpoint {
     const id = hint?.clientId ?? clientId ?? null;
     const { issuer } = held.runtime;
     const client = id === null ? null : await this.#deps.clients.find(issuer.id, id, issuer.account.id);
-    if (id !== null && client?.status !== 'active')
-      throw new OAuthError(400, 'invalid_client', 'client is invalid');
+    if (client !== null) noteOnRequest(info, { clientId: client.id });
+    if (id !== null && client?.status !== 'active') {
+      const detail = client === null ? 'client not found' : 'the client is suspended';
+      throw new OAuthError(400, 'invalid_client', 'client is invalid', {}, detail);
+    }
     if (uri != null && !client?.settings.openid.post_logout_redirect_uris.includes(uri))
       throw new OAuthError(400, 'invalid_request', 'post_logout_redirect_uri not registered');
     const next = uri == null ? null : withState(uri, state ?? null);

@@ -1,6 +1,8 @@
 import type { EdgeAnswer } from '../edge/answer.ts';
 import { toAppError } from '../edge/edge.ts';
+import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
+import { noteOnRequest } from '../logs/request-note.ts';
 import type { IssuerRecord } from '../verification/records.ts';
 
 /** An error as OAuth has it (RFC 6749 §5.2). */
@@ -10,13 +12,22 @@ export class OAuthError extends Error {
   readonly error: string;
   readonly description: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** What only the log is told. */
+  readonly detail: string | undefined;
 
-  constructor(status: number, error: string, description: string, headers: Record<string, string> = {}) {
+  constructor(
+    status: number,
+    error: string,
+    description: string,
+    headers: Record<string, string> = {},
+    detail?: string,
+  ) {
     super(`${error}: ${description}`);
     this.status = status;
     this.error = error;
     this.description = description;
     this.headers = headers;
+    this.detail = detail;
   }
 }
 
@@ -38,14 +49,15 @@ export function requireRunning(issuer: IssuerRecord): void {
 }
 
 /**
- * The answer to what has failed, in the form of OAuth; what is not found stays a problem as everywhere.
+ * The answer to what has failed, in the form of OAuth; what is not found stays a problem as everywhere. The log is told.
  *
  * @param headers flat list of the answer's headers, which those of the error are added to
  * @throws what is a fault of ours, and what is not found
  */
-export function oauthErrorAnswer(error: unknown, requestId: string, headers: string[]): EdgeAnswer {
+export function oauthErrorAnswer(error: unknown, info: EdgeInfo, headers: string[]): EdgeAnswer {
   const known = error instanceof OAuthError ? error : fromAppError(error);
-  headers.push('X-Request-Id', requestId, 'Pragma', 'no-cache');
+  noteOnRequest(info, { code: known.error, reason: known.detail ?? known.description });
+  headers.push('X-Request-Id', info.id, 'Pragma', 'no-cache');
   for (const [name, value] of Object.entries(known.headers)) headers.push(name, value);
   return {
     status: known.status,

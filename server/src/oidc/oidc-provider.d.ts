@@ -233,6 +233,7 @@ declare module 'oidc-provider' {
     registerGrantType(name: string, handler: GrantTypeHandler, ...rest: unknown[]): void;
     use(middleware: (context: Context, next: () => Promise<void>) => Promise<void>): this;
     on(event: 'server_error', listener: (context: Context, error: unknown) => void): this;
+    on(event: `${string}.error`, listener: (context: Context, error: OIDCProviderError) => void): this;
     on(event: 'error', listener: (error: unknown, context: Context | undefined) => void): this;
     createContext(request: IncomingMessage, response: ServerResponse): Context;
     cookieName(type: 'session' | 'interaction' | 'resume'): string;

@@ -1,4 +1,5 @@
 import type { Client, Context } from 'oidc-provider';
+import { requestInfoOf } from '../edge/request-info.ts';
 import { detailOf } from '../login/error-pages.ts';
 import { showInLibrary } from '../login/library-pages.ts';
 import {
@@ -9,6 +10,7 @@ import {
 } from '../login/pages/device-pages.ts';
 import { type NoticeName, noticePage } from '../login/pages/notice-page.ts';
 import type { ShownIssuer } from '../login/surface.ts';
+import { noteOnRequest } from '../logs/request-note.ts';
 import type { IssuerRuntime } from './runtime.ts';
 
 /**
@@ -37,6 +39,7 @@ export function shownIssuer({ name, login, url, issuer }: IssuerRuntime): ShownI
 interface DeviceError {
   userCode?: string;
   name?: string;
+  message?: string;
 }
 
 /** The pages that the library asks for, in the look of the hosted login. */
@@ -60,6 +63,8 @@ export function pagesOf(runtime: IssuerRuntime) {
     userCodeInputSource: (context: Context, form: string, _out: unknown, error?: DeviceError): void => {
       const { status } = context;
       const isUnknown = error?.userCode !== undefined || error?.name === 'NoCodeError';
+      if (status < 500 && error?.message !== undefined)
+        noteOnRequest(requestInfoOf(context.req), { reason: error.message });
       showInLibrary(issuer, context, (surface, requestId) =>
         // The form of a page that is too old, or of another: what it would be answered by is not kept.
         error !== undefined && !isUnknown

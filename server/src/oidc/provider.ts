@@ -3,6 +3,7 @@ import {
   type Client,
   type Context,
   type GrantTypeHandler,
+  type OIDCProviderError,
   Provider,
   type Session,
   type Token,
@@ -11,13 +12,14 @@ import type { ClientDirectory } from '../clients/client-directory.ts';
 import { requestInfoOf } from '../edge/request-info.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
 import type { Log } from '../logs/log.ts';
+import { noteOnRequest } from '../logs/request-note.ts';
 import type { KeyMaterial } from '../signing-keys/key-material.ts';
 import type { KeySet } from '../signing-keys/key-set.ts';
 import { accessTokenOf } from './access-tokens.ts';
 import { ClientAdapter } from './client-adapter.ts';
 import { configurationOf } from './configuration.ts';
 import { grantTypesOf } from './grant-types.ts';
-import { asLibraryError } from './library-errors.ts';
+import { asLibraryError, noteRefusal } from './library-errors.ts';
 import { libraryKeys } from './library-keys.ts';
 import { pageHeaders } from './pages.ts';
 import { proofSeconds } from './proof.ts';
@@ -76,7 +78,12 @@ export function createProvider(
   keepWhatWasAgreed(provider);
   takeProofsOnce(provider, runtime);
   provider.use((context, next) => answerAsWeDo(context, next, pageHeaders(runtime.url)));
+  for (const event of refusals)
+    provider.on(event, (context: Context, error: OIDCProviderError) =>
+      noteRefusal(requestInfoOf(context.req), error),
+    );
   const logFailure = (error: unknown, context: Context | undefined) => {
+    if (context !== undefined) noteOnRequest(requestInfoOf(context.req), { code: 'server_error' });
     log.error({ err: error, request_id: context && requestInfoOf(context.req).id }, 'request failed');
   };
   provider.on('server_error', (context: Context, error: unknown) => logFailure(error, context));
@@ -84,6 +91,16 @@ export function createProvider(
   provider.on('error', logFailure);
   return provider;
 }
+
+/** By these the library tells of what it refuses. */
+const refusals = [
+  'authorization.error',
+  'grant.error',
+  'pushed_authorization_request.error',
+  'device_authorization.error',
+  'code_verification.error',
+  'device_resume.error',
+] as const;
 
 /** Secrets are hashed, and a client has two while one of them is rotated. */
 function compareSecrets(provider: Provider, { issuer }: IssuerRuntime, clients: ClientDirectory): void {

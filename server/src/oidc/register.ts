@@ -61,7 +61,7 @@ export class RegisterEndpoint implements EdgeEndpoint {
       headers.push('X-Request-Id', info.id, 'Pragma', 'no-cache');
       return { status: 201, body: JSON.stringify(body) };
     } catch (error) {
-      return oauthErrorAnswer(fromLibrary(error), info.id, headers);
+      return oauthErrorAnswer(fromLibrary(error), info, headers);
     }
   }
 

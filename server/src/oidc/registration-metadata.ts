@@ -114,14 +114,17 @@ function fromFieldErrors(error: unknown): unknown {
   return refused(first.path, first.message);
 }
 
+/** For the log, in which nothing stands that a caller has made up. */
+const saidInTheAnswer = 'the answer says which member';
+
 function refused(path: string, message: string): OAuthError {
   const field = path.replace(/^(?:settings\.)?(?:openid\.)?/, '').replace(/^scopes\b/, 'scope');
   const description = `${field}: ${message}`;
   return field.startsWith('redirect_uris')
-    ? new OAuthError(400, 'invalid_redirect_uri', description)
+    ? new OAuthError(400, 'invalid_redirect_uri', description, {}, saidInTheAnswer)
     : invalidMetadata(description);
 }
 
 function invalidMetadata(description: string): OAuthError {
-  return new OAuthError(400, 'invalid_client_metadata', description);
+  return new OAuthError(400, 'invalid_client_metadata', description, {}, saidInTheAnswer);
 }

@@ -21,6 +21,11 @@ export interface LiveToken {
   readonly session: LiveSession | null;
 }
 
+/** What came of reading a token: without one, why it does not count, which nobody but the log is told. */
+export type TokenReading =
+  | { readonly live: LiveToken; readonly clientId: string }
+  | { readonly live: null; readonly reason: string; readonly clientId: string | undefined };
+
 export interface LiveSession {
   readonly user: UserFacts & { readonly id: string };
   readonly amr: readonly string[];
@@ -64,15 +69,17 @@ export class TokenReader {
     this.#clients = clients;
   }
 
-  /** null for what is none, or does not count any more. @throws unavailable (503), as errors of the library too */
-  async read(runtime: IssuerRuntime, token: string): Promise<LiveToken | null> {
+  /** @throws unavailable (503), as errors of the library too */
+  async read(runtime: IssuerRuntime, token: string): Promise<TokenReading> {
     const { issuer, signingKeys } = runtime;
     const verdict = await signingKeys.verify(issuer.id, token, runtime.now().getTime());
-    if (!verdict.ok || verdict.claims.environment !== issuer.environment) return null;
+    if (!verdict.ok || verdict.claims.environment !== issuer.environment)
+      return refused('no access token of this issuer, or one that has expired');
     const client = await this.#clientOf(runtime, verdict.claims.client_id);
-    if (client === null) return null;
+    if (client === null) return refused('its client is gone or suspended', verdict.claims);
     // Its users have to be asked by now, and of this one nobody was.
-    if (client !== builtInClientId && client.type === 'external' && isUnasked(verdict.claims)) return null;
+    if (client !== builtInClientId && client.type === 'external' && isUnasked(verdict.claims))
+      return refused('its client is external by now, and its user was never asked', verdict.claims);
     const claims = withScopesOf(client, verdict.claims);
     const digests = recordDigests(
       runtime.secrets,
@@ -80,15 +87,20 @@ export class TokenReader {
       claims.jti,
     );
     if (claims.sid === undefined)
-      return (await isRevoked(runtime, digests)) ? null : { claims, session: null };
+      return (await isRevoked(runtime, digests))
+        ? refused('the token is revoked', claims)
+        : { live: { claims, session: null }, clientId: claims.client_id };
     const session = await this.#sessionOf(runtime, claims, digests, client);
-    return session === null ? null : { claims, session };
+    return typeof session === 'string'
+      ? refused(session, claims)
+      : { live: { claims, session }, clientId: claims.client_id };
   }
 
   /** The session that a refresh token names, for as long as it can be carried on by it; null where it can't. */
   async readSession(runtime: IssuerRuntime, named: NamedSession): Promise<LiveSession | null> {
     const client = await this.#clientOf(runtime, named.client_id);
-    return client === null ? null : this.#sessionOf(runtime, named, [], client);
+    const session = client === null ? null : await this.#sessionOf(runtime, named, [], client);
+    return typeof session === 'string' ? null : session;
   }
 
   /** The built-in client is there always. */
@@ -101,30 +113,29 @@ export class TokenReader {
     return client?.status === 'active' ? client : null;
   }
 
+  /** A text says why there is none. */
   async #sessionOf(
     runtime: IssuerRuntime,
     claims: NamedSession,
     digests: Buffer[],
     client: ClientRecord | typeof builtInClientId,
-  ): Promise<LiveSession | null> {
+  ): Promise<LiveSession | string> {
     const [row] = await runtime.look((pool) =>
       callLookup<SessionRow>(pool, 'lookup_client_session_v2', [runtime.issuer.id, claims.sid, digests]),
     );
-    if (
-      row === undefined ||
-      row.is_revoked ||
-      row.user_id !== claims.sub ||
-      row.client_id !== claims.client_id
-    )
-      return null;
-    if (row.ended_at !== null || row.expires_at <= runtime.now() || row.user_status !== 'active') return null;
+    if (row === undefined || row.user_id !== claims.sub || row.client_id !== claims.client_id)
+      return 'its session is gone';
+    if (row.is_revoked) return 'the token is revoked';
+    if (row.ended_at !== null || row.expires_at <= runtime.now()) return 'its session has ended';
+    if (row.user_status !== 'active') return 'its user is suspended';
     const only = typeof claims.org_id === 'string' ? claims.org_id : null;
     const organizations = await organizationsOfUser(runtime, row.user_id, {
       onlyOrganization: only,
       organizationScopes: organizationScopesOf(client, row),
     });
     // Suspended, or the user is no member any more: then the token is for nothing.
-    if (only !== null && organizations.length === 0) return null;
+    if (only !== null && organizations.length === 0)
+      return 'its organization is suspended, or its user no member any more';
     const { user_id: id, username_type, username, profile, user_updated_at: updated_at } = row;
     return {
       user: { id, username_type, username, profile, updated_at },
@@ -136,6 +147,10 @@ export class TokenReader {
       organizations,
     };
   }
+}
+
+function refused(reason: string, claims?: AccessClaims): TokenReading {
+  return { live: null, reason, clientId: claims?.client_id };
 }
 
 function isExternal(client: ClientRecord | typeof builtInClientId): boolean {

@@ -5,6 +5,7 @@ import type { EdgeRequest } from '../edge/edge-request.ts';
 import { splitIssuerPath } from '../edge/issuer-path.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
+import { noteOnRequest } from '../logs/request-note.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import { parameter, readForm } from './form-body.ts';
 import { fromLibrary } from './form-endpoint.ts';
@@ -37,14 +38,17 @@ export class UserInfoEndpoint implements EdgeEndpoint {
       requireRunning(issuer);
       const shown = await shownToken(request);
       const held = await providers.of(issuer);
-      const live = await tokens.read(held.runtime, shown.token);
-      if (live?.session == null) throw invalidToken();
+      const reading = await tokens.read(held.runtime, shown.token);
+      noteOnRequest(info, { clientId: reading.clientId });
+      if (reading.live === null) throw invalidToken(reading.reason);
+      const { live } = reading;
+      if (live.session === null) throw invalidToken('the token is of a client, not of a user');
       await requireProof(held.runtime, request, shown, live.claims);
       const body = answerOf(live, held);
       headers.push('X-Request-Id', info.id);
       return { status: 200, body: JSON.stringify(body) };
     } catch (error) {
-      return oauthErrorAnswer(fromLibrary(error), info.id, headers);
+      return oauthErrorAnswer(fromLibrary(error), info, headers);
     }
   }
 }
@@ -52,7 +56,8 @@ export class UserInfoEndpoint implements EdgeEndpoint {
 function answerOf({ claims, session }: LiveToken, { runtime }: HeldProvider): Record<string, unknown> {
   const scopes = new Set((claims.scope ?? '').split(' '));
   const audiences = [claims.aud].flat();
-  if (session === null || !audiences.includes(runtime.audience)) throw invalidToken();
+  if (session === null || !audiences.includes(runtime.audience))
+    throw invalidToken('the token is for another audience');
   if (!scopes.has('openid'))
     throw new OAuthError(403, 'insufficient_scope', 'access token missing openid scope', {
       'WWW-Authenticate': 'Bearer realm="gatelodge", error="insufficient_scope", scope="openid"',
@@ -81,17 +86,21 @@ async function shownToken(request: EdgeRequest): Promise<ShownToken> {
   const isForm = request.method === 'POST' && request.headers['content-type'] !== undefined;
   const inBody = isForm ? parameter(await readForm(request), 'access_token') : null;
   if (authorization === undefined) {
-    if (inBody === null) throw invalidToken('Bearer realm="gatelodge"');
+    if (inBody === null) throw invalidToken('no token', 'Bearer realm="gatelodge"');
     return { token: inBody, scheme: 'bearer' };
   }
   if (inBody !== null)
     throw new OAuthError(400, 'invalid_request', 'access token must only be provided using one mechanism');
   const [, scheme, token] = /^(bearer|dpop) +([\w.~+/-]+=*)$/i.exec(authorization) ?? [];
-  if (scheme === undefined || token === undefined) throw invalidToken();
+  if (scheme === undefined || token === undefined) throw invalidToken('malformed Authorization');
   return { token, scheme: scheme.toLowerCase() as ShownToken['scheme'] };
 }
 
 /** RFC 6750 §3.1. */
-export function invalidToken(challenge = 'Bearer realm="gatelodge", error="invalid_token"'): OAuthError {
-  return new OAuthError(401, 'invalid_token', 'invalid token provided', { 'WWW-Authenticate': challenge });
+function invalidToken(
+  detail: string,
+  challenge = 'Bearer realm="gatelodge", error="invalid_token"',
+): OAuthError {
+  const headers = { 'WWW-Authenticate': challenge };
+  return new OAuthError(401, 'invalid_token', 'invalid token provided', headers, detail);
 }

@@ -1,0 +1,269 @@
+import { afterAll, describe, expect, test, vi } from 'vitest';
+import { createCustomer } from '../../test/harness/customer.ts';
+import { codeOf, LoginVisitor } from '../../test/harness/login-pages.ts';
+import { Needles } from '../../test/harness/needles.ts';
+import { OidcBrowser, pkce } from '../../test/harness/oidc-browser.ts';
+import { OidcClient, redirectUri } from '../../test/harness/oidc-client.ts';
+import { newAddress } from '../../test/harness/otp-client.ts';
+import { send } from '../../test/harness/raw-http.ts';
+import { startTestServer } from '../../test/harness/server.ts';
+import { succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
+
+const server = await startTestServer();
+afterAll(() => server.close());
+const { api } = await createCustomer(server);
+const issuer = await TestIssuer.create(server, {}, {}, api);
+succeeded(await api.patch(`${issuer.path}/oidc-settings`, { device_flow: true }));
+const client = await OidcClient.create(server, issuer);
+const other = await OidcClient.create(server, issuer);
+const user = await api.create(`${issuer.path}/users`, { username: newAddress() });
+const signIn = () => client.signIn(new OidcBrowser(server), { userId: user.id });
+
+/** The lines of requests of the runtime that this has made. */
+async function linesOf(work: () => Promise<unknown>): Promise<Record<string, unknown>[]> {
+  const before = server.logLines.length;
+  await work();
+  return server.logLines
+    .slice(before)
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .filter(({ message, route }) => message === 'request' && String(route).startsWith('/:issuer_id/'));
+}
+
+const authorize = (members: Record<string, string>, headers: Record<string, string> = {}) =>
+  send(
+    `${server.url}/${issuer.id}/authorize?${new URLSearchParams({
+      client_id: client.id,
+      redirect_uri: redirectUri,
+      response_type: 'code',
+      scope: 'openid',
+      state: 'some-state',
+      code_challenge: pkce().challenge,
+      code_challenge_method: 'S256',
+      ...members,
+    })}`,
+    { headers: { Accept: 'text/html', ...headers } },
+  );
+
+describe('a request of the runtime has its line in the log', () => {
+  test('a token that is given out', async () => {
+    const code = await client.code(new OidcBrowser(server), { userId: user.id });
+    const [line, ...others] = await linesOf(() => client.redeem(code));
+    expect(others).toEqual([]);
+    expect(line).toEqual({
+      level: 'info',
+      time: expect.any(String),
+      message: 'request',
+      method: 'POST',
+      route: '/:issuer_id/token',
+      status: 200,
+      duration_ms: expect.any(Number),
+      request_id: expect.stringMatching(/^req_/),
+      issuer_id: issuer.id,
+      client_id: client.id,
+    });
+  });
+
+  test('a token of the client’s own, which is made without the library', async () => {
+    const machine = await OidcClient.create(server, issuer, {
+      confidential: true,
+      openid: { application_type: 'm2m', grant_types: ['client_credentials'], redirect_uris: [] },
+    });
+    const [line] = await linesOf(() => machine.post('/token', { grant_type: 'client_credentials' }));
+    expect(line).toMatchObject({ route: '/:issuer_id/token', status: 200, client_id: machine.id });
+  });
+
+  test('with the id that the caller has given it', async () => {
+    const headers = { 'X-Request-Id': 'caller-1' };
+    const [line] = await linesOf(() => client.post('/token', { grant_type: 'refresh_token' }, headers));
+    expect(line).toMatchObject({ request_id: 'caller-1', status: 400, code: 'invalid_request' });
+  });
+
+  test('each page of a sign-in, by its pattern alone', async () => {
+    const visitor = new LoginVisitor(server);
+    const address = newAddress();
+    const lines = await linesOf(async () => {
+      const asked = await visitor.askForCode(await visitor.begin(client), address);
+      await visitor.submit(asked.page, { code: '000000' === asked.code ? '111111' : '000000' });
+      expect(codeOf(await visitor.submit(asked.page, { code: asked.code }))).not.toBeNull();
+    });
+    const shown = lines.map(({ method, route, status, reason }) =>
+      [method, route, status, reason].filter(Boolean).join(' '),
+    );
+    expect(shown[0]).toBe('GET /:issuer_id/authorize 303');
+    expect(shown).toContain('GET /:issuer_id/login/* 200');
+    expect(shown).toContain('POST /:issuer_id/login/* 303 wrong-code');
+    expect(shown.at(-1)).toBe('GET /:issuer_id/authorize/* 303');
+    for (const line of lines) expect(line).toMatchObject({ issuer_id: issuer.id, client_id: client.id });
+  });
+
+  test('but discovery, keys and preflights have none', async () => {
+    const base = `${server.url}/${issuer.id}`;
+    const preflight = { Origin: 'https://app.example', 'Access-Control-Request-Method': 'POST' };
+    const lines = await linesOf(async () => {
+      await send(`${base}/jwks.json`, {});
+      await send(`${base}/.well-known/openid-configuration`, {});
+      await send(`${base}/token`, { method: 'OPTIONS', headers: preflight });
+    });
+    expect(lines).toEqual([]);
+  });
+});
+
+describe('a refused one says why, more precisely than its answer', () => {
+  const refusal = async (work: () => Promise<unknown>) => {
+    const line = (await linesOf(work)).at(-1)!;
+    expect(line).toMatchObject({ issuer_id: issuer.id, request_id: expect.any(String) });
+    return [line.status, line.client_id, line.code, line.reason];
+  };
+
+  test('at the token endpoint', async () => {
+    const code = await client.code(new OidcBrowser(server), { userId: user.id });
+    const { verifier } = pkce();
+    expect(await refusal(() => other.redeem(code))).toEqual([
+      400,
+      other.id,
+      'invalid_grant',
+      'client mismatch',
+    ]);
+    expect(await refusal(() => client.redeem({ ...code, verifier }))).toEqual([
+      400,
+      client.id,
+      'invalid_grant',
+      'code_verifier does not match code_challenge',
+    ]);
+    expect(await refusal(() => client.redeem(code, { redirect_uri: 'https://app.example/x' }))).toEqual([
+      400,
+      client.id,
+      'invalid_grant',
+      'authorization code redirect_uri mismatch',
+    ]);
+    const guess = new OidcClient(server, issuer.id, client.id, 'x'.repeat(43));
+    expect(await refusal(() => guess.redeem(code))).toEqual([
+      401,
+      client.id,
+      'invalid_client',
+      expect.stringMatching(/secret|mechanism/),
+    ]);
+  });
+
+  test('at the authorization endpoint, by a page and by a redirect', async () => {
+    expect(await refusal(() => authorize({ redirect_uri: 'https://nowhere.example/' }))).toEqual([
+      400,
+      client.id,
+      'invalid_redirect_uri',
+      expect.stringContaining('redirect_uri'),
+    ]);
+    expect(await refusal(() => authorize({ prompt: 'none' }))).toEqual([
+      303,
+      client.id,
+      'login_required',
+      expect.any(String),
+    ]);
+    expect(await refusal(() => authorize({ client_id: 'nobody' }))).toEqual([
+      400,
+      undefined,
+      'invalid_client',
+      'client not found',
+    ]);
+  });
+
+  test('where the client is suspended', async () => {
+    const gone = await OidcClient.create(server, issuer, { confidential: true });
+    succeeded(await api.post(`${issuer.path}/clients/${gone.id}/suspend`));
+    const suspended = expect.stringContaining('the client is suspended');
+    const asked = { client_id: gone.id };
+    expect(await refusal(() => authorize(asked))).toEqual([400, gone.id, 'invalid_client', suspended]);
+    expect(await refusal(() => gone.refresh('x'))).toEqual([401, gone.id, 'invalid_client', suspended]);
+    const introspection = () => gone.post('/introspect', { token: 'x' });
+    expect(await refusal(introspection)).toEqual([401, gone.id, 'invalid_client', suspended]);
+  });
+
+  test('at the endpoints that the library has no part in', async () => {
+    const tokens = await signIn();
+    succeeded(await client.post('/revoke', { token: tokens.refresh_token! }));
+    expect(await refusal(() => client.userinfo(tokens.access_token))).toEqual([
+      401,
+      client.id,
+      'invalid_token',
+      'its session has ended',
+    ]);
+    const bye = `/${issuer.id}/logout?post_logout_redirect_uri=https://nowhere.example/`;
+    const browser = new OidcBrowser(server);
+    expect(await refusal(() => browser.request(bye))).toEqual([
+      400,
+      undefined,
+      'invalid_request',
+      'post_logout_redirect_uri not registered',
+    ]);
+    expect(await refusal(() => client.post('/register', {}))).toEqual([
+      404,
+      undefined,
+      'not_found',
+      expect.any(String),
+    ]);
+    expect(await refusal(() => browser.request(`/${issuer.id}/login/nothing`))).toEqual([
+      404,
+      undefined,
+      'not_found',
+      expect.any(String),
+    ]);
+    expect(await refusal(() => client.post('/device/authorization', {}))).toEqual([
+      400,
+      client.id,
+      'invalid_request',
+      expect.stringContaining('not allowed'),
+    ]);
+  });
+});
+
+// Attack: read the log, and find in it what a URL, a form, a cookie or an error has carried.
+test('no line has a secret, an address or a state', async () => {
+  const needles = new Needles();
+  const state = 'a-state-that-nobody-may-read';
+  const address = newAddress();
+  const otp = { entered: '' };
+  const secretive = await OidcClient.create(server, issuer, { confidential: true });
+  const before = server.logLines.length;
+  const visitor = new LoginVisitor(server);
+  const { verifier, challenge } = pkce();
+  const begun = await visitor.begin(secretive, { state, code_challenge: challenge, login_hint: address });
+  const asked = await visitor.askForCode(begun, address);
+  otp.entered = asked.code;
+  const uid = asked.page.url.pathname.split('/').at(-1)!;
+  await visitor.submit(asked.page, { code: asked.code === '000000' ? '111111' : '000000' });
+  const code = codeOf(await visitor.submit(asked.page, { code: asked.code }))!;
+  // Where they belong and where they do not.
+  await secretive.redeem({ code, verifier: pkce().verifier });
+  await secretive.redeem({ code, verifier }, { redirect_uri: `https://app.example/${state}` });
+  const { body: tokens } = succeeded(await secretive.redeem({ code, verifier }));
+  await secretive.redeem({ code, verifier });
+  await secretive.refresh(tokens.refresh_token);
+  await secretive.userinfo(tokens.access_token);
+  await secretive.post('/introspect', { token: tokens.refresh_token, token_type_hint: address });
+  await secretive.post('/par', { scope: state, state, login_hint: address, claims: `{"${address}` });
+  await authorize({ client_id: address, state });
+  await authorize({ client_id: state, redirect_uri: `https://app.example/?code=${code}` });
+  await authorize({ redirect_uri: `https://app.example/${code}?${address}`, state });
+  await authorize({ state, scope: `openid ${code} phone`, claims: `{"userinfo":"${address}` });
+  await authorize({ state, org: address, resource: `https://${state}.example`, prompt: state });
+  await authorize({ state, prompt: 'none', id_token_hint: tokens.id_token, acr_values: address });
+  await new OidcBrowser(server).request(
+    `/${issuer.id}/logout?id_token_hint=${tokens.id_token}&state=${state}`,
+  );
+  await new OidcBrowser(server).request(`/${issuer.id}/device?user_code=${state}`);
+  await new OidcBrowser(server).request(`/${issuer.id}/authorize/${code}`);
+  needles.addSecret('the code', code);
+  needles.addSecret('the verifier', verifier);
+  needles.addSecret('the client secret', secretive.secret!);
+  needles.addSecret('the refresh token', tokens.refresh_token);
+  needles.addSecret('the access token', tokens.access_token);
+  needles.addSecret('the ID token', tokens.id_token);
+  needles.addSecret('the address', address);
+  needles.addSecret('the state', state);
+  needles.addSecret('the name of the sign-in', uid);
+  for (const [name, { value }] of visitor.browser.cookies) needles.addSecret(`the cookie ${name}`, value);
+  await vi.waitFor(() => expect(server.logLines.length).toBeGreaterThan(before + 20));
+  const text = server.logLines.slice(before).join('');
+  expect(needles.findIn(text, 'the log')).toEqual([]);
+  // Too short to be looked for in all of its forms.
+  expect(text).not.toMatch(new RegExp(`\\b${otp.entered}\\b`));
+});
