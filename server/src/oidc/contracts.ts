@@ -50,7 +50,7 @@ export const oidcContracts = [
     operationId: 'oidc.token',
     summary: 'Get tokens',
     description:
-      'For an authorization code, a refresh token, a device code, or the client itself. A code or a refresh token that is shown a second time ends its session.',
+      'For an authorization code, a refresh token, a device code, or the client itself. A code or a refresh token that is shown a second time ends its session. With `invalid_grant`, `error_description` says what of the request does not fit, where that is the client’s own.',
     body: tokenBody,
     responses: {
       200: { description: 'The tokens.', schema: tokenAnswer },

@@ -19,6 +19,7 @@ import { accessTokenOf } from './access-tokens.ts';
 import { ClientAdapter } from './client-adapter.ts';
 import { configurationOf } from './configuration.ts';
 import { grantTypesOf } from './grant-types.ts';
+import { describeInvalidGrant, isInvalidGrant } from './invalid-grant.ts';
 import { asLibraryError, noteRefusal } from './library-errors.ts';
 import { libraryKeys } from './library-keys.ts';
 import { pageHeaders } from './pages.ts';
@@ -35,12 +36,17 @@ export interface ProviderDependencies {
   log: Log;
 }
 
-/** Whatever the grant type, what a token request has shown is used up at its end. */
+/** Whatever the grant type, what a token request has shown is used up at its end, and the client is told why it does not count. */
 class IssuerProvider extends Provider {
   override registerGrantType(name: string, handler: GrantTypeHandler, ...rest: unknown[]): void {
     const redeeming: GrantTypeHandler = async (context) => {
-      await handler(context);
-      await redeem(context);
+      try {
+        await handler(context);
+        await redeem(context);
+      } catch (error) {
+        if (isInvalidGrant(error)) error.error_description = describeInvalidGrant(name, error.error_detail);
+        throw error;
+      }
     };
     super.registerGrantType(name, redeeming, ...rest);
   }

@@ -1,0 +1,58 @@
+import type { OIDCProviderError } from 'oidc-provider';
+import { deviceCodeGrant } from './grant-types.ts';
+
+/** What a token request of each grant type shows. */
+const shown: Readonly<Record<string, string>> = {
+  authorization_code: 'the authorization code',
+  refresh_token: 'the refresh token',
+  [deviceCodeGrant]: 'the device code',
+};
+
+/**
+ * The `error_description` of an `invalid_grant` (RFC 6749 §5.2). It tells the client what it can mend of its own. What is
+ * somebody else's is told as what there is none of, so that nobody finds out whose something is by asking; and so is what
+ * went with a session, of which nothing more is known.
+ *
+ * @param detail the library's own reason, which the log has
+ */
+export function describeInvalidGrant(grantType: string, detail: string | undefined): string {
+  const what = shown[grantType] ?? 'what was shown';
+  switch (detail) {
+    case 'authorization code is expired':
+    case 'refresh token is expired':
+      return `${what} has expired`;
+    case 'authorization code already consumed':
+    case 'device code already consumed':
+    case 'refresh token already used':
+    case 'already used':
+      return `${what} has been used already, so its session has ended`;
+    case 'authorization code redirect_uri mismatch':
+      return 'redirect_uri is not the one of the authorization request';
+    case 'code_verifier must be provided':
+      return 'code_verifier is missing';
+    case 'code_verifier does not match code_challenge':
+      return 'code_verifier does not match the code_challenge of the authorization request';
+    case 'unsupported code_challenge_method':
+      return 'code_verifier was sent, but the authorization request had no code_challenge';
+    case 'grant not found':
+    case 'grant is expired':
+      return 'what the user has allowed the client does not count any more';
+    case 'no member of the organization any more':
+      return 'the organization is suspended, or the user no member of it any more';
+    case 'DPoP proof JWT not provided':
+    case 'missing DPoP proof JWT':
+      return 'a DPoP proof is missing';
+    case 'DPoP proof JWT Replay detected':
+      return 'the DPoP proof has been used already';
+    case 'DPoP proof key thumbprint does not match dpop_jkt':
+    case 'failed jkt verification':
+      return `the DPoP proof is not of the key that ${what} is bound to`;
+    default:
+      return `${what} is unknown, has expired or been revoked, its session has ended, or another client was given it`;
+  }
+}
+
+/** Whether the error is one that `describeInvalidGrant` is for. */
+export function isInvalidGrant(error: unknown): error is OIDCProviderError {
+  return error instanceof Error && (error as Partial<OIDCProviderError>).error === 'invalid_grant';
+}
