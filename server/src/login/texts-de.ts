@@ -144,6 +144,10 @@ export const german: Texts = {
       text: 'Gehen Sie zurück zur Anwendung, von der Sie kommen, und versuchen Sie es noch einmal. Hilft das nicht, sagen Sie dem Betreiber:',
     },
   },
+  received: {
+    redirect_uri: 'Als redirect_uri kam Folgendes an, was keine der Redirect-URIs des Clients ist:',
+    client_id: 'Als client_id kam Folgendes an, was die ID keines aktiven Clients dieses Ausstellers ist:',
+  },
   again: 'Hier geht es weiter',
   wait: (seconds) =>
     seconds < 60

@@ -132,6 +132,10 @@ export const english: Texts = {
       text: 'Go back to the application that you came from and try again. If that doesn’t help, tell whoever runs it:',
     },
   },
+  received: {
+    redirect_uri: 'This came as redirect_uri, and is not among the client’s redirect URIs:',
+    client_id: 'This came as client_id, and is not the ID of an active client of this issuer:',
+  },
   again: 'Go on here',
   wait: (seconds) =>
     seconds < 60

@@ -102,6 +102,8 @@ export interface Texts {
     readonly failed: Notice;
     readonly badRequest: Notice;
   };
+  /** Before what the client has sent, by the name of the parameter. */
+  readonly received: { readonly redirect_uri: string; readonly client_id: string };
   readonly again: string;
   readonly wait: (seconds: number) => string;
 }

@@ -70,7 +70,7 @@ export function configurationOf(
     },
     issueRefreshToken: async (_context: Context, client: Client) => client.grantTypeAllowed('refresh_token'),
     loadExistingGrant: (context: Context) => loadGrant(runtime, context),
-    pkce: { required: (_context: Context, client: Client) => client.pkce_required !== false },
+    pkce: { required: requireChallenge },
     renderError: pagesOf(runtime).renderError,
     // It goes with its session, in the same transaction; see `RecordAdapter.revokeByGrantId`.
     revokeGrantPolicy: () => false,
@@ -166,6 +166,18 @@ function resourceOf({ oidc, url }: IssuerRuntime, resource: string, client: Clie
     audience: resource,
     accessTokenFormat: 'jwt',
   };
+}
+
+/**
+ * Asked where a request has no code challenge.
+ *
+ * @throws the library's error where the client has to send one: its own would not say what is missing
+ */
+function requireChallenge(_context: Context, client: Client): boolean {
+  if (client.pkce_required === false) return false;
+  throw new errors.InvalidRequest(
+    "code_challenge is missing: the client's PKCE policy requires it, with code_challenge_method=S256",
+  );
 }
 
 /** A page may ask from where a client without a secret has its users sent back to; a secret is nothing for a page. */

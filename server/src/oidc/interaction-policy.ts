@@ -122,8 +122,12 @@ export function checkAuthorizationRequest({ oidc }: Context, org: unknown, clien
     throw new errors.InvalidRequest('the request is too long');
   if (org !== undefined && (typeof org !== 'string' || !isId(idPrefixes.organization, org)))
     throw new errors.InvalidRequest('org must be the id of an organization');
-  const refused = [...oidc.requestParamScopes].find((scope) => !mayAskForScope(client, scope));
-  if (refused !== undefined) throw new errors.InvalidScope('requested scope is not allowed', refused);
+  const refused = [...oidc.requestParamScopes].filter((scope) => !mayAskForScope(client, scope)).join(' ');
+  if (refused !== '')
+    throw new errors.InvalidScope(
+      `${refused}: not among the client's scopes; add it to settings.scopes of the client, or do not ask for it`,
+      refused,
+    );
   checkClaims(oidc.params.claims, client);
 }
 

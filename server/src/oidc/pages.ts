@@ -55,8 +55,14 @@ export function pagesOf(runtime: IssuerRuntime) {
       const { status } = context;
       const name = noticeFor(status, error);
       const detail = name === 'badRequest' ? detailOf(out.error, out.error_description) : undefined;
+      const received = receivedBy(context, out.error);
       showInLibrary(issuer, context, (surface, requestId) =>
-        noticePage(surface, name, { status, requestId, ...(detail !== undefined && { detail }) }),
+        noticePage(surface, name, {
+          status,
+          requestId,
+          ...(detail !== undefined && { detail }),
+          ...(received !== undefined && { received }),
+        }),
       );
     },
 
@@ -103,6 +109,20 @@ export function pagesOf(runtime: IssuerRuntime) {
 
     successSource: (context: Context): void => showInLibrary(issuer, context, deviceDonePage),
   };
+}
+
+/** By which error a parameter is refused for what stands in it. */
+const parameterOf: ReadonlyMap<string, 'redirect_uri' | 'client_id'> = new Map([
+  ['invalid_redirect_uri', 'redirect_uri'],
+  ['invalid_client', 'client_id'],
+]);
+
+/** What is wrong about an authorization request, as it came. Elsewhere an invalid client may have a wrong secret instead. */
+function receivedBy({ oidc }: Context, error: string) {
+  const name = oidc.route === 'authorization' ? parameterOf.get(error) : undefined;
+  if (name === undefined) return undefined;
+  const value = oidc.params[name];
+  return typeof value === 'string' ? { name, value } : undefined;
 }
 
 /** Of the library's errors people meet these by no fault of the client. */

@@ -13,13 +13,15 @@ export function noticePage(
     requestId: string;
     /** What the client's developer has to know. */
     detail?: string;
+    /** What came of the client and is not what it has to be. */
+    received?: { readonly name: keyof Texts['received']; readonly value: string };
     /** Where it goes on, by a link. */
     onward?: string;
     headers?: Readonly<Record<string, string>>;
   },
 ): Page {
   const notice: Notice = texts.notices[name];
-  const { status, requestId, detail, onward, headers } = how;
+  const { status, requestId, detail, received, onward, headers } = how;
   return {
     status,
     hasError: true,
@@ -28,9 +30,18 @@ export function noticePage(
     body: html`
 <p class="lead">${notice.text}</p>
 ${detail === undefined ? none : html`<p><code>${detail}</code></p>`}
+${received === undefined ? none : html`<p>${texts.received[received.name]} <code>${visibly(received.value)}</code></p>`}
 ${onward === undefined ? none : html`<p><a class="button" href="${onward}">${texts.again}</a></p>`}
 ${requestLine(texts, requestId)}`,
   };
+}
+
+const maxReceived = 160;
+
+/** A text of a stranger's as a line that looks like nothing else: what could not be seen, or not be told apart, is escaped. */
+function visibly(text: string): string {
+  const plain = text.toWellFormed().replaceAll(/[^\x20-\x7e]/gu, encodeURIComponent);
+  return plain.length > maxReceived ? `${plain.slice(0, maxReceived)}…` : plain;
 }
 
 /** By what whoever runs it finds the request. */
