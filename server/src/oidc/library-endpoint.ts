@@ -10,6 +10,7 @@ import type { KeyDirectory } from '../verification/key-directory.ts';
 import type { FlowCaps } from './flow-caps.ts';
 import { readForm } from './form-body.ts';
 import { paths } from './metadata.ts';
+import type { NotFoundReasons } from './not-found-reasons.ts';
 import { OAuthError, oauthErrorAnswer, requireRunning, SwitchedOffError } from './oauth-answer.ts';
 import type { OidcProviders } from './providers.ts';
 
@@ -19,6 +20,7 @@ interface Dependencies {
   providers: OidcProviders;
   errorPages: ErrorPages;
   flowCaps: FlowCaps;
+  notFoundReasons: NotFoundReasons;
 }
 
 /** The library takes as much of a form. */
@@ -58,6 +60,7 @@ export class LibraryEndpoint implements RawEndpoint {
       this.#rewrite(request, { issuerId, rest }, info);
       response.setHeader('X-Request-Id', info.id);
       await callback(request, response);
+      await this.#deps.notFoundReasons.noteFor(runtime, info);
     } catch (error) {
       if (response.headersSent) throw error;
       if (wantsPage(request) && pagesOfPeople.test(whole)) {

@@ -12,6 +12,7 @@ import { KeyinfoEndpoint } from './keyinfo.ts';
 import { LibraryEndpoint, PostedAuthorization } from './library-endpoint.ts';
 import { LogoutEndpoint } from './logout.ts';
 import { paths } from './metadata.ts';
+import { NotFoundReasons } from './not-found-reasons.ts';
 import type { ProviderDependencies } from './provider.ts';
 import { OidcProviders } from './providers.ts';
 import { RegisterEndpoint } from './register.ts';
@@ -44,7 +45,7 @@ export function createOidc(deps: Dependencies): Oidc {
   const tokens = new TokenReader(deps.clients);
   const nowMs = () => deps.now().getTime();
   const of = { ...deps, providers, tokens, nowMs, flowCaps: new FlowCaps(nowMs) };
-  const library = new LibraryEndpoint(of);
+  const library = new LibraryEndpoint({ ...of, notFoundReasons: new NotFoundReasons(nowMs) });
   return {
     providers,
     interactions: new Interactions(of),

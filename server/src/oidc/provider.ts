@@ -22,6 +22,7 @@ import { grantTypesOf } from './grant-types.ts';
 import { describeInvalidGrant, isInvalidGrant } from './invalid-grant.ts';
 import { asLibraryError, noteRefusal } from './library-errors.ts';
 import { libraryKeys } from './library-keys.ts';
+import { rememberNotFound } from './not-found-reasons.ts';
 import { pageHeaders } from './pages.ts';
 import { proofSeconds } from './proof.ts';
 import { RecordAdapter } from './record-adapter.ts';
@@ -88,6 +89,9 @@ export function createProvider(
     provider.on(event, (context: Context, error: OIDCProviderError) =>
       noteRefusal(requestInfoOf(context.req), error),
     );
+  provider.on('grant.error', (context: Context, error: OIDCProviderError) =>
+    rememberNotFound(runtime, context, error),
+  );
   const logFailure = (error: unknown, context: Context | undefined) => {
     if (context !== undefined) noteOnRequest(requestInfoOf(context.req), { code: 'server_error' });
     log.error({ err: error, request_id: context && requestInfoOf(context.req).id }, 'request failed');

@@ -6,10 +6,11 @@ import { OidcBrowser, pkce } from '../../test/harness/oidc-browser.ts';
 import { OidcClient, redirectUri } from '../../test/harness/oidc-client.ts';
 import { newAddress } from '../../test/harness/otp-client.ts';
 import { send } from '../../test/harness/raw-http.ts';
-import { startTestServer } from '../../test/harness/server.ts';
+import { startTestServer, TestClock } from '../../test/harness/server.ts';
 import { succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
 
-const server = await startTestServer();
+// It stands still, so that what is counted by the minute is counted on.
+const server = await startTestServer({ clock: new TestClock(new Date().toISOString()) });
 afterAll(() => server.close());
 const { api } = await createCustomer(server);
 const issuer = await TestIssuer.create(server, {}, {}, api);
@@ -105,6 +106,46 @@ describe('a request of the runtime has its line in the log', () => {
       await send(`${base}/token`, { method: 'OPTIONS', headers: preflight });
     });
     expect(lines).toEqual([]);
+  });
+});
+
+describe('what was not found is looked up for the log', () => {
+  const reasonOf = async (answering: () => ReturnType<OidcClient['post']>) => {
+    const before = server.logLines.length;
+    expect((await answering()).body.error).toBe('invalid_grant');
+    return vi.waitFor(() => {
+      const line = server.logLines
+        .slice(before)
+        .map((each) => JSON.parse(each))
+        .find(({ code }) => code === 'invalid_grant');
+      expect(line).toBeDefined();
+      return line.reason;
+    });
+  };
+
+  test('a token whose session has been ended, and by what', async () => {
+    const tokens = await signIn();
+    const { body: next } = succeeded(await client.refresh(tokens.refresh_token!));
+    expect(await reasonOf(() => client.refresh(tokens.refresh_token!))).toBe('refresh token already used');
+    expect(await reasonOf(() => client.refresh(next.refresh_token))).toBe(
+      'refresh token not found; its session has ended: refresh_reuse',
+    );
+  });
+
+  test('a token whose user is suspended', async () => {
+    const { id: userId } = await api.create(`${issuer.path}/users`, { username: newAddress() });
+    const tokens = await client.signIn(new OidcBrowser(server), { userId });
+    succeeded(await api.post(`${issuer.path}/users/${userId}/suspend`));
+    expect(await reasonOf(() => client.refresh(tokens.refresh_token!))).toMatch(
+      /^refresh token not found; its (session has ended: user_suspended|user is suspended)$/,
+    );
+  });
+
+  test('what there never was, as often as a guesser may ask', async () => {
+    const guess = () => client.refresh('x'.repeat(43));
+    expect(await reasonOf(guess)).toBe('refresh token not found; there is none such, or it has long expired');
+    for (let times = 0; times < 30; times++) await guess();
+    expect(await reasonOf(guess)).toBe('refresh token not found');
   });
 });
 
