@@ -272,6 +272,7 @@ declare module 'oidc-provider' {
     error: string;
     error_description?: string;
     error_detail?: string;
+    scope?: string;
     expose: boolean;
     status: number;
     statusCode: number;

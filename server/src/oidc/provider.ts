@@ -19,7 +19,6 @@ import { accessTokenOf } from './access-tokens.ts';
 import { ClientAdapter } from './client-adapter.ts';
 import { configurationOf } from './configuration.ts';
 import { grantTypesOf } from './grant-types.ts';
-import { describeInvalidGrant, isInvalidGrant } from './invalid-grant.ts';
 import { asLibraryError, noteRefusal } from './library-errors.ts';
 import { libraryKeys } from './library-keys.ts';
 import { rememberNotFound } from './not-found-reasons.ts';
@@ -28,6 +27,7 @@ import { proofSeconds } from './proof.ts';
 import { RecordAdapter } from './record-adapter.ts';
 import { redeem } from './redemption.ts';
 import type { IssuerRuntime } from './runtime.ts';
+import { explainRefusal } from './token-refusals.ts';
 
 /** Where the library wants a client's secret to stand. It compares none with it, and no key is made of it. */
 const placeholderSecret = randomBytes(32).toString('base64url');
@@ -45,7 +45,7 @@ class IssuerProvider extends Provider {
         await handler(context);
         await redeem(context);
       } catch (error) {
-        if (isInvalidGrant(error)) error.error_description = describeInvalidGrant(name, error.error_detail);
+        explainRefusal(name, error);
         throw error;
       }
     };

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { createCustomer } from '../../test/harness/customer.ts';
-import { pkce } from '../../test/harness/oidc-browser.ts';
+import { OidcBrowser, pkce } from '../../test/harness/oidc-browser.ts';
 import { OidcClient, redirectUri } from '../../test/harness/oidc-client.ts';
 import { send } from '../../test/harness/raw-http.ts';
 import { startTestServer } from '../../test/harness/server.ts';
@@ -80,6 +80,11 @@ describe('the client is told', () => {
     expect(error).toBe('invalid_scope');
     expect(description).toMatch(/\bphone profile\b.*settings\.scopes/);
     expect(description).toMatch(/^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/);
+    const user = await api.create(`${issuer.path}/users`, { username: 'ada@example.com' });
+    const tokens = await client.signIn(new OidcBrowser(server), { userId: user.id }, { scope: 'openid' });
+    const refreshed = await client.refresh(tokens.refresh_token!, { scope: 'openid email' });
+    expect(refreshed.body).toMatchObject({ error: 'invalid_scope', scope: 'email' });
+    expect(refreshed.body.error_description).toMatch(/^email: /);
     const pushed = await client.post('/par', asked({ scope: 'openid phone' }));
     expect(pushed.body).toMatchObject({ error: 'invalid_scope', scope: 'phone' });
   });

@@ -1,4 +1,4 @@
-import type { OIDCProviderError } from 'oidc-provider';
+import { errors } from 'oidc-provider';
 import { deviceCodeGrant } from './grant-types.ts';
 
 /** What a token request of each grant type shows. */
@@ -52,7 +52,15 @@ export function describeInvalidGrant(grantType: string, detail: string | undefin
   }
 }
 
-/** Whether the error is one that `describeInvalidGrant` is for. */
-export function isInvalidGrant(error: unknown): error is OIDCProviderError {
-  return error instanceof Error && (error as Partial<OIDCProviderError>).error === 'invalid_grant';
+/** Longer ones are only in the member `scope` of the answer. */
+const maxNamedScopes = 200;
+
+/** Tells the client, in the library's error, why its token request is refused; its own words go to the log. */
+export function explainRefusal(grantType: string, error: unknown): void {
+  if (!(error instanceof errors.OIDCProviderError)) return;
+  const { error: code, scope = '', error_detail: detail, error_description: description } = error;
+  if (code === 'invalid_grant') error.error_description = describeInvalidGrant(grantType, detail);
+  if (code !== 'invalid_scope' || scope === '' || scope.length > maxNamedScopes) return;
+  error.error_description = `${scope}: not among the scopes that ${shown[grantType] ?? 'the client'} is for; ask for fewer`;
+  error.error_detail = description ?? code;
 }

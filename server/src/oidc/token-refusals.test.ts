@@ -4,7 +4,7 @@ import { OidcBrowser, pkce } from '../../test/harness/oidc-browser.ts';
 import { claimsOf, OidcClient } from '../../test/harness/oidc-client.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
-import { describeInvalidGrant } from './invalid-grant.ts';
+import { describeInvalidGrant } from './token-refusals.ts';
 
 const server = await startTestServer();
 afterAll(() => server.close());
