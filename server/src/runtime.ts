@@ -38,7 +38,7 @@ export function createRuntimeRoutes({
   refusingUser: refusing,
   log,
 }: RuntimeEndpoints): RuntimeRoutes {
-  return new RuntimeRoutes([
+  const auth: RuntimeRoute[] = [
     {
       path: '/auth/request-otp',
       issuer: 'optional',
@@ -54,6 +54,8 @@ export function createRuntimeRoutes({
     { path: '/auth/refresh', issuer: 'optional', methods: { POST: refresh }, refusing },
     { path: '/auth/logout', issuer: 'optional', methods: { POST: logout }, refusing },
     { path: '/auth/me', issuer: 'optional', methods: { GET: authMe }, refusing },
+  ];
+  return new RuntimeRoutes([
     { path: '/jwks.json', issuer: 'required', methods: { GET: jwks }, isPublic: true },
     {
       path: '/.well-known/openid-configuration',
@@ -67,6 +69,6 @@ export function createRuntimeRoutes({
       methods: { GET: discovery },
       isPublic: true,
     },
-    ...[...oidc, ...login].map((route) => loggedRoute(route, log)),
+    ...[...auth, ...oidc, ...login].map((route) => loggedRoute(route, log)),
   ]);
 }

@@ -14,8 +14,8 @@ import { RefusingEndpoint, type RuntimeRoute } from './runtime-routes.ts';
  * why. The URL is no part of it: codes, states and the names of sign-ins stand there. Preflights are passed over.
  */
 export function loggedRoute(route: RuntimeRoute, log: Pick<Log, 'info'>): RuntimeRoute {
-  const { path, methods, isPublic = false } = route;
-  const pattern = `/:issuer_id${path}`;
+  const { path, issuer, methods, isPublic = false } = route;
+  const pattern = issuer === 'required' ? `/:issuer_id${path}` : path;
   const refusing = route.refusing ?? ((error) => new RefusingEndpoint(error, isPublic));
   const logged = (endpoint: EdgeEndpoint | RawEndpoint) =>
     isRawEndpoint(endpoint)

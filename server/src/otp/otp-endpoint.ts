@@ -5,9 +5,10 @@ import { splitIssuerPath } from '../edge/issuer-path.ts';
 import { readJsonBody } from '../edge/read-body.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
 import { actorOf } from '../events/actor.ts';
+import { noteOnRequest } from '../logs/request-note.ts';
 import type { OtpCaller, OtpCallers, Told } from './otp-callers.ts';
 import type { OtpOrder } from './otp-order.ts';
-import { answerRefusal } from './otp-refusal.ts';
+import { answerRefusal, codeOf } from './otp-refusal.ts';
 
 /** One of the two operations, behind what they share. */
 export interface OtpOperation<Asked> {
@@ -60,6 +61,7 @@ export class OtpEndpoint<Asked> implements EdgeEndpoint {
       headers.push('X-Request-Id', info.id);
       return { status: 200, body: JSON.stringify(answer) };
     } catch (error) {
+      noteOnRequest(info, { code: codeOf(error) });
       const { docsBaseUrl } = this.#deps;
       return answerRefusal(error, { profile: told.profile, requestId: info.id, docsBaseUrl, headers });
     }

@@ -1,4 +1,5 @@
 import { authenticateChallenge, type EdgeAnswer } from '../edge/answer.ts';
+import { toAppError } from '../edge/edge.ts';
 import { AppError } from '../errors.ts';
 import { problemContentType, toProblem } from '../http/problem.ts';
 import type { ErrorFormat, KeyProfile } from '../key-profiles/key-profile.ts';
@@ -55,6 +56,11 @@ export function answerRefusal(error: unknown, context: Context): EdgeAnswer {
     docsBaseUrl,
   });
   return { status, body, contentType };
+}
+
+/** By which code a request that failed is known. */
+export function codeOf(error: unknown): string {
+  return (asRefusal(error) ?? toAppError(error)).code;
 }
 
 function waitOf(error: unknown): string {

@@ -4,6 +4,7 @@ import { toAppError } from '../edge/edge.ts';
 import type { EdgeRequest } from '../edge/edge-request.ts';
 import { splitIssuerPath } from '../edge/issuer-path.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
+import { noteOnRequest } from '../logs/request-note.ts';
 import { environmentHeader } from '../verification/environment-header.ts';
 import type { IssuerRecord } from '../verification/records.ts';
 import { type RefusalCode, refusals, renderRefusal } from '../verification/refusals.ts';
@@ -45,6 +46,7 @@ export async function answerUser(
     headers.push('X-Request-Id', info.id);
     return { status: 200, body: JSON.stringify(body) };
   } catch (error) {
+    noteOnRequest(info, { code: toAppError(error).code });
     return answerFlat(error, info.id, docsBaseUrl, headers);
   } finally {
     headers.push(...cors, ...environment);
