@@ -110,5 +110,10 @@ export const pageErrors = {
   413: failing('The request is too long.', true),
   503: failing('Try again shortly.', true),
 };
+/** Of pages that anybody may begin something at. */
+export const errorsOfBegun = {
+  ...pageErrors,
+  429: failing('Too many from this network; try again in a minute.', true),
+};
 export const browser = { security: 'none', params: issuerParams } as const;
 export const ofClient = { security: 'client', params: issuerParams, isForm: true } as const;

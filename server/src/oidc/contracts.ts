@@ -5,6 +5,7 @@ import {
   authorizeForm,
   authorizeQuery,
   browser,
+  errorsOfBegun,
   errorsOfForms,
   errorsOfKept,
   failing,
@@ -31,7 +32,7 @@ export const oidcContracts = [
     description:
       'RFC 6749 §4.1, OpenID Connect Core 1.0 §3.1.2, with PKCE. Send the browser here; it comes back to the redirect URI.',
     query: authorizeQuery,
-    responses: { 303: sentOn, 200: { description: 'A page.', contentType: 'text/html' }, ...pageErrors },
+    responses: { 303: sentOn, 200: { description: 'A page.', contentType: 'text/html' }, ...errorsOfBegun },
   }),
   defineContract({
     ...browser,
@@ -41,7 +42,7 @@ export const oidcContracts = [
     summary: 'The same by a form',
     isForm: true,
     body: authorizeForm,
-    responses: { 303: sentOn, ...pageErrors },
+    responses: { 303: sentOn, ...errorsOfBegun },
   }),
   defineContract({
     ...ofClient,
@@ -222,7 +223,7 @@ export const oidcContracts = [
     operationId: 'oidc.device',
     summary: 'Where a user types the code of a device',
     query: z.object({ user_code: z.string().optional() }),
-    responses: { 200: { description: 'A page.', contentType: 'text/html' }, 303: sentOn, ...pageErrors },
+    responses: { 200: { description: 'A page.', contentType: 'text/html' }, 303: sentOn, ...errorsOfBegun },
   }),
   defineContract({
     ...browser,
@@ -239,6 +240,6 @@ export const oidcContracts = [
         abort: z.string().optional(),
       })
       .meta({ id: 'UserCodeForm', examples: [{ user_code: 'BCDF-GHJK' }] }),
-    responses: { 200: { description: 'A page.', contentType: 'text/html' }, 303: sentOn, ...pageErrors },
+    responses: { 200: { description: 'A page.', contentType: 'text/html' }, 303: sentOn, ...errorsOfBegun },
   }),
 ];
