@@ -7,7 +7,10 @@ export type Said =
   | { readonly what: 'resent' | 'malformed-code' }
   | { readonly what: 'invalid-address'; readonly typed: string }
   | { readonly what: 'wrong-code'; readonly attemptsLeft: number }
-  | { readonly what: 'too-many-codes' | 'too-many-guesses' | 'too-soon'; readonly untilMs: number };
+  | {
+      readonly what: 'too-many-codes' | 'too-many-guesses' | 'code-spent' | 'too-soon';
+      readonly untilMs: number;
+    };
 
 /** What is under way in one interaction, between its pages. */
 export interface FlowState {
@@ -19,6 +22,8 @@ export interface FlowState {
   readonly address: string | null;
   /** From when on another code may be asked for, in milliseconds since 1970. */
   readonly resendAtMs: number;
+  /** The code that was mailed has had all of its guesses: only another one helps. */
+  readonly isCodeSpent: boolean;
   /** What the next page has to say, once. */
   readonly said: Said | null;
 }
@@ -55,7 +60,7 @@ export class FlowStates {
   /** Of an interaction whose first page is about to be shown. */
   begin(): FlowState {
     const token = randomBytes(tokenBytes).toString('base64url');
-    return { token, asks: 'address', address: null, resendAtMs: 0, said: null };
+    return { token, asks: 'address', address: null, resendAtMs: 0, isCodeSpent: false, said: null };
   }
 
   /** The value of the cookie. */

@@ -92,14 +92,46 @@ describe('whoever', () => {
     expect([late.status, late.title]).toEqual([403, 'Error: This page is out of date – Acme']);
   });
 
-  test('has guessed too often waits, and is told for how long', async () => {
+  test('has guessed too often is told to have a new code sent, which works at once', async () => {
     const visitor = new LoginVisitor(server);
-    const { page, code } = await visitor.askForCode(await visitor.begin(client), newAddress());
-    for (const guess of wrongCodes(code, 5))
-      expect((await visitor.submit(page, { code: guess })).status).toBe(422);
+    const address = newAddress();
+    const { page, code } = await visitor.askForCode(await visitor.begin(client), address);
+    let spent = page;
+    for (const guess of wrongCodes(code, 5)) spent = await visitor.submit(page, { code: guess });
+    expect([spent.status, spent.title]).toEqual([422, 'Error: You need a new code – Acme']);
+    expect(spent.html).toContain('That code isn’t right or has expired. Send a new code to go on.');
+    expect(spent.forms[0]!.buttons.map(({ text }) => text)).toEqual(['Send a new code']);
+    // The page of before, with the right code: it is too late for it.
     const blocked = await visitor.submit(page, { code });
     expect([blocked.status, Number(blocked.headers.get('Retry-After')) > 0]).toEqual([429, true]);
-    expect(blocked.html).toContain('Too many attempts. Try again in');
+    expect(blocked.html).toContain('There have been too many wrong codes, so the last one no longer works.');
+    const tooSoon = await visitor.submit(blocked);
+    expect(tooSoon.html).toContain('You can ask for another code in 1 minute.<');
+    clock.advance(61);
+    const resent = await visitor.submit(tooSoon);
+    expect([resent.status, resent.title]).toEqual([200, 'Check your email – Acme']);
+    expect(codeOf(await visitor.submit(resent, { code: await visitor.nextCode(address, 1) }))).not.toBeNull();
+  });
+
+  // Whoever guesses on with one code after another uses up the hour of the address, and then no new code helps.
+  test('has guessed too often with several codes waits, and is told for how long', async () => {
+    const visitor = new LoginVisitor(server);
+    const address = newAddress();
+    const { page, code } = await visitor.askForCode(await visitor.begin(client), address);
+    for (const guess of wrongCodes(code, 5)) await visitor.submit(page, { code: guess });
+    clock.advance(61);
+    const resent = await visitor.submit(await visitor.submit(page, { code }));
+    const second = await visitor.nextCode(address, 1);
+    const [one = '', other = ''] = wrongCodes(second, 2);
+    expect((await visitor.submit(resent, { code: one })).html).toContain('1 attempt left.');
+    for (const guess of [other, second]) {
+      const blocked = await visitor.submit(resent, { code: guess });
+      expect([blocked.status, blocked.title]).toEqual([429, 'Error: Check your email – Acme']);
+      expect(Number(blocked.headers.get('Retry-After'))).toBeGreaterThan(3000);
+      expect(blocked.html).toContain(
+        'Too many attempts. Try again in 59 minutes. A new code changes nothing.',
+      );
+    }
   });
 
   test('has signed in on this device before has codes left when strangers have used up theirs', async () => {

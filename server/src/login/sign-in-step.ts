@@ -2,14 +2,15 @@ import { actorOfSystem } from '../events/actor.ts';
 import { mailedCodeAcr } from '../oidc/acr.ts';
 import type { Interactions } from '../oidc/interactions.ts';
 import type { CodeSignIn } from '../otp/code-sign-in.ts';
+import { otpLimits } from '../otp/otp-limits.ts';
 import type { OtpOrder } from '../otp/otp-order.ts';
 import { OtpRefusal } from '../otp/otp-refusal.ts';
-import { codeAsTyped, type OtpAsked } from '../otp/otp-schema.ts';
+import { codeAsTyped, type OtpAsked, type VerifyAsked } from '../otp/otp-schema.ts';
 import type { RequestOtp } from '../otp/request-otp.ts';
 import { maxUsernameLength, normalizeAddress } from '../users/username.ts';
 import type { FlowState, Said } from './flow-state.ts';
 import { addressPage } from './pages/address-page.ts';
-import { codePage } from './pages/code-page.ts';
+import { codePage, spentCodePage } from './pages/code-page.ts';
 import type { Fault } from './pages/fault.ts';
 import type { Texts } from './texts.ts';
 import type { Reply, Step, Visit } from './visit.ts';
@@ -33,16 +34,17 @@ export class SignInStep implements Step {
     const { state, loaded, surface, form } = visit;
     const { said } = state;
     const nowMs = this.#deps.nowMs();
-    const fault = said === null ? null : faultIn(said, surface.texts, nowMs);
+    const fault = said === null ? null : faultIn(state, said, surface.texts, nowMs);
     const shown: FlowState = { ...state, said: null };
     if (asksForCode(state)) {
-      const page = codePage(surface, form, {
+      const of = {
         address: state.address,
         fault,
         isResent: said?.what === 'resent',
         resendInSeconds: secondsUntil(state.resendAtMs, nowMs),
         targets: loaded.client,
-      });
+      };
+      const page = state.isCodeSpent ? spentCodePage(surface, form, of) : codePage(surface, form, of);
       return { page, state: shown };
     }
     const typed = said?.what === 'invalid-address' ? said.typed : state.address;
@@ -55,7 +57,7 @@ export class SignInStep implements Step {
     const { state } = visit;
     const field = (name: string) => (fields.get(name) ?? '').slice(0, maxUsernameLength).toWellFormed();
     if (action === 'address') return this.#takeAddress(visit, field('email'));
-    if (action === 'have-code') return { state: { ...state, asks: 'code' } };
+    if (action === 'have-code') return { state: { ...state, asks: 'code', isCodeSpent: false } };
     if (action === 'change') return { state: { ...state, asks: 'address' } };
     if (!asksForCode(state)) return { state };
     if (action === 'resend') return this.#resend(visit, state);
@@ -88,17 +90,21 @@ export class SignInStep implements Step {
             said: { what: 'too-many-codes', ...sent },
           },
         }
-      : { state: { ...state, asks: 'code', address, ...sent } };
+      : { state: { ...state, asks: 'code', address, isCodeSpent: false, ...sent } };
   }
 
   async #resend(visit: Visit, state: CodeState): Promise<Reply> {
     const parsed = normalizeAddress(state.address);
     if (!parsed.ok) return { state: { ...state, asks: 'address' } };
-    const isTooSoon = state.resendAtMs > this.#deps.nowMs();
-    const sent = isTooSoon ? { untilMs: state.resendAtMs } : await this.#mail(visit, parsed);
-    return 'untilMs' in sent
-      ? { state: { ...state, said: { what: 'too-soon', ...sent } } }
-      : { state: { ...state, said: { what: 'resent' }, ...sent } };
+    const nowMs = this.#deps.nowMs();
+    if (state.resendAtMs > nowMs)
+      return { state: { ...state, said: { what: 'too-soon', untilMs: state.resendAtMs } } };
+    const sent = await this.#mail(visit, parsed);
+    if (!('untilMs' in sent))
+      return { state: { ...state, isCodeSpent: false, said: { what: 'resent' }, ...sent } };
+    // It may have been asked for elsewhere a moment ago, and is to be typed then.
+    const isCodeSpent = state.isCodeSpent && secondsUntil(sent.untilMs, nowMs) > otpLimits.resendSeconds;
+    return { state: { ...state, isCodeSpent, said: { what: 'too-many-codes', ...sent } } };
   }
 
   async #takeCode(visit: Visit, state: CodeState, typed: string): Promise<Reply> {
@@ -121,23 +127,34 @@ export class SignInStep implements Step {
       return { onward, deviceToken: signedIn.deviceToken };
     } catch (error) {
       if (!(error instanceof OtpRefusal)) throw error;
-      return this.#refused(visit, state, error);
+      return this.#refused(visit, state, order, error);
     }
   }
 
   async #refused(
-    { exchange, loaded }: Visit,
+    visit: Visit,
     state: CodeState,
-    { code, details }: OtpRefusal,
+    order: OtpOrder<VerifyAsked>,
+    refusal: OtpRefusal,
   ): Promise<Reply> {
-    if (code === 'rate_limited') {
-      const untilMs = this.#momentIn(details.retryAfterSeconds);
-      return { state: { ...state, said: { what: 'too-many-guesses', untilMs } } };
+    const { exchange, loaded } = visit;
+    const { attemptsLeft = 0, retryAfterSeconds } = refusal.details;
+    const isCounted = refusal.code !== 'rate_limited';
+    if (isCounted) {
+      // The form was sent twice, and the other one has used the code up.
+      const { onward } = await this.#deps.interactions.load(exchange, loaded.issuer.id, loaded.uid);
+      if (onward !== null) return { onward };
+      if (attemptsLeft > 0) return { state: { ...state, said: { what: 'wrong-code', attemptsLeft } } };
     }
-    // The form was sent twice, and the other one has used the code up.
-    const { onward } = await this.#deps.interactions.load(exchange, loaded.issuer.id, loaded.uid);
-    if (onward !== null) return { onward };
-    return { state: { ...state, said: { what: 'wrong-code', attemptsLeft: details.attemptsLeft ?? 0 } } };
+    const waitSeconds = await this.#deps.codes.secondsToNewCode(order, loaded.issuer);
+    if (waitSeconds > 0)
+      return {
+        state: { ...state, said: { what: 'too-many-guesses', untilMs: this.#momentIn(waitSeconds) } },
+      };
+    const said: Said = isCounted
+      ? { what: 'wrong-code', attemptsLeft }
+      : { what: 'code-spent', untilMs: this.#momentIn(retryAfterSeconds) };
+    return { state: { ...state, isCodeSpent: true, said } };
   }
 
   /** Answers from when on the next one may be asked for; or, where there can be none now, until when. */
@@ -162,7 +179,7 @@ function secondsUntil(moment: number, nowMs: number): number {
 }
 
 /** What the page says went wrong, in the words of its language; null where nothing has. */
-function faultIn(said: Said, texts: Texts, nowMs: number): Fault | null {
+function faultIn({ isCodeSpent }: FlowState, said: Said, texts: Texts, nowMs: number): Fault | null {
   switch (said.what) {
     case 'resent':
       return null;
@@ -176,18 +193,28 @@ function faultIn(said: Said, texts: Texts, nowMs: number): Fault | null {
       const retryAfterSeconds = secondsUntil(said.untilMs, nowMs);
       // Loaded again later, there is nothing to wait for any more.
       if (retryAfterSeconds === 0) return null;
-      const wait = texts.wait(retryAfterSeconds);
-      return { status: 429, message: messageOf(said.what, texts)(wait), retryAfterSeconds };
+      const message = messageOf(said.what, texts, texts.wait(retryAfterSeconds), isCodeSpent);
+      return { status: 429, message, retryAfterSeconds };
     }
   }
 }
 
 function messageOf(
-  what: 'too-many-codes' | 'too-many-guesses' | 'too-soon',
+  what: 'too-many-codes' | 'too-many-guesses' | 'code-spent' | 'too-soon',
   { address, code }: Texts,
-): (wait: string) => string {
-  if (what === 'too-many-codes') return address.tooMany;
-  return what === 'too-many-guesses' ? code.tooMany : code.resendTooSoon;
+  wait: string,
+  isCodeSpent: boolean,
+): string {
+  switch (what) {
+    case 'too-many-codes':
+      return address.tooMany(wait);
+    case 'too-many-guesses':
+      return code.tooMany(wait);
+    case 'code-spent':
+      return code.spent;
+    case 'too-soon':
+      return [code.resendTooSoon(wait), ...(isCodeSpent ? [] : [code.lastWorks])].join(' ');
+  }
 }
 
 type CodeState = FlowState & { readonly address: string };

@@ -29,11 +29,16 @@ export const german: Texts = {
       left > 0
         ? `Dieser Code ist falsch oder abgelaufen. ${left === 1 ? 'Es bleibt 1 Versuch.' : `Es bleiben ${left} Versuche.`}`
         : 'Dieser Code ist falsch oder abgelaufen. Fordern Sie einen neuen an, um weiterzumachen.',
-    tooMany: (wait) => `Zu viele Versuche. Versuchen Sie es in ${wait} noch einmal.`,
+    tooMany: (wait) =>
+      `Zu viele Versuche. Versuchen Sie es in ${wait} noch einmal. Ein neuer Code ändert daran nichts.`,
+    spent: 'Es gab zu viele falsche Codes. Der letzte gilt deshalb nicht mehr.',
+    spentTitle: 'Sie brauchen einen neuen Code',
+    as: 'Sie melden sich an mit',
     noneYet: 'Keine E-Mail? Sehen Sie zuerst im Spam-Ordner nach.',
     resend: 'Neuen Code senden',
     resendIn: 'Neuer Code in {seconds} s',
-    resendTooSoon: (wait) => `Einen weiteren Code gibt es in ${wait}. Der letzte gilt noch.`,
+    resendTooSoon: (wait) => `Einen weiteren Code gibt es in ${wait}.`,
+    lastWorks: 'Der letzte gilt noch.',
     resent: 'Ein neuer Code ist unterwegs. Nur der neueste gilt.',
     change: 'Andere Adresse verwenden',
   },

@@ -29,11 +29,15 @@ export const english: Texts = {
       left > 0
         ? `That code isn’t right or has expired. ${plural(left, 'attempt')} left.`
         : 'That code isn’t right or has expired. Send a new code to go on.',
-    tooMany: (wait) => `Too many attempts. Try again in ${wait}.`,
+    tooMany: (wait) => `Too many attempts. Try again in ${wait}. A new code changes nothing.`,
+    spent: 'There have been too many wrong codes, so the last one no longer works.',
+    spentTitle: 'You need a new code',
+    as: 'You’re signing in with',
     noneYet: 'No email? Look in your spam folder first.',
     resend: 'Send a new code',
     resendIn: 'New code in {seconds} s',
-    resendTooSoon: (wait) => `You can ask for another code in ${wait}. The last one still works.`,
+    resendTooSoon: (wait) => `You can ask for another code in ${wait}.`,
+    lastWorks: 'The last one still works.',
     resent: 'A new code is on its way. Only the newest one works.',
     change: 'Use another address',
   },

@@ -32,12 +32,18 @@ export interface Texts {
     readonly submit: string;
     readonly malformed: string;
     readonly wrong: (attemptsLeft: number) => string;
+    /** Of an address: a new code does not help. */
     readonly tooMany: (wait: string) => string;
+    /** A new code does help. */
+    readonly spent: string;
+    readonly spentTitle: string;
+    readonly as: string;
     readonly noneYet: string;
     readonly resend: string;
     /** `{seconds}` is filled in by the script that counts down. */
     readonly resendIn: string;
     readonly resendTooSoon: (wait: string) => string;
+    readonly lastWorks: string;
     readonly resent: string;
     readonly change: string;
   };

@@ -16,7 +16,14 @@ import { addFailure } from './otp-failure-store.ts';
 import { type OtpOrder, organizationOf } from './otp-order.ts';
 import { OtpRefusal } from './otp-refusal.ts';
 import type { VerifyAsked } from './otp-schema.ts';
-import { type Guess, type IssuerScope, insertDevice, redeemCode, takeGuess } from './otp-store.ts';
+import {
+  type Guess,
+  type IssuerScope,
+  insertDevice,
+  redeemCode,
+  secondsToNextGuess,
+  takeGuess,
+} from './otp-store.ts';
 
 interface Dependencies {
   pool: pg.Pool;
@@ -86,19 +93,28 @@ export class CodeSignIn {
     issuer: IssuerRecord,
     begin: (tx: Transaction, signingIn: CodeUser) => Promise<Begun<Result>>,
   ): Promise<CodeSignedIn<Result>> {
-    const { accountSlots, digests, now } = this.#deps;
-    const { asked } = order;
-    const attempt: Attempt<Result> = {
-      order,
-      issuer,
-      begin,
+    const attempt: Attempt<Result> = { order, issuer, begin, ...this.#subjects(order, issuer) };
+    return this.#deps.accountSlots.run(attempt.scope.accountId, () => this.#verify(attempt));
+  }
+
+  /** How long whoever was refused has to wait even with a new code, in seconds; 0 where that helps at once. */
+  secondsToNewCode(order: OtpOrder<VerifyAsked>, issuer: IssuerRecord): Promise<number> {
+    const { accountSlots, database } = this.#deps;
+    const { scope, now, ...subjects } = this.#subjects(order, issuer);
+    return accountSlots.run(scope.accountId, () =>
+      carryOut(database, scope.accountId, (tx) => secondsToNextGuess(tx, scope, subjects, now), prepared),
+    );
+  }
+
+  #subjects({ asked, info }: OtpOrder<VerifyAsked>, issuer: IssuerRecord) {
+    const { digests, now } = this.#deps;
+    return {
       scope: { accountId: issuer.account.id, issuerId: issuer.id },
       address: digests.address(issuer.id, asked.email.key),
-      ip: digests.ip(order.info.ip, issuer.environment),
+      ip: digests.ip(info.ip, issuer.environment),
       devices: digests.devices(asked.deviceToken),
       now: now(),
     };
-    return accountSlots.run(attempt.scope.accountId, () => this.#verify(attempt));
   }
 
   async #verify<Result>(attempt: Attempt<Result>): Promise<CodeSignedIn<Result>> {

@@ -214,6 +214,49 @@ export async function takeGuess(
   };
 }
 
+/**
+ * How long no guess is taken of whoever asks for a new code now, in seconds: what is counted of the last code begins anew
+ * with it, and the budgets of the address and the IP address do not.
+ */
+export async function secondsToNextGuess(
+  tx: Transaction,
+  { accountId, issuerId }: IssuerScope,
+  { address, ip, devices }: Pick<SendSubjects, 'address' | 'ip' | 'devices'>,
+  now: Date,
+): Promise<number> {
+  const { rows } = await sql<
+    Record<'guesses' | 'strangers' | 'of_ip' | 'strangers_of_ip', Date[] | null> & { is_known: boolean }
+  >`
+    select a.guesses, a.public_guesses as strangers, b.takes as of_ip, b.public_takes as strangers_of_ip, exists (
+      select from otp_devices d where d.account_id = ${accountId} and d.issuer_id = ${issuerId}
+        and d.digest = any (${byteas(devices)}) and d.address = ${address} and d.expires_at > ${now}) as is_known
+    from (select) as always
+    left join otp_addresses a on a.account_id = ${accountId} and a.issuer_id = ${issuerId} and a.address = ${address}
+    left join login_budgets b on b.account_id = ${accountId} and b.kind = 'guess' and b.subject = ${ip}`.execute(
+    tx,
+  );
+  const { guesses, strangers, of_ip: ofIp, strangers_of_ip: strangersOfIp, is_known: isKnown } = rows[0]!;
+  const of = otpLimits;
+  const waits = [
+    waitMs(guesses, of.guessesAnHour, hourMs, now),
+    waitMs(guesses, of.guessesADay, dayMs, now),
+    waitMs(ofIp, of.ipGuessesAnHour, hourMs, now),
+  ];
+  if (!isKnown)
+    waits.push(
+      waitMs(strangers, of.guessesAnHour - of.keptAnHour, hourMs, now),
+      waitMs(strangers, of.guessesADay - of.keptADay, dayMs, now),
+      waitMs(strangersOfIp, of.ipGuessesAnHour - of.ipGuessesKeptAnHour, hourMs, now),
+    );
+  return Math.ceil(Math.max(...waits) / 1000);
+}
+
+/** As `wait_for_budget` has it: the takes are in order, and with as many in the span there is no room. */
+function waitMs(takes: readonly Date[] | null, most: number, spanMs: number, now: Date): number {
+  const first = takes?.at(-most);
+  return first === undefined ? 0 : Math.max(0, first.getTime() + spanMs - now.getTime());
+}
+
 /** How long guesses are counted together that are made where there is no code. */
 const usualLifetimeSeconds = 600;
 
@@ -317,6 +360,7 @@ export async function insertDevice(
     .execute();
 }
 
+const hourMs = 3_600_000;
 const dayMs = 86_400_000;
 
 /** At the end of a day, so that signing in again on the same day changes nothing that is indexed. */

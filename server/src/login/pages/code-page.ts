@@ -1,23 +1,24 @@
-import { html } from '../../mail/html.ts';
+import { type Html, html } from '../../mail/html.ts';
 import { hiddenOf, none, type Page, type Surface } from '../page.ts';
 import type { FormTargets } from '../page-headers.ts';
 import type { FlowForm } from './address-page.ts';
 import { alertOf, answering, type Fault, faultOf } from './fault.ts';
 
+interface ShownCode {
+  address: string;
+  fault: Fault | null;
+  isResent: boolean;
+  resendInSeconds: number;
+  targets: FormTargets;
+}
+
 /** The second page: the code that was mailed. It says the same whoever the address belongs to. */
 export function codePage(
   { texts, isSandbox }: Surface,
   { path, token }: FlowForm,
-  shown: {
-    address: string;
-    fault: Fault | null;
-    isResent: boolean;
-    resendInSeconds: number;
-    targets: FormTargets;
-  },
+  { address, fault, isResent, resendInSeconds, targets }: ShownCode,
 ): Page {
   const of = texts.code;
-  const { address, fault, isResent, resendInSeconds, targets } = shown;
   return {
     ...answering(fault),
     title: of.title,
@@ -35,8 +36,38 @@ ${hiddenOf({ action: 'code', token })}
 <form class="others" method="post" action="${path}">
 ${hiddenOf({ token })}
 <p class="quiet">${isSandbox ? texts.sandboxHint : of.noneYet}</p>
-<button type="submit" class="link" name="action" value="resend"${resendInSeconds > 0 ? html` data-wait-seconds="${resendInSeconds}" data-wait-text="${of.resendIn}"` : none}>${of.resend}</button>
+<button type="submit" class="link" name="action" value="resend"${waiting(resendInSeconds, of.resendIn)}>${of.resend}</button>
 <button type="submit" class="link" name="action" value="change">${of.change}</button>
 </form>`,
   };
+}
+
+/** In its place once the code has had all of its guesses: there is nothing to be typed, and another code to be sent. */
+export function spentCodePage(
+  { texts, isSandbox }: Surface,
+  { path, token }: FlowForm,
+  { address, fault, resendInSeconds }: Pick<ShownCode, 'address' | 'fault' | 'resendInSeconds'>,
+): Page {
+  const of = texts.code;
+  return {
+    ...answering(fault),
+    title: of.spentTitle,
+    body: html`
+<p class="lead">${of.as} <strong>${address}</strong></p>
+${fault === null ? html`<p>${of.spent}</p>` : alertOf(fault, 'resend')}
+<form method="post" action="${path}">
+${hiddenOf({ action: 'resend', token })}
+<button type="submit" id="resend"${waiting(resendInSeconds, of.resendIn)}>${of.resend}</button>
+</form>
+<form class="others" method="post" action="${path}">
+${hiddenOf({ token })}
+${isSandbox ? html`<p class="quiet">${texts.sandboxHint}</p>` : none}
+<button type="submit" class="link" name="action" value="change">${of.change}</button>
+</form>`,
+  };
+}
+
+/** What the script counts down by. */
+function waiting(seconds: number, text: string): Html {
+  return seconds > 0 ? html` data-wait-seconds="${seconds}" data-wait-text="${text}"` : none;
 }
