@@ -71,7 +71,8 @@ function askedOf({
 
 /**
  * `org=` narrows the tokens to one organization, which has to be one of the user's. Without it a user who has just signed
- * in and has several picks one, or all; a browser that is signed in already is not asked again.
+ * in and has several picks one, or all, which holds for the client as long as the browser is signed in; it is asked again
+ * where it is no member of that one any more.
  */
 function organizationPrompt(runtime: IssuerRuntime) {
   return new Prompt(
@@ -80,21 +81,24 @@ function organizationPrompt(runtime: IssuerRuntime) {
       'organization_unknown',
       'the organization of the tokens is not known',
       'interaction_required',
-      async (context: Context) => {
-        const { params, session, result, client } = context.oidc;
+      async ({ oidc: { session, result, client } }: Context) => {
         if (session.accountId === undefined || client === undefined) return false;
-        const chosen = result?.organization?.org_id ?? params.org;
-        if (typeof chosen === 'string') {
-          await requireMember(runtime, session.accountId, chosen);
-          return false;
-        }
-        if (result?.login === undefined || result.organization !== undefined) return false;
-        if (!runtime.oidc.organization_picker) return false;
+        const chosen = runtime.context.organizationOfRequest();
+        if (typeof chosen === 'string') await requireMember(runtime, session.accountId, chosen);
+        if (result?.organization !== undefined) runtime.context.rememberOrganization(chosen);
+        if (chosen !== undefined) return false;
+        const remembered = runtime.context.rememberedOrganization();
+        const isToPick = result?.login !== undefined && runtime.oidc.organization_picker;
+        if (remembered === null && !isToPick) return false;
         const organizations = await organizationsOfUser(runtime, session.accountId, {
           onlyOrganization: null,
           organizationScopes: organizationScopesOfClient(client),
         });
-        return organizations.length > 1;
+        if (isToPick && organizations.length > 1) return true;
+        if (remembered === null || organizations.some(({ org_id }) => org_id === remembered)) return false;
+        // There is none left that the tokens could be widened to.
+        if (organizations.length === 0) runtime.context.rememberOrganization(undefined);
+        return organizations.length > 0;
       },
     ),
   );

@@ -62,7 +62,8 @@ declare module 'oidc-provider' {
     readonly id: string;
     uid: string;
     loginTs?: number;
-    authorizations?: Record<string, { sid?: string; grantId?: string }>;
+    /** By client. `organization` is ours: what the user has picked for it, null for all; nothing where it has not. */
+    authorizations?: Record<string, { sid?: string; grantId?: string; organization?: string | null }>;
     sidFor(clientId: string, sid?: string): string | undefined;
     grantIdFor(clientId: string, grantId?: string): string | undefined;
     ensureClientContainer(clientId: string): void;

@@ -80,10 +80,73 @@ describe('the picker', () => {
     expect(steps).toEqual(['login', 'organization']);
     expect(claimsOf(picked.access_token).org_id).toBe(organizations[1]!.id);
     const again = await client.signIn(browser, { userId }, { prompt: 'none' });
-    expect(claimsOf(again.access_token).organizations).toHaveLength(2);
+    expect(claimsOf(again.access_token).org_id).toBe(organizations[1]!.id);
     const all = await client.signIn(new OidcBrowser(server), { userId, organizationId: null });
     expect(claimsOf(all.access_token).organizations).toHaveLength(2);
     expect(claimsOf(all.access_token).org_id).toBeUndefined();
+  });
+
+  // What a user has picked for a client, the client could widen by asking again behind the user's back.
+  test.each(['first_party', 'external'])(
+    'its choice holds for a client (%s) until the next',
+    async (type) => {
+      const app = await OidcClient.create(server, issuer, {
+        type,
+        settings: { organization_scopes: ['invoices:read'] },
+      });
+      const { userId, organizations } = await member(3);
+      const [one, other] = organizations.map(({ id }) => id);
+      const browser = new OidcBrowser(server);
+      const orgOf = async (organizationId: string | null, parameters: Record<string, string> = {}) =>
+        claimsOf((await app.signIn(browser, { userId, organizationId }, parameters)).access_token).org_id;
+      expect(await orgOf(one!)).toBe(one);
+      expect(await orgOf(null, { prompt: 'none' })).toBe(one);
+      expect(await orgOf(null)).toBe(one);
+      // Another client of the same login has been told nothing.
+      const { access_token: others } = await client.signIn(browser, { userId });
+      expect(claimsOf(others).org_id).toBeUndefined();
+      // The client's wish is for that request alone.
+      expect(await orgOf(null, { org: other! })).toBe(other);
+      expect(await orgOf(null, { prompt: 'none' })).toBe(one);
+      expect(await orgOf(other!, { prompt: 'login' })).toBe(other);
+      expect(await orgOf(null, { prompt: 'none' })).toBe(other);
+      expect(await orgOf(null, { prompt: 'login' })).toBeUndefined();
+      expect(await orgOf(null, { prompt: 'none' })).toBeUndefined();
+    },
+  );
+
+  test('its choice outlives the session of the client, which the client can end itself', async () => {
+    const app = await OidcClient.create(server, issuer, { type: 'external' });
+    const { userId, organizations } = await member(2);
+    const { id } = organizations[0]!;
+    const browser = new OidcBrowser(server);
+    const tokens = await app.signIn(browser, { userId, organizationId: id });
+    await app.post('/revoke', { token: tokens.refresh_token! });
+    const again = await app.signIn(browser, { userId }, { prompt: 'none' });
+    expect(claimsOf(again.access_token)).toMatchObject({ org_id: id, sid: expect.any(String) });
+    expect(claimsOf(again.access_token).sid).not.toBe(claimsOf(tokens.access_token).sid);
+  });
+
+  test('comes again where the choice is none of the user’s any more', async () => {
+    const { userId, organizations } = await member(3);
+    const [left, suspended, last] = organizations.map(({ id }) => id);
+    const browser = new OidcBrowser(server);
+    const steps: string[] = [];
+    const onStep = ({ step }: { step: string }) => steps.push(step);
+    await client.signIn(browser, { userId, organizationId: left! });
+    succeeded(await api.delete(`${issuer.path}/organizations/${left}/members/${userId}`));
+    const silent = await client.code(browser, { userId }, { prompt: 'none' });
+    expect(silent.parameters.get('error')).toBe('interaction_required');
+    await client.signIn(browser, { userId, organizationId: suspended!, onStep });
+    expect(steps).toEqual(['organization']);
+    // Also where there is only one left that it could be.
+    succeeded(await api.post(`${issuer.path}/organizations/${suspended}/suspend`));
+    const one = await client.signIn(browser, { userId, organizationId: last!, onStep });
+    expect([steps.length, claimsOf(one.access_token).org_id]).toEqual([2, last]);
+    // With none left there is nothing that the tokens could tell.
+    succeeded(await api.delete(`${issuer.path}/organizations/${last}/members/${userId}`));
+    const none = await client.signIn(browser, { userId, onStep }, { prompt: 'none' });
+    expect([steps.length, claimsOf(none.access_token).organizations]).toEqual([2, []]);
   });
 
   test('takes no organization that is not the user’s', async () => {

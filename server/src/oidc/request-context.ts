@@ -24,8 +24,8 @@ export class RequestContext {
   }
 
   /**
-   * The one organization that the tokens are for; null for all. Asked for by the client (`org=`) or picked by the user,
-   * and kept by the code and each refresh token.
+   * The one organization that the tokens are for; null for all. Picked by the user just now, or asked for by the client
+   * (`org=`), or picked for this client before in this browser login; and kept by the code and each refresh token.
    */
   organization(): string | null {
     const oidc = this.current?.oidc;
@@ -37,8 +37,39 @@ export class RequestContext {
       const source = AuthorizationCode ?? DeviceCode ?? RotatedRefreshToken ?? RefreshToken;
       return source?.org ?? null;
     }
-    const asked = oidc.params.org;
-    return oidc.result?.organization?.org_id ?? (typeof asked === 'string' ? asked : null);
+    const own = this.organizationOfRequest();
+    return own === undefined ? this.rememberedOrganization() : own;
+  }
+
+  /** Of those the one that this request has itself; null for all, undefined where it says nothing. */
+  organizationOfRequest(): string | null | undefined {
+    const { result, params } = this.current?.oidc ?? {};
+    if (result?.organization !== undefined) return result.organization.org_id;
+    return typeof params?.org === 'string' ? params.org : undefined;
+  }
+
+  /**
+   * What the user has picked for this client in this browser login. The login keeps it, and not what it grants the client:
+   * that ends with the client's session, which the client can end itself.
+   */
+  rememberedOrganization(): string | null {
+    return this.#authorization?.organization ?? null;
+  }
+
+  /** @param picked an organization; null for all, undefined for nothing that was picked */
+  rememberOrganization(picked: string | null | undefined): void {
+    const { session, client } = this.current?.oidc ?? {};
+    if (session === undefined || client === undefined) return;
+    const { organization: _before, ...rest } = this.#authorization ?? {};
+    session.authorizations = {
+      ...session.authorizations,
+      [client.clientId]: { ...rest, ...(picked !== undefined && { organization: picked }) },
+    };
+  }
+
+  get #authorization() {
+    const { session, client } = this.current?.oidc ?? {};
+    return session?.authorizations?.[client?.clientId ?? ''];
   }
 
   /** The members that a record of this model keeps of it. */
