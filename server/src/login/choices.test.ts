@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { ApiClient } from '../../test/harness/api-client.ts';
 import { createCustomer } from '../../test/harness/customer.ts';
-import { codeOf, LoginVisitor } from '../../test/harness/login-pages.ts';
+import { codeOf, type LoginPage, LoginVisitor } from '../../test/harness/login-pages.ts';
 import { claimsOf, OidcClient, redirectUri } from '../../test/harness/oidc-client.ts';
 import { newAddress } from '../../test/harness/otp-client.ts';
 import { startTestServer, TestClock } from '../../test/harness/server.ts';
@@ -40,6 +41,10 @@ async function organizationsIn(code: string | null) {
   const { organizations, org_id } = claimsOf(body.access_token);
   return { organizations: organizations.map(({ name }: { name: string }) => name), org_id };
 }
+
+/** What a page of consent says that the client will be able to. */
+const grantsOn = ({ html }: LoginPage) =>
+  [...html.matchAll(/<li><span>(.*?)<\/span>/g)].map(([, text]) => text);
 
 /** Without PKCE, so that a test redeems the code without a verifier. */
 const plain = { code_challenge: '', code_challenge_method: '' };
@@ -138,6 +143,91 @@ describe('an external client', () => {
       settings: { organization_scopes: scopes },
     });
     expect((await new LoginVisitor(server).signIn(limited, newAddress())).html).toContain(text);
+  });
+
+  test('is for one organization where one is picked, and the page names no other', async () => {
+    const { address } = await memberOf(['Zeta', 'Alpha <b>']);
+    const texts = [];
+    for (const [settings, pressed] of [
+      [{}, 0],
+      [{ organization_scopes: ['a:read'] }, 0],
+      [{ organization_scopes: [] }, 1],
+      [{ organization_scopes: [] }, 2],
+    ] as const) {
+      const app = await OidcClient.create(server, issuer, { type: 'external', settings });
+      const visitor = new LoginVisitor(server);
+      clock.advance(61);
+      const consent = await visitor.submit(await visitor.signIn(app, address), {}, { button: pressed });
+      texts.push(grantsOn(consent).at(-1));
+      expect(codeOf(await visitor.submit(consent))).not.toBeNull();
+      // Nor where it is remembered.
+      const again = await visitor.begin(app, { prompt: 'consent' });
+      expect(grantsOn(again).at(-1)).toBe(texts.at(-1));
+    }
+    expect(texts).toEqual([
+      'See that you belong to Alpha &lt;b&gt; and use every permission that you have there',
+      'See that you belong to Alpha &lt;b&gt; and use these permissions there, as far as you have them: a:read',
+      'See that you belong to Zeta',
+      'See which organizations you belong to',
+    ]);
+  });
+
+  test('that has registered itself is said to have, and whose name it goes by nobody has checked', async () => {
+    await api.patch(`${issuer.path}/oidc-settings`, { registration: 'open' });
+    const { body } = await new ApiClient(server.url, null).post(`/${issuer.id}/register`, {
+      client_name: 'Acme Support',
+      redirect_uris: [redirectUri],
+      scope: 'openid profile email',
+      token_endpoint_auth_method: 'none',
+    });
+    const registered = new OidcClient(server, issuer.id, body.client_id, null);
+    const text = 'Acme Support has registered itself, and nobody at Acme has checked it.';
+    expect((await new LoginVisitor(server).signIn(registered, newAddress())).html).toContain(text);
+    expect((await new LoginVisitor(server).signIn(external, newAddress())).html).not.toContain(
+      'registered itself',
+    );
+  });
+
+  test('asks for an API by its name, and the page says whose permissions they are and for how long', async () => {
+    const resource = 'https://api.example/invoices';
+    const make = (grants: readonly string[]) =>
+      OidcClient.create(server, issuer, {
+        type: 'external',
+        settings: { scopes: ['openid', 'a:read'] },
+        openid: { grant_types: grants, resource_indicators: [resource] },
+      });
+    const asked = async (app: OidcClient, parameters: Record<string, string>) =>
+      grantsOn(await new LoginVisitor(server).signIn(app, newAddress(), parameters)).slice(0, -1);
+    const once = await make(['authorization_code']);
+    const kept = await make(['authorization_code', 'refresh_token']);
+    expect(await asked(once, { scope: 'openid a:read' })).toEqual([
+      'Recognize you when you come back',
+      'Use the permission a:read for you',
+    ]);
+    expect(await asked(kept, { scope: 'openid a:read', resource })).toEqual([
+      'Recognize you when you come back',
+      `Use the permission a:read at ${resource} for you`,
+      'Keep its access while you are away',
+    ]);
+    expect(await asked(once, { scope: 'openid', resource })).toEqual([
+      'Recognize you when you come back',
+      `Tell ${resource} who you are`,
+    ]);
+  });
+
+  test('is asked about by somebody else, who is signed in by another account then', async () => {
+    const visitor = new LoginVisitor(server);
+    const [one, other] = [newAddress(), newAddress()];
+    const consent = await visitor.signIn(external, one, { login_hint: one });
+    const forged = await visitor.submit(consent, { token: 'x' }, { form: 1 });
+    expect(forged.status).toBe(403);
+    const again = await visitor.submit(consent, {}, { form: 1 });
+    expect([again.title, again.forms[0]!.fields.email]).toEqual(['Sign in – Acme', '']);
+    const { page, code } = await visitor.askForCode(again, other);
+    const theirs = await visitor.submit(page, { code });
+    expect(theirs.html).toContain(`<strong>${other}</strong>`);
+    expect(codeOf(await visitor.submit(theirs))).not.toBeNull();
+    expect((await visitor.begin(external, { prompt: 'login' })).forms[0]!.fields.email).toBe(other);
   });
 
   test('is told so where the user does not', async () => {

@@ -1,5 +1,6 @@
 import { actorOfSystem } from '../events/actor.ts';
 import { mailedCodeAcr } from '../oidc/acr.ts';
+import { otherAccount } from '../oidc/interaction-policy.ts';
 import type { Interactions } from '../oidc/interactions.ts';
 import type { CodeSignIn } from '../otp/code-sign-in.ts';
 import { otpLimits } from '../otp/otp-limits.ts';
@@ -48,7 +49,7 @@ export class SignInStep implements Step {
       return { page, state: shown };
     }
     const typed = said?.what === 'invalid-address' ? said.typed : state.address;
-    const address = typed ?? hintOf(loaded.loginHint) ?? (await this.#knownAddress(visit));
+    const address = typed ?? (await this.#knownAddress(visit));
     const canHaveCode = said?.what === 'too-many-codes';
     return { page: addressPage(surface, form, { address, fault, canHaveCode }), state: shown };
   }
@@ -64,8 +65,11 @@ export class SignInStep implements Step {
     return action === 'code' ? this.#takeCode(visit, state, field('code')) : { state };
   }
 
-  /** Of whoever is signed in already and has to sign in again. */
+  /** The one that the client knows, or of whoever is signed in already and has to sign in again; not as somebody else. */
   async #knownAddress({ loaded }: Visit): Promise<string> {
+    if (loaded.reasons.includes(otherAccount)) return '';
+    const hint = hintOf(loaded.loginHint);
+    if (hint !== null) return hint;
     const username = await this.#deps.interactions.usernameOf(loaded);
     return username !== null && normalizeAddress(username).ok ? username : '';
   }

@@ -64,23 +64,38 @@ export const german: Texts = {
     },
     claims: (names) => `Diese Angaben aus Ihrem Profil sehen: ${names}`,
     api: (scope) => `Die Berechtigung ${scope} für Sie nutzen`,
+    apiAt: (scope, resource) => `Die Berechtigung ${scope} bei ${resource} für Sie nutzen`,
+    resource: (resource) => `${resource} mitteilen, wer Sie sind`,
     organizations: {
       all: 'Ihre Organisationen sehen und alle Berechtigungen nutzen, die Sie dort haben',
       none: 'Sehen, zu welchen Organisationen Sie gehören',
       only: (scopes) =>
         `Ihre Organisationen sehen und dort diese Berechtigungen nutzen, soweit Sie sie haben: ${scopes}`,
     },
+    organization: {
+      all: (name) => `Sehen, dass Sie zu ${name} gehören, und alle Berechtigungen nutzen, die Sie dort haben`,
+      none: (name) => `Sehen, dass Sie zu ${name} gehören`,
+      only: (name, scopes) =>
+        `Sehen, dass Sie zu ${name} gehören, und dort diese Berechtigungen nutzen, soweit Sie sie haben: ${scopes}`,
+    },
+    registered: (client, brand) =>
+      `${client} hat sich selbst registriert und wurde von niemandem bei ${brand} geprüft. Erlauben Sie es nur, wenn Sie wissen, woher die Anwendung kommt.`,
     destination: (host) => `Danach geht es weiter zu ${host}.`,
     device: 'Sie bleiben hier; Ihr Gerät macht von selbst weiter.',
     allow: 'Erlauben',
     deny: 'Ablehnen',
+    otherAccount: 'Anderes Konto verwenden',
   },
   logout: {
     title: 'Abmelden?',
     lead: (brand) =>
       `Das beendet Ihre Sitzung bei ${brand} in diesem Browser, für alle Anwendungen, die sie verwenden.`,
     confirm: 'Abmelden',
-    stay: 'Um angemeldet zu bleiben, schließen Sie diese Seite.',
+    stay: 'Angemeldet bleiben',
+    stayed: {
+      title: 'Sie sind weiterhin angemeldet',
+      text: 'Es wurde nichts beendet. Sie können diese Seite schließen.',
+    },
     done: { title: 'Sie sind abgemeldet', text: 'Sie können diese Seite schließen.' },
     goOn: (host) => `Weiter zu ${host}`,
   },

@@ -63,23 +63,35 @@ export const english: Texts = {
     },
     claims: (names) => `See these details of your profile: ${names}`,
     api: (scope) => `Use the permission ${scope} for you`,
+    apiAt: (scope, resource) => `Use the permission ${scope} at ${resource} for you`,
+    resource: (resource) => `Tell ${resource} who you are`,
     organizations: {
       all: 'See your organizations and use every permission that you have in them',
       none: 'See which organizations you belong to',
       only: (scopes) =>
         `See your organizations and use these permissions in them, as far as you have them: ${scopes}`,
     },
+    organization: {
+      all: (name) => `See that you belong to ${name} and use every permission that you have there`,
+      none: (name) => `See that you belong to ${name}`,
+      only: (name, scopes) =>
+        `See that you belong to ${name} and use these permissions there, as far as you have them: ${scopes}`,
+    },
+    registered: (client, brand) =>
+      `${client} has registered itself, and nobody at ${brand} has checked it. Allow it only if you know where it comes from.`,
     destination: (host) => `You’ll be taken to ${host}.`,
     device: 'You’ll stay here; your device goes on by itself.',
     allow: 'Allow',
     deny: 'Deny',
+    otherAccount: 'Use another account',
   },
   logout: {
     title: 'Sign out?',
     lead: (brand) =>
       `This ends your session with ${brand} in this browser, for every application that uses it.`,
     confirm: 'Sign out',
-    stay: 'To stay signed in, close this page.',
+    stay: 'Stay signed in',
+    stayed: { title: 'You are still signed in', text: 'Nothing has been ended. You can close this page.' },
     done: { title: 'You are signed out', text: 'You can close this page.' },
     goOn: (host) => `Go on to ${host}`,
   },

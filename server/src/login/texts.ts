@@ -63,22 +63,35 @@ export interface Texts {
     readonly scopes: ScopeTexts;
     readonly claims: (names: string) => string;
     readonly api: (scope: string) => string;
+    /** Of an API that is not the issuer's own. */
+    readonly apiAt: (scope: string, resource: string) => string;
+    /** Where it asks for no permission there. */
+    readonly resource: (resource: string) => string;
     /** What the client gets in the user's organizations: all that the user may, only their names, or some scopes. */
     readonly organizations: {
       readonly all: string;
       readonly none: string;
       readonly only: (scopes: string) => string;
     };
+    /** The same of the one that the tokens are for. */
+    readonly organization: {
+      readonly all: (name: string) => string;
+      readonly none: (name: string) => string;
+      readonly only: (name: string, scopes: string) => string;
+    };
+    readonly registered: (client: string, brand: string) => string;
     readonly destination: (host: string) => string;
     readonly device: string;
     readonly allow: string;
     readonly deny: string;
+    readonly otherAccount: string;
   };
   readonly logout: {
     readonly title: string;
     readonly lead: (brand: string) => string;
     readonly confirm: string;
     readonly stay: string;
+    readonly stayed: Notice;
     readonly done: Notice;
     readonly goOn: (host: string) => string;
   };

@@ -15,6 +15,7 @@ export const ownMetadata = [
   'organization_scopes',
   'openid_scopes',
   'remember_consent',
+  'self_registered',
 ] as const;
 
 /**
@@ -25,7 +26,7 @@ export const ownMetadata = [
  * @param how.grantTypes that there are
  */
 export function toClientMetadata(
-  { id, name, type, confidential, settings }: ClientRecord,
+  { id, name, type, confidential, isRegistered, settings }: ClientRecord,
   {
     secret,
     algorithm,
@@ -57,6 +58,7 @@ export function toClientMetadata(
     refresh_token_seconds: openid.refresh_token_seconds ?? null,
     organization_scopes: settings.organization_scopes ?? null,
     remember_consent: openid.remember_consent,
+    self_registered: isRegistered,
     openid_scopes: scopes.filter((scope) => oidcScopes.has(scope)),
   };
 }

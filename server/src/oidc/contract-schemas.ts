@@ -103,6 +103,11 @@ export const logoutQuery = z.object({
   state: z.string().optional(),
 });
 
+/** What our own page leads to as well. */
+export const logoutPageQuery = logoutQuery.extend({
+  stay: z.string().optional().describe('The user has been asked and stays signed in: nothing is ended.'),
+});
+
 export const sentOn = { description: 'Where the browser goes on.', headers: ['Location'] };
 export const pageErrors = {
   400: failing('The request is not one that can be answered, nor sent back to where it came from.', true),

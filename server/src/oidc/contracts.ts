@@ -10,6 +10,7 @@ import {
   errorsOfKept,
   failing,
   introspection,
+  logoutPageQuery,
   logoutQuery,
   ofClient,
   pageErrors,
@@ -142,7 +143,7 @@ export const oidcContracts = [
     summary: 'Sign the user of this browser out',
     description:
       'OpenID Connect RP-Initiated Logout 1.0. At once with an ID token of this very login, else once the user has said so. Where nobody was asked, or the client has registered itself, the way on is a link on our page. Clients with a back-channel logout URI are told.',
-    query: logoutQuery,
+    query: logoutPageQuery,
     responses: {
       200: { description: 'A page.', contentType: 'text/html' },
       303: sentOn,

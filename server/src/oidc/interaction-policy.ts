@@ -10,10 +10,23 @@ import { organizationsOfUser } from './users.ts';
 
 const { Check, Prompt } = interactionPolicy;
 
+/** Why a user is asked who it is that is signed in, and has said that it wants to be somebody else. */
+export const otherAccount = 'other_account';
+
 /** What the user is asked, in this order: who it is, which organization it means, and whether the client may. */
 export function policyOf(runtime: IssuerRuntime): unknown {
   const policy = interactionPolicy.base();
   policy.add(organizationPrompt(runtime), 1);
+  policy
+    .get('login')
+    .checks.push(
+      new Check(
+        otherAccount,
+        'the user wants to use another account',
+        'login_required',
+        ({ oidc }) => oidc.result?.other_account === true,
+      ),
+    );
   const consent = policy.get('consent');
   // Whoever else is on a device can take a native client's redirect, so the user is asked each time (RFC 8252 §8.6);
   // PKCE keeps what it gets worthless to others, which is enough where the client is the issuer's own.
@@ -37,7 +50,7 @@ export function policyOf(runtime: IssuerRuntime): unknown {
       ({ oidc }) => !mayHaveInOrganizations(oidc.client!, agreedInOrganizations(oidc.grant)),
     ),
   );
-  consent.details = ({ oidc }) => ({ asked: askedOf(oidc) });
+  consent.details = ({ oidc }) => ({ asked: askedOf(oidc), organization: runtime.context.organization() });
   return policy;
 }
 

@@ -14,7 +14,7 @@ import { requireRunning } from './oauth-answer.ts';
 import type { HeldProvider, OidcProviders } from './providers.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { requireStillAllowed } from './still-allowed.ts';
-import { findUsername } from './users.ts';
+import { findUsername, organizationsOfUser } from './users.ts';
 
 /** The browser's request for a page of an interaction, and what answers it. Both are node:http's own. */
 export interface Exchange {
@@ -40,6 +40,10 @@ export interface LoadedInteraction {
     readonly id: string;
     readonly name: string;
     readonly isFirstParty: boolean;
+    /** It has registered itself: nobody vouches for it, nor for its name. */
+    readonly isRegistered: boolean;
+    /** Its access goes on without the user. */
+    readonly hasRefreshTokens: boolean;
     /** Where the user is sent back to; null for a device. */
     readonly redirectUri: string | null;
   };
@@ -50,6 +54,8 @@ export interface LoadedInteraction {
   readonly uiLocales: string | null;
   /** What a consent is asked for: all that the client wants, also what it has been allowed before. */
   readonly asked: ConsentGranted;
+  /** The one organization that a consent is about; null for all. */
+  readonly organizationId: string | null;
 }
 
 interface Dependencies {
@@ -94,13 +100,24 @@ export class Interactions {
         id: client.clientId,
         name: client.clientName ?? client.clientId,
         isFirstParty: isFirstParty(client),
+        isRegistered: client.self_registered === true,
+        hasRefreshTokens: client.grantTypeAllowed('refresh_token'),
         redirectUri: textOf(params.redirect_uri),
       },
       userId: session?.accountId ?? null,
       loginHint: textOf(params.login_hint),
       uiLocales: textOf(params.ui_locales),
       asked: askedFor(interaction),
+      organizationId: textOf(prompt.details.organization),
     };
+  }
+
+  /** The name of the one organization that a consent is about; null for all. */
+  async organizationOf({ runtime, userId, organizationId }: LoadedInteraction): Promise<string | null> {
+    if (userId === null || organizationId === null) return null;
+    const narrowing = { onlyOrganization: organizationId, organizationScopes: null };
+    const [found] = await organizationsOfUser(runtime, userId, narrowing);
+    return found !== undefined && 'name' in found ? found.name : organizationId;
   }
 
   /** Who is signed in, as the user knows itself; null where nobody is. */
@@ -146,6 +163,14 @@ export class Interactions {
     return this.#finish(exchange, issuer.id, uid, 'consent', (opened) => grant(opened, exchange.info));
   }
 
+  /** Whoever is signed in does not want to answer as that user: it is asked who it is, and then the rest anew. */
+  async useOtherAccount(
+    exchange: Exchange,
+    { issuer, uid }: Pick<LoadedInteraction, 'issuer' | 'uid'>,
+  ): Promise<string> {
+    return this.#finish(exchange, issuer.id, uid, 'consent', async () => ({ other_account: true }));
+  }
+
   /** The user does not want to: the client is told `access_denied`. */
   async abort(
     exchange: Exchange,
@@ -170,7 +195,8 @@ export class Interactions {
     const result = await resultOf(opened);
     const { request, response } = exchange;
     return opened.held.provider.interactionResult(request, response, result, {
-      mergeWithLastSubmission: result.error === undefined && step !== 'login',
+      // Who it is begins anew; what is answered later is added to it.
+      mergeWithLastSubmission: result.organization !== undefined || result.consent !== undefined,
     });
   }
 

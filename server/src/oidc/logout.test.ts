@@ -142,6 +142,18 @@ describe('without one', () => {
     expect(await isSignedIn(browser)).toBe(false);
   });
 
+  test('the user may stay signed in, and is told that it is', async () => {
+    const { browser } = await signedIn();
+    const page = await logout(browser, { client_id: client.id, post_logout_redirect_uri: goodbye });
+    const [, href = ''] = /<a class="button plain" href="([^"]*)">Stay signed in</.exec(page.text) ?? [];
+    const stayed = await browser.request(href);
+    expect([stayed.status, stayed.text.includes('You are still signed in')]).toEqual([200, true]);
+    expect(await isSignedIn(browser)).toBe(true);
+    // Said to nobody who is not.
+    const nobody = await new OidcBrowser(server).request(href);
+    expect(nobody.text).toContain('You are signed out');
+  });
+
   test('nobody is sent anywhere that the client has not registered', async () => {
     const { browser } = await signedIn();
     for (const uri of [

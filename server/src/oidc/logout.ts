@@ -9,7 +9,7 @@ import { AppError } from '../errors.ts';
 import { pageAnswer } from '../login/answer-page.ts';
 import { type ErrorPages, wantsPage } from '../login/error-pages.ts';
 import type { Page, Surface } from '../login/page.ts';
-import { confirmLogoutPage, loggedOutPage } from '../login/pages/logout-pages.ts';
+import { confirmLogoutPage, loggedOutPage, stillSignedInPage } from '../login/pages/logout-pages.ts';
 import { surfaceOf } from '../login/surface.ts';
 import { noteOnRequest } from '../logs/request-note.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
@@ -77,6 +77,8 @@ export class LogoutEndpoint implements EdgeEndpoint {
       // Nobody has been asked anything then.
       if (login === null)
         return done(headers, info, { ...asked, isNextShown: asked.isNextShown || asked.hint === null }, show);
+      // It says what is so, and ends nothing whoever has made the link.
+      if (!isPost && parameter(parameters, 'stay') !== null) return show(stillSignedInPage);
       const isMeant = isOfLogin(asked.hint, login) || isConfirmed(held, login, parameters, confirmation);
       if (!isMeant) return ask(asked, login, show);
       await endBrowserLogin(held, login, info);

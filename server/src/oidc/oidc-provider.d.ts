@@ -118,6 +118,8 @@ declare module 'oidc-provider' {
     };
     consent?: { grantId?: string };
     organization?: { org_id: string | null };
+    /** Ours: the user wants to sign in as somebody else before it answers. */
+    other_account?: true;
     error?: string;
     error_description?: string;
   }

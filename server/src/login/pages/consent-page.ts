@@ -1,57 +1,79 @@
 import { html } from '../../mail/html.ts';
+import type { LoadedInteraction } from '../../oidc/interactions.ts';
 import type { ConsentGranted } from '../../postgres/schema.ts';
 import { hiddenOf, none, type Page, type Surface } from '../page.ts';
-import type { FormTargets } from '../page-headers.ts';
 import type { Texts } from '../texts.ts';
 import type { FlowForm } from './address-page.ts';
 
 interface ShownConsent {
   readonly asked: ConsentGranted;
+  readonly client: Pick<LoadedInteraction['client'], 'isRegistered' | 'hasRefreshTokens' | 'redirectUri'>;
   readonly username: string | null;
-  readonly targets: FormTargets;
+  /** The name of the one that it is about; null for all. */
+  readonly organization: string | null;
+  /** Whose permissions need no saying: the issuer's own. */
+  readonly ownResource: string;
 }
 
 /** Whether an external client may have what it asks for. */
-export function consentPage(
-  { texts }: Surface,
-  { path, token, client }: FlowForm,
-  { asked, username, targets }: ShownConsent,
-): Page {
+export function consentPage({ texts, brand }: Surface, form: FlowForm, shown: ShownConsent): Page {
   const of = texts.consent;
-  const grants = [...grantsIn(asked, texts), inOrganizations(asked.organization_scopes, texts)];
+  const { path, token, client: name } = form;
+  const { client, username } = shown;
+  const { redirectUri } = client;
   return {
     status: 200,
-    title: of.title(client),
-    targets,
+    title: of.title(name),
+    targets: client,
     body: html`
 ${username === null ? none : html`<p class="lead">${of.as} <strong>${username}</strong></p>`}
-<p>${of.lead}</p><ul class="grants">${grants.map((grant) => html`<li><span>${grant}</span></li>`)}</ul>
+${client.isRegistered ? html`<p class="caution">${of.registered(name, brand ?? '')}</p>` : none}
+<p>${of.lead}</p><ul class="grants">${grantsIn(shown, texts).map((grant) => html`<li><span>${grant}</span></li>`)}</ul>
 <form method="post" action="${path}">
 ${hiddenOf({ action: 'consent', token })}
 <button type="submit" name="decision" value="allow">${of.allow}</button>
 <button type="submit" class="plain" name="decision" value="deny">${of.deny}</button>
 </form>
-<p class="quiet">${targets.redirectUri === null ? of.device : of.destination(hostOf(targets.redirectUri))}</p>`,
+<p class="quiet">${redirectUri === null ? of.device : of.destination(hostOf(redirectUri))}</p>
+<form class="others" method="post" action="${path}">
+${hiddenOf({ action: 'other-account', token })}
+<button type="submit" class="link">${of.otherAccount}</button>
+</form>`,
   };
 }
 
-/** In the user's words where there are some; scopes of the account's own API by their names. */
-function grantsIn({ openid, claims, resources }: ConsentGranted, texts: Texts): string[] {
+/**
+ * In the user's words where there are some; scopes of the account's own API by their names. Refresh tokens come without
+ * being asked for, and the scope of that name brings none; tokens name the user's organizations whatever was asked for.
+ */
+function grantsIn({ asked, client, organization, ownResource }: ShownConsent, texts: Texts): string[] {
   const of = texts.consent;
   const standard: Readonly<Record<string, string>> = of.scopes;
-  const ownScopes = [...new Set(Object.values(resources).flat())];
+  const { openid, claims, resources, organization_scopes: inOrganizations } = asked;
   return [
-    ...openid.map((scope) => (Object.hasOwn(standard, scope) ? standard[scope]! : of.api(scope))),
+    ...openid
+      .filter((scope) => scope !== 'offline_access')
+      .map((scope) => (Object.hasOwn(standard, scope) ? standard[scope]! : of.api(scope))),
     ...(claims.length === 0 ? [] : [of.claims(claims.join(', '))]),
-    ...ownScopes.map((scope) => of.api(scope)),
+    ...Object.entries(resources).flatMap(([resource, scopes]) => {
+      if (resource === ownResource) return scopes.map((scope) => of.api(scope));
+      return scopes.length === 0 ? [of.resource(resource)] : scopes.map((scope) => of.apiAt(scope, resource));
+    }),
+    ...(client.hasRefreshTokens ? [of.scopes.offline_access] : []),
+    organization === null ? inAll(inOrganizations, texts) : inOne(organization, inOrganizations, texts),
   ];
 }
 
-/** Its tokens name the user's organizations whatever it has asked for. */
-function inOrganizations(scopes: readonly string[] | null, { consent }: Texts): string {
+function inAll(scopes: readonly string[] | null, { consent }: Texts): string {
   const { all, none: names, only } = consent.organizations;
   if (scopes === null) return all;
   return scopes.length === 0 ? names : only(scopes.join(', '));
+}
+
+function inOne(name: string, scopes: readonly string[] | null, { consent }: Texts): string {
+  const { all, none: itself, only } = consent.organization;
+  if (scopes === null) return all(name);
+  return scopes.length === 0 ? itself(name) : only(name, scopes.join(', '));
 }
 
 /** What the user can tell a site by; of an application on the device, its scheme. */

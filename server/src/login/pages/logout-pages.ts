@@ -22,8 +22,14 @@ export function confirmLogoutPage(
 ${hiddenOf(fields)}
 <button type="submit" autofocus>${of.confirm}</button>
 </form>
-<p class="quiet">${of.stay}</p>`,
+<p><a class="button plain" href="${action}?stay=yes">${of.stay}</a></p>`,
   };
+}
+
+/** For who has said no. */
+export function stillSignedInPage({ texts }: Surface): Page {
+  const { title, text } = texts.logout.stayed;
+  return { status: 200, title, body: html`<p class="lead" role="status">${text}</p>` };
 }
 
 /** For who is not sent back to a client. @param onward the way there, where the user is to decide whether to go */
