@@ -94,25 +94,36 @@ describe('a member of several organizations', () => {
 
   test('of more than twenty pages through them, and finds one by a part of its name', async () => {
     const { address } = await memberOf(
-      Array.from({ length: 23 }, (_, index) => `Tenant ${String(index).padStart(2, '0')}`),
+      Array.from({ length: 23 }, (_, index) => `${index % 2 === 0 ? 'Tenant' : 'tenant'} ${23 - index}`),
     );
     const visitor = new LoginVisitor(server);
     const picker = await visitor.signIn(client, address, plain);
-    expect(picker.forms[0]!.buttons).toHaveLength(21);
+    // As people count: 2 comes before 10, and a capital letter is none of its own.
+    expect(picker.forms[0]!.buttons.map(({ text }) => text.slice(1).toLowerCase())).toEqual([
+      ...Array.from({ length: 20 }, (_, index) => `tenant ${index + 1}`),
+      'ontinue with all of them',
+    ]);
+    // What looks for one stands before the twenty that have to be looked through.
+    expect(picker.html.indexOf('id="q"')).toBeLessThan(picker.html.indexOf('class="choices"'));
     const next = /href="([^"]*after=[^"]*)"/.exec(picker.html)![1]!.replaceAll('&amp;', '&');
     const rest = await visitor.go(next);
     expect(rest.forms[0]!.buttons.map(({ text }) => text)).toEqual([
-      'TTenant 20',
       'TTenant 21',
-      'TTenant 22',
+      'Ttenant 22',
+      'TTenant 23',
       'Continue with all of them',
     ]);
     const found = await visitor.submit(picker, { q: 'ant 1' }, { form: 1 });
-    expect(found.forms[0]!.buttons).toHaveLength(11);
+    expect(found.forms[0]!.buttons).toHaveLength(12);
     const none = await visitor.submit(picker, { q: '%' }, { form: 1 });
     expect(none.forms[0]!.buttons).toHaveLength(1);
+    const [, shown = ''] = /<a class="button" href="([^"]*)">Show all organizations</.exec(none.html) ?? [];
+    expect((await visitor.go(shown)).forms[0]!.buttons).toHaveLength(21);
+    // The last of the page before is gone meanwhile, or was never there.
+    const lost = await visitor.go(`${picker.url.pathname}?after=org_${'0'.repeat(25)}`);
+    expect(lost.forms[0]!.buttons).toHaveLength(21);
     const arrived = await visitor.submit(found);
-    expect((await organizationsIn(codeOf(arrived))).organizations).toEqual(['Tenant 10']);
+    expect((await organizationsIn(codeOf(arrived))).organizations).toEqual(['Tenant 1']);
   });
 });
 

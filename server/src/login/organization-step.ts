@@ -1,7 +1,8 @@
 import { idPrefixes, isId } from '../ids/ids.ts';
 import type { Interactions } from '../oidc/interactions.ts';
 import { findChoices } from './choice-store.ts';
-import { organizationPage } from './pages/organization-page.ts';
+import type { Language } from './language.ts';
+import { type Choice, organizationPage } from './pages/organization-page.ts';
 import type { Reply, Step, Visit } from './visit.ts';
 
 /** Of more, a part is shown, and they can be looked for. */
@@ -21,7 +22,6 @@ export class OrganizationStep implements Step {
     const { loaded, surface, form, state } = visit;
     const query = (visit.query.get('q') ?? '').slice(0, maxQuery).toWellFormed().replaceAll('\0', '').trim();
     const after = visit.query.get('after');
-    const isFirstPage = after === null || !isId(idPrefixes.organization, after);
     const { runtime, issuer, userId } = loaded;
     const found = await runtime.inAccount((tx) =>
       findChoices(tx, {
@@ -29,17 +29,18 @@ export class OrganizationStep implements Step {
         issuerId: issuer.id,
         userId: userId ?? '',
         query,
-        after: isFirstPage ? null : after,
-        limit: choicesOnPage + 1,
       }),
     );
-    const hasMore = found.length > choicesOnPage;
+    const sorted = byName(found, surface.language);
+    const next = sorted.findIndex(({ id }) => id === after) + 1;
+    // What the page before has ended with may be gone, or the last one now.
+    const from = next < sorted.length ? next : 0;
     const choices = {
-      choices: found.slice(0, choicesOnPage),
-      hasMore,
-      isSearchable: hasMore || query !== '' || !isFirstPage,
+      choices: sorted.slice(from, from + choicesOnPage),
+      hasMore: sorted.length > from + choicesOnPage,
+      isSearchable: sorted.length > choicesOnPage || query !== '',
       query,
-      isFirstPage,
+      isFirstPage: from === 0,
     };
     return { page: organizationPage(surface, form, choices, loaded.client), state };
   }
@@ -53,4 +54,10 @@ export class OrganizationStep implements Step {
     const organizationId = chosen === 'all' ? null : chosen;
     return { onward: await this.#interactions.finishOrganization(exchange, loaded, organizationId) };
   }
+}
+
+/** As a reader of the language looks for them: numbers by their size, capital letters among the others. */
+function byName(choices: readonly Choice[], language: Language): Choice[] {
+  const { compare } = new Intl.Collator(language, { numeric: true });
+  return choices.toSorted((one, other) => compare(one.name, other.name) || (one.id < other.id ? -1 : 1));
 }

@@ -49,6 +49,7 @@ export const german: Texts = {
     search: 'Organisation finden',
     more: 'Weitere Organisationen',
     first: 'Zurück zu den ersten',
+    showAll: 'Alle Organisationen anzeigen',
     none: (query) => `Keine Ihrer Organisationen hat „${query}“ im Namen.`,
   },
   consent: {

@@ -48,6 +48,7 @@ export const english: Texts = {
     search: 'Find an organization',
     more: 'More organizations',
     first: 'Back to the first ones',
+    showAll: 'Show all organizations',
     none: (query) => `No organization of yours has “${query}” in its name.`,
   },
   consent: {

@@ -54,6 +54,7 @@ export interface Texts {
     readonly search: string;
     readonly more: string;
     readonly first: string;
+    readonly showAll: string;
     readonly none: (query: string) => string;
   };
   readonly consent: {

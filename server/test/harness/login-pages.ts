@@ -25,21 +25,24 @@ export interface LoginPage {
 
 /** Reads a page of ours: well-formed, attributes in double quotes. */
 export function readPage(url: URL, status: number, headers: Headers, html: string): LoginPage {
-  const forms = [...html.matchAll(/<form([^>]*)>(.*?)<\/form>/gs)].map(([, attributes = '', inner = '']) => ({
-    method: attribute(attributes, 'method').toUpperCase() || 'GET',
-    action: new URL(attribute(attributes, 'action'), url).pathname,
-    fields: Object.fromEntries(
-      [...inner.matchAll(/<input([^>]*)>/g)].map(([, input = '']) => [
-        attribute(input, 'name'),
-        attribute(input, 'value'),
-      ]),
-    ),
-    buttons: [...inner.matchAll(/<button([^>]*)>(.*?)<\/button>/gs)].map(([, button = '', text = '']) => ({
-      name: attribute(button, 'name'),
-      value: attribute(button, 'value'),
-      text: unescaped(text.replaceAll(/<[^>]*>/g, '')),
-    })),
-  }));
+  const forms = [...html.matchAll(/<form([^>]*)>(.*?)<\/form>/gs)].map(([, attributes = '', within = '']) => {
+    const inner = within + controlsOf(html, attribute(attributes, 'id'));
+    return {
+      method: attribute(attributes, 'method').toUpperCase() || 'GET',
+      action: new URL(attribute(attributes, 'action'), url).pathname,
+      fields: Object.fromEntries(
+        [...inner.matchAll(/<input([^>]*)>/g)].map(([, input = '']) => [
+          attribute(input, 'name'),
+          attribute(input, 'value'),
+        ]),
+      ),
+      buttons: [...inner.matchAll(/<button([^>]*)>(.*?)<\/button>/gs)].map(([, button = '', text = '']) => ({
+        name: attribute(button, 'name'),
+        value: attribute(button, 'value'),
+        text: unescaped(text.replaceAll(/<[^>]*>/g, '')),
+      })),
+    };
+  });
   return {
     status,
     headers,
@@ -48,6 +51,13 @@ export function readPage(url: URL, status: number, headers: Headers, html: strin
     forms,
     title: unescaped(/<title>(.*?)<\/title>/s.exec(html)?.[1] ?? ''),
   };
+}
+
+/** What stands elsewhere and belongs to the form of this id. */
+function controlsOf(html: string, formId: string): string {
+  if (formId === '') return '';
+  const controls = html.matchAll(/<input[^>]*>|<button[^>]*>.*?<\/button>/gs);
+  return [...controls].filter(([text]) => attribute(text, 'form') === formId).join('');
 }
 
 function attribute(attributes: string, name: string): string {

@@ -1,4 +1,4 @@
-import { html } from '../../mail/html.ts';
+import { type Html, html } from '../../mail/html.ts';
 import { hiddenOf, monogram, none, type Page, type Surface } from '../page.ts';
 import type { FormTargets } from '../page-headers.ts';
 import type { FlowForm } from './address-page.ts';
@@ -20,7 +20,10 @@ export interface Choices {
   readonly isFirstPage: boolean;
 }
 
-/** Which organization the tokens are to be for. */
+/**
+ * Which organization the tokens are to be for. The search belongs to a form that stands behind the choices, which are the
+ * page's first.
+ */
 export function organizationPage(
   { texts }: Surface,
   { path, token, client }: FlowForm,
@@ -30,32 +33,45 @@ export function organizationPage(
   const of = texts.organization;
   const last = choices.at(-1);
   const next = new URLSearchParams({ ...(query !== '' && { q: query }), after: last?.id ?? '' }).toString();
+  const isPart = !isFirstPage || query !== '';
   return {
     status: 200,
     title: of.title,
     targets,
     body: html`
 <p class="lead">${of.lead(client)}</p>
+${
+  isSearchable
+    ? html`<search class="search">
+<label for="q">${of.search}</label>
+<div><input id="q" name="q" form="search" type="search" maxlength="200" autocomplete="off" value="${query}">
+<button type="submit" class="plain" form="search">${texts.search}</button></div>
+</search>`
+    : none
+}
+${
+  last === undefined && query !== ''
+    ? html`<p role="status">${of.none(query)}</p>
+<p><a class="button" href="${path}">${of.showAll}</a></p>`
+    : none
+}
 <form method="post" action="${path}">
 ${hiddenOf({ action: 'organization', token })}
-${choices.length === 0 ? html`<p role="status">${of.none(query)}</p>` : none}
-<ul class="choices">
-${choices.map(({ id, name }) => html`<li><button type="submit" name="organization" value="${id}">${monogram(name)}<span class="name">${name}</span></button></li>`)}
-</ul>
+${last === undefined ? none : html`<ul class="choices">${choices.map(choiceOf)}</ul>`}
 <button type="submit" class="plain" name="organization" value="all">${of.all}</button>
 </form>
 ${
-  isSearchable
+  last !== undefined && (hasMore || isPart)
     ? html`<nav class="others">
-${hasMore && last !== undefined ? html`<a class="link" href="${path}?${next}">${of.more}</a>` : none}
-${isFirstPage && query === '' ? none : html`<a class="link" href="${path}">${of.first}</a>`}
-</nav>
-<form method="get" action="${path}" role="search">
-<label for="q">${of.search}</label>
-<input id="q" name="q" type="search" maxlength="200" autocomplete="off" value="${query}">
-<button type="submit" class="plain">${texts.search}</button>
-</form>`
+${hasMore ? html`<a class="link" href="${path}?${next}">${of.more}</a>` : none}
+${isPart ? html`<a class="link" href="${path}">${query === '' ? of.first : of.showAll}</a>` : none}
+</nav>`
     : none
-}`,
+}
+${isSearchable ? html`<form id="search" method="get" action="${path}"></form>` : none}`,
   };
+}
+
+function choiceOf({ id, name }: Choice): Html {
+  return html`<li><button type="submit" name="organization" value="${id}">${monogram(name)}<span class="name">${name}</span></button></li>`;
 }
