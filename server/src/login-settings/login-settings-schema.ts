@@ -61,7 +61,12 @@ const mailMembers = {
     .refine((value) => value === null || isCodeApart(value), codeApart)
     .describe('May hold {{code}} and {{minutes}}; null for ours in `language`.'),
   text: mailTextField,
-  language: z.enum(['en', 'de']).default('en').describe('Of our own subject and text.'),
+  language: z
+    .enum(['en', 'de'])
+    .default('en')
+    .describe(
+      'Of our own subject and text, where no login page has asked for the mail: it speaks as the page does.',
+    ),
   brand_name: lineField(100)
     .refine((value) => value === null || !digitsLikeACode.test(value), 'must not hold six digits in a row')
     .describe('What mails call your application; null for the issuer’s name.'),

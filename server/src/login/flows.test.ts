@@ -204,6 +204,26 @@ test('an issuer that is suspended meanwhile lets nobody go on', async () => {
   expect(codeOf(await visitor.submit(page, { code }))).not.toBeNull();
 });
 
+test('the mail speaks as the page does, unless the issuer has written it itself', async () => {
+  const german = await TestIssuer.create(server, {}, { name: 'Marke' }, api);
+  const app = await OidcClient.create(server, german);
+  const visitor = new LoginVisitor(server, { headers: { 'Accept-Language': 'de' } });
+  const address = newAddress();
+  const subjectOf = async (accepted: string, parameters: Record<string, string> = {}) => {
+    clock.advance(61);
+    const before = (await visitor.mailsTo(address)).length;
+    const page = await visitor.begin(app, parameters, { 'Accept-Language': accepted });
+    await visitor.submit(page, { email: address }, { headers: { 'Accept-Language': accepted } });
+    await visitor.nextCode(address, before);
+    return (await visitor.mailsTo(address))[0]!.subject;
+  };
+  expect(await subjectOf('de-AT, en;q=0.5')).toBe('Ihr Code zum Anmelden bei Marke');
+  expect(await subjectOf('fr')).toBe('Your code to sign in to Marke');
+  expect(await subjectOf('en', { ui_locales: 'de' })).toBe('Ihr Code zum Anmelden bei Marke');
+  await api.patch(`${german.path}/login-settings`, { mail: { subject: 'Hello {{code}}' } });
+  expect(await subjectOf('de')).toMatch(/^Hello \d{6}$/);
+});
+
 test.for([
   ['the client’s wish first', { ui_locales: 'fr de' }, 'en', 'de'],
   ['then the browser’s', {}, 'fr, de-AT;q=0.8, en;q=0.5', 'de'],

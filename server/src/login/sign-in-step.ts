@@ -232,9 +232,9 @@ function hintOf(loginHint: string | null): string | null {
   return loginHint === null || loginHint.length > maxUsernameLength ? null : loginHint.toWellFormed();
 }
 
-function orderOf<Asked>({ exchange, loaded }: Visit, asked: Asked): OtpOrder<Asked> {
+function orderOf<Asked>({ exchange, loaded, surface }: Visit, asked: Asked): OtpOrder<Asked> {
   const { issuer } = loaded;
   const { info } = exchange;
   const author = { actor: actorOfSystem('login-pages', info), requestId: info.id };
-  return { asked, sender: 'login-pages', home: issuer, issuer, info, author };
+  return { asked, sender: 'login-pages', home: issuer, issuer, info, author, language: surface.language };
 }

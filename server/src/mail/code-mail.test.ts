@@ -46,6 +46,13 @@ describe('our own text', () => {
 });
 
 describe('an issuer’s own text', () => {
+  test('is in the language that the issuer has set, whatever the user reads', () => {
+    const mail = { ...ours, text: 'Enter {{code}}.' };
+    expect(render({ mail, language: 'de' }).html).toContain('<html lang="en" dir="ltr">');
+    expect(render({ mail, language: 'de' }).subject).toBe('Your code to sign in to Acme');
+    expect(render({ language: 'de' }).html).toContain('<html lang="de" dir="ltr">');
+  });
+
   test('has the code and the minutes where it wants them, in paragraphs', () => {
     const mail = {
       ...ours,

@@ -17,6 +17,8 @@ export interface CodeMail {
   /** For how long it is good; rounded down, and never told as less than one. */
   readonly minutes: number;
   readonly mail: CodeMailSettings;
+  /** What the user reads; unless given, what the issuer has set. Counts where the issuer has not written the mail itself. */
+  readonly language?: CodeMailLanguage | undefined;
   /** Stands in where the issuer has set no brand name. */
   readonly issuerName: string;
 }
@@ -31,7 +33,10 @@ export function renderCodeMail(order: CodeMail): Pick<OutgoingMail, 'subject' | 
   const { code, mail, issuerName } = order;
   const minutes = Math.max(1, Math.floor(order.minutes));
   const brand = oneLine(mail.brand_name ?? issuerName, maxBrand);
-  const texts = codeMailTexts[mail.language];
+  // A mail speaks one language: what the issuer has written is in its own.
+  const isOurs = mail.subject === null && mail.text === null;
+  const language = (isOurs ? order.language : undefined) ?? mail.language;
+  const texts = codeMailTexts[language];
   const fill = (template: string) =>
     template.replaceAll(/\{\{(code|minutes)\}\}/g, (_all, name) =>
       name === 'code' ? code : String(minutes),
@@ -43,7 +48,7 @@ export function renderCodeMail(order: CodeMail): Pick<OutgoingMail, 'subject' | 
   return {
     subject,
     text: `${led.join('\n\n')}\n`,
-    html: codeMailHtml({ language: mail.language, subject, brand, code, paragraphs: led }).text,
+    html: codeMailHtml({ language, subject, brand, code, paragraphs: led }).text,
   };
 }
 

@@ -1,5 +1,6 @@
 import type { RequestInfo } from '../edge/request-info.ts';
 import type { Actor } from '../events/event.ts';
+import type { CodeMailLanguage } from '../mail/code-mail-texts.ts';
 import type { IssuerRecord } from '../verification/records.ts';
 
 /** An application, by its API key, which has users sign in. */
@@ -24,6 +25,8 @@ export interface OtpOrder<Asked> {
   /** Whose users sign in; null where that is a sandbox twin of `home` that nobody has made yet. */
   readonly issuer: IssuerRecord | null;
   readonly info: RequestInfo;
+  /** What the page speaks that the user is at; unless given, the issuer's settings decide. */
+  readonly language?: CodeMailLanguage;
   /** Of the events. */
   readonly author: { readonly actor: Actor; readonly requestId: string };
 }

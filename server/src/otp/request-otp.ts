@@ -141,6 +141,7 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
           code,
           minutes: settings.code_lifetime_seconds / 60,
           mail: settings.mail,
+          language: order.language,
           issuerName,
         }),
       },
