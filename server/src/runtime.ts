@@ -1,10 +1,12 @@
 import type { EdgeEndpoint } from './edge/edge.ts';
 import { loggedRoute } from './edge/logged-route.ts';
+import { byPublicName } from './edge/public-name.ts';
 import { type RuntimeRoute, RuntimeRoutes } from './edge/runtime-routes.ts';
 import type { AppError } from './errors.ts';
 import type { Log } from './logs/log.ts';
 
 interface RuntimeEndpoints {
+  publicUrl: string;
   requestOtp: EdgeEndpoint;
   verifyOtp: EdgeEndpoint;
   refresh: EdgeEndpoint;
@@ -25,6 +27,7 @@ interface RuntimeEndpoints {
 
 /** Every path below `/auth` and below an issuer's id, once, with who answers it. Their contracts stand in `app.ts`. */
 export function createRuntimeRoutes({
+  publicUrl,
   requestOtp,
   verifyOtp,
   refresh,
@@ -69,6 +72,6 @@ export function createRuntimeRoutes({
       methods: { GET: discovery },
       isPublic: true,
     },
-    ...[...auth, ...oidc, ...login].map((route) => loggedRoute(route, log)),
+    ...[...auth, ...byPublicName(publicUrl, [...oidc, ...login])].map((route) => loggedRoute(route, log)),
   ]);
 }

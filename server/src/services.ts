@@ -402,6 +402,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
           docsBaseUrl: settings.publicUrl,
         }),
         runtime: createRuntimeRoutes({
+          publicUrl: settings.publicUrl,
           requestOtp: new OtpEndpoint(otpOf, requestOtp),
           verifyOtp: new OtpEndpoint(otpOf, verifyOtp),
           refresh: new RefreshEndpoint(ofUsers),
