@@ -42,7 +42,7 @@ class LoggedEndpoint implements EdgeEndpoint {
   }
 
   async handle(request: EdgeRequest, info: EdgeInfo, headers: string[]): Promise<EdgeAnswer> {
-    const write = begin(request, info, this.#pattern, this.#log);
+    const { write } = begin(request, info, this.#pattern, this.#log);
     try {
       const answer = await this.#endpoint.handle(request, info, headers);
       write(answer.status);
@@ -67,7 +67,9 @@ class LoggedRawEndpoint implements RawEndpoint {
   }
 
   async handleRaw(request: IncomingMessage, response: ServerResponse, info: EdgeInfo): Promise<void> {
-    const write = begin(request, info, this.#pattern, this.#log);
+    const { write, measure } = begin(request, info, this.#pattern, this.#log);
+    // What is looked up for this line alone comes after the answer.
+    response.once('finish', measure);
     try {
       await this.#endpoint.handleRaw(request, response, info);
       write(response.statusCode);
@@ -81,9 +83,10 @@ class LoggedRawEndpoint implements RawEndpoint {
 /** Who answers may change the URL, so what is told of it is read first. */
 function begin(request: EdgeRequest, info: EdgeInfo, routePattern: string, log: Pick<Log, 'info'>) {
   const startedMs = performance.now();
+  let endedMs: number | undefined;
   const { method = '' } = request;
   const { issuerId } = splitIssuerPath(request.url ?? '');
-  return (answered: number | undefined, error?: unknown): void => {
+  const write = (answered: number | undefined, error?: unknown): void => {
     const appError = error === undefined ? undefined : toAppError(error);
     const { clientId, code, reason, circumstance } = noteOf(info);
     log.info(
@@ -91,7 +94,7 @@ function begin(request: EdgeRequest, info: EdgeInfo, routePattern: string, log: 
         method,
         routePattern,
         status: answered ?? appError?.status ?? 500,
-        durationMs: performance.now() - startedMs,
+        durationMs: (endedMs ?? performance.now()) - startedMs,
         requestId: info.id,
         issuerId: issuerId !== null && isId(idPrefixes.issuer, issuerId) ? issuerId : undefined,
         clientId,
@@ -100,6 +103,13 @@ function begin(request: EdgeRequest, info: EdgeInfo, routePattern: string, log: 
       }),
       'request',
     );
+  };
+  return {
+    write,
+    /** The answer has gone out. */
+    measure: () => {
+      endedMs = performance.now();
+    },
   };
 }
 

@@ -14,12 +14,12 @@ import type { ActingClient } from './explain-scope.ts';
 export async function requireActingClient(
   tx: Transaction,
   { account_id: accountId, issuer_id: issuerId }: OrganizationPlace,
-  clientId: string,
+  { clientId, userId }: { clientId: string; userId: string },
 ): Promise<ActingClient> {
-  if (clientId === builtInClientId) return { status: 'active', organizationScopes: null };
+  if (clientId === builtInClientId) return { status: 'active', organizationScopes: null, agreed: null };
   const row = await tx
     .selectFrom('clients')
-    .select(['status', 'confidential', 'settings'])
+    .select(['type', 'status', 'confidential', 'settings'])
     .where('account_id', '=', accountId)
     .where('issuer_id', '=', issuerId)
     .where('id', '=', clientId)
@@ -27,5 +27,16 @@ export async function requireActingClient(
     .executeTakeFirst();
   if (row === undefined)
     throw invalidField('client_id', 'is not the id of a client of this issuer', 'unknown_client');
-  return { status: row.status, organizationScopes: readSettings(row).organization_scopes };
+  const { status, type } = row;
+  const { organization_scopes: organizationScopes } = readSettings(row);
+  if (type === 'first_party') return { status, organizationScopes, agreed: null };
+  const consent = await tx
+    .selectFrom('oidc_consents')
+    .select('granted')
+    .where('account_id', '=', accountId)
+    .where('issuer_id', '=', issuerId)
+    .where('user_id', '=', userId)
+    .where('client_id', '=', clientId)
+    .executeTakeFirst();
+  return { status, organizationScopes, agreed: consent?.granted.organization_scopes };
 }

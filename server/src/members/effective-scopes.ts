@@ -21,6 +21,12 @@ export function effectiveScopes({ member, groups, organizationScopes, keyCeiling
     .sort(byCharacters);
 }
 
+/** What two restrictions let through; null is none. */
+export function bothOf(a: readonly string[] | null, b: readonly string[] | null): readonly string[] | null {
+  if (a === null || b === null) return a ?? b;
+  return a.filter((scope) => b.includes(scope));
+}
+
 function lets(restriction: readonly string[] | null | undefined, scope: string): boolean {
   return restriction == null || restriction.includes(scope);
 }

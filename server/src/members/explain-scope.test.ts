@@ -17,7 +17,9 @@ const who = fc.oneof(
   fc.record({
     kind: fc.constant('member' as const),
     member: fc.option(member, { freq: 5 }),
-    client: fc.option(fc.record({ status, organizationScopes: fc.option(scopes) })),
+    client: fc.option(
+      fc.record({ status, organizationScopes: fc.option(scopes), agreed: fc.option(scopes) }),
+    ),
   }),
   fc.record({
     kind: fc.constant('key' as const),
@@ -65,7 +67,7 @@ test('tells of a member what the rule of effective scopes says', () => {
         member: member.scopes,
         groups: member.groups.map((group) => group.scopes),
         organizationScopes: client?.organizationScopes,
-      });
+      }).filter((scope) => client?.agreed?.includes(scope) !== false);
       expect(explainScope(asked).effective_scopes).toEqual(isInForce ? expected : []);
     }),
     { numRuns: 500 },
@@ -87,7 +89,7 @@ test('names each source, whether or not something stands against it', () => {
           { id: 'g2', name: 'Sales', scopes: ['b:read'] },
         ],
       },
-      client: { status: 'active', organizationScopes: ['b:read'] },
+      client: { status: 'active', organizationScopes: ['b:read'], agreed: null },
     },
   });
   expect(told).toMatchObject({

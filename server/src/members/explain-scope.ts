@@ -1,5 +1,5 @@
 import type { ApiKeyStatus } from '../api-keys/api-key.ts';
-import { effectiveScopes } from './effective-scopes.ts';
+import { bothOf, effectiveScopes } from './effective-scopes.ts';
 import type { GroupOfMember } from './member-store.ts';
 
 /** Everything that decides whether somebody has a scope in an organization, in the order in which it does. */
@@ -29,6 +29,8 @@ export interface ActingClient {
   status: Status;
   /** null: it sets none and takes all. */
   organizationScopes: readonly string[] | null;
+  /** What the member has agreed that an external client has; null: nobody is asked, undefined: it has not been yet. */
+  agreed: readonly string[] | null | undefined;
 }
 
 /** What is asked, with all that the answer follows from. */
@@ -122,11 +124,14 @@ function grantOf(scope: string, member: MemberOfQuestion): ScopeCheck {
 function restrictionOf(scope: string, client: ActingClient | null): ScopeCheck {
   if (client === null) return skipped('client', 'No client is asked about.');
   if (client.status === 'suspended') return failed('client', 'The client is suspended.');
-  if (client.organizationScopes === null)
-    return skipped('client', 'The client sets no organization_scopes: it takes all.');
-  return client.organizationScopes.includes(scope)
-    ? passed('client', 'The client’s organization_scopes name it.')
-    : failed('client', 'The client’s organization_scopes do not name it.');
+  if (client.organizationScopes?.includes(scope) === false)
+    return failed('client', 'The client’s organization_scopes do not name it.');
+  if (client.agreed?.includes(scope) === false)
+    return failed('client', 'The user has not agreed that the client has it; its next sign-in asks.');
+  const asks = client.agreed === undefined ? ' The user has not been asked for its consent yet.' : '';
+  return client.organizationScopes === null
+    ? skipped('client', `The client sets no organization_scopes: it takes all.${asks}`)
+    : passed('client', `The client’s organization_scopes name it.${asks}`);
 }
 
 function checksOfKey(scope: string, { key }: Who<'key'>): ScopeCheck[] {
@@ -171,7 +176,7 @@ function scopesOf(who: ScopeQuestion['who']): string[] {
   return effectiveScopes({
     member: who.member.scopes,
     groups: who.member.groups.map(({ scopes }) => scopes),
-    organizationScopes: who.client?.organizationScopes,
+    organizationScopes: bothOf(who.client?.organizationScopes ?? null, who.client?.agreed ?? null),
   });
 }
 

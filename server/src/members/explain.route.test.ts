@@ -1,8 +1,10 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { createCustomer, withScopes } from '../../test/harness/customer.ts';
+import { OidcBrowser } from '../../test/harness/oidc-browser.ts';
+import { claimsOf, OidcClient } from '../../test/harness/oidc-client.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
-import { createKey, succeeded } from '../../test/harness/test-issuer.ts';
+import { createKey, succeeded, type TestIssuer } from '../../test/harness/test-issuer.ts';
 
 const server = await startTestServer();
 const rows = await Rows.open(server.database);
@@ -84,6 +86,27 @@ describe('a member', () => {
     succeeded(await api.delete(`${issuerPath}/clients/${client.id}`));
     const gone = await api.post(path, { member_id: user.id, scope: 'invoices:read', client_id: client.id });
     expect([gone.status, gone.body.errors[0].code]).toEqual([422, 'unknown_client']);
+  });
+
+  test('what the user has not agreed to yet, of an external client that was given more', async () => {
+    const place = { id: issuer.id, path: issuerPath, api } as TestIssuer;
+    const client = await OidcClient.create(server, place, {
+      type: 'external',
+      settings: { organization_scopes: ['invoices:read'] },
+    });
+    const about = (scope: string) => ask({ member_id: user.id, scope, client_id: client.id });
+    const messageOf = ({ checks }: Awaited<ReturnType<typeof about>>) =>
+      checks.find(({ check }: { check: string }) => check === 'client').message;
+    expect(messageOf(await about('invoices:read'))).toContain('has not been asked for its consent yet');
+    const { refresh_token: token } = await client.signIn(new OidcBrowser(server), { userId: user.id });
+    succeeded(
+      await api.patch(`${issuerPath}/clients/${client.id}`, { settings: { organization_scopes: null } }),
+    );
+    const told = await about('invoices:write');
+    const { body } = await client.refresh(token!);
+    const [inToken] = claimsOf(body.access_token).organizations;
+    expect(told).toMatchObject({ denied_by: 'client', effective_scopes: inToken.scopes });
+    expect(messageOf(told)).toContain('has not agreed');
   });
 
   // The attack: ask about ids until one answers otherwise, and so find out who the issuer's users are.

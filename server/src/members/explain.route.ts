@@ -64,7 +64,12 @@ async function memberOf(
     }
   }
   const client =
-    body.client_id === undefined ? null : await requireActingClient(tx, organization, body.client_id);
+    body.client_id === undefined
+      ? null
+      : await requireActingClient(tx, organization, {
+          clientId: body.client_id,
+          userId: body.member_id ?? '',
+        });
   const member = await findMember(tx, organization, body.member_id ?? '');
   return { kind: 'member', member, client };
 }

@@ -1,5 +1,6 @@
 import type { Client } from 'oidc-provider';
 import type { ClientRecord } from '../clients/client-record.ts';
+import { bothOf } from '../members/effective-scopes.ts';
 import type { SigningAlgorithm } from '../signing-keys/signing-key.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { bringsClaim, oidcScopes, scopesOfClient } from './scopes.ts';
@@ -88,15 +89,15 @@ export function organizationScopesFor(
   return isFirstParty(client) ? given : bothOf(given, agreed);
 }
 
-/** What two restrictions let through; null is none. */
-export function bothOf(a: readonly string[] | null, b: readonly string[] | null): readonly string[] | null {
-  if (a === null || b === null) return a ?? b;
-  return a.filter((scope) => b.includes(scope));
-}
-
 /** Whether the client may ask for a scope of a standard. */
 export function mayAskForScope(client: Client, scope: string): boolean {
   return !oidcScopes.has(scope) || (client.openid_scopes as string[]).includes(scope);
+}
+
+/** Whether the client may have tokens for a resource: the issuer, one of its own, or one of every client's. */
+export function mayAskForResource({ url, oidc }: IssuerRuntime, client: Client, resource: string): boolean {
+  const own = client.resource_indicators as string[];
+  return resource === url || own.includes(resource) || oidc.resources.includes(resource);
 }
 
 /** Whether the client is given a scope at this moment, whatever it was granted under other settings. */

@@ -11,6 +11,7 @@ import { type SigningAlgorithm, signingAlgorithms } from '../signing-keys/signin
 import { acrValues } from './acr.ts';
 import {
   apiScopesOf,
+  mayAskForResource,
   ownMetadata,
   secondsOfAccessToken,
   secondsOfRefreshToken,
@@ -157,10 +158,8 @@ function featuresOf(runtime: IssuerRuntime) {
 }
 
 /** @throws the library's error for a resource that neither the client nor every client of the issuer was given */
-function resourceOf({ oidc, url }: IssuerRuntime, resource: string, client: Client) {
-  const own = client.resource_indicators as string[];
-  if (resource !== url && !own.includes(resource) && !oidc.resources.includes(resource))
-    throw new errors.InvalidTarget();
+function resourceOf(runtime: IssuerRuntime, resource: string, client: Client) {
+  if (!mayAskForResource(runtime, client, resource)) throw new errors.InvalidTarget();
   return {
     scope: apiScopesOf(client).join(' '),
     audience: resource,

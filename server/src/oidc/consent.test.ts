@@ -1,13 +1,18 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { createCustomer } from '../../test/harness/customer.ts';
-import { OidcBrowser } from '../../test/harness/oidc-browser.ts';
+import { OidcBrowser, pkce } from '../../test/harness/oidc-browser.ts';
 import { claimsOf, OidcClient, redirectUri } from '../../test/harness/oidc-client.ts';
+import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
 import type { LoadedInteraction } from './interactions.ts';
 
 const server = await startTestServer();
-afterAll(() => server.close());
+const rows = await Rows.open(server.database);
+afterAll(async () => {
+  await rows.close();
+  await server.close();
+});
 const { api } = await createCustomer(server);
 const issuer = await TestIssuer.create(server, {}, {}, api);
 const issuerUrl = `${server.running.services.settings.publicUrl}/${issuer.id}`;
@@ -114,6 +119,38 @@ describe('scopes in organizations that a client is given later', () => {
     expect(scopesIn(claimsOf(body.access_token))).toEqual(['invoices:read', 'users:admin']);
   });
 
+  // External, the issuer's own for a while, and external again: what was agreed to is what it was.
+  test('are not had by way of another type', async () => {
+    const client = await external({ organization_scopes: ['invoices:read'] });
+    const browser = new OidcBrowser(server);
+    await signIn(client, browser);
+    await change(client, { type: 'first_party', settings: { organization_scopes: null } });
+    const tokens = await signIn(client, browser);
+    expect(scopesIn(claimsOf(tokens.access_token))).toHaveLength(3);
+    await change(client, { type: 'external' });
+    const { body } = await client.refresh(tokens.refresh_token!);
+    expect(scopesIn(claimsOf(body.access_token))).toEqual(['invoices:read']);
+    expect(await scopesEverywhere(client, body.access_token)).toEqual([['invoices:read'], ['invoices:read']]);
+  });
+
+  test('by a grant of the build before count as they did, until the user is asked again', async () => {
+    const client = await external({ organization_scopes: ['invoices:read'] });
+    const browser = new OidcBrowser(server);
+    const { refresh_token: token } = await signIn(client, browser);
+    await rows.query('update sessions set organization_scopes = null where client_id = $1', [client.id]);
+    const { keys, oidc } = server.running.services;
+    const { provider } = await oidc.providers.of((await keys.findIssuer(issuer.id))!);
+    const { grantId } = (await provider.RefreshToken.find(token!))!;
+    const grant = (await provider.Grant.find(grantId!))!;
+    delete grant.organizationScopes;
+    await grant.save();
+    const { body } = await client.refresh(token!);
+    expect(scopesIn(claimsOf(body.access_token))).toEqual(['invoices:read']);
+    expect(await scopesEverywhere(client, body.access_token)).toEqual([['invoices:read'], ['invoices:read']]);
+    expect((await signIn(client, browser)).consents).toHaveLength(1);
+    expect((await signIn(client, browser)).consents).toEqual([]);
+  });
+
   test('that are taken away are gone at once', async () => {
     const client = await external({ organization_scopes: ['invoices:read', 'users:admin'] });
     const tokens = await signIn(client, new OidcBrowser(server));
@@ -173,6 +210,34 @@ describe('what is taken from a client while somebody signs in', () => {
     expect((await client.redeem(code)).status).toBe(200);
   });
 
+  test('a redirect URI and a resource: the error is sent nowhere either', async () => {
+    const resource = 'https://api.example/';
+    const client = await external({}, { ...both, resource_indicators: [resource] });
+    const begun = client.code(
+      new OidcBrowser(server),
+      {
+        userId,
+        onStep: async ({ step }) =>
+          step === 'login' &&
+          change(client, { settings: { openid: { redirect_uris: [other], resource_indicators: [] } } }),
+      },
+      { resource },
+    );
+    await expect(begun).rejects.toThrow('invalid_redirect_uri');
+    const resumed = new OidcBrowser(server);
+    const again = await external({}, { ...both, resource_indicators: [resource] });
+    const { challenge } = pkce();
+    const asked = { client_id: again.id, redirect_uri: redirectUri, response_type: 'code', scope: 'openid' };
+    const proof = { code_challenge: challenge, code_challenge_method: 'S256', resource };
+    const to = await resumed.request(
+      `/${issuer.id}/authorize?${new URLSearchParams({ ...asked, ...proof })}`,
+    );
+    const uid = /\/login\/([^/]+)$/.exec(to.headers.get('Location')!)![1]!;
+    await change(again, { settings: { openid: { redirect_uris: [other], resource_indicators: [] } } });
+    const answer = await resumed.request(`/${issuer.id}/authorize/${uid}`);
+    expect([answer.status, answer.headers.get('Location')]).toEqual([400, null]);
+  });
+
   test('codes altogether', async () => {
     const client = await external();
     const take = () => change(client, { settings: { openid: { grant_types: ['client_credentials'] } } });
@@ -181,5 +246,34 @@ describe('what is taken from a client while somebody signs in', () => {
       onStep: async ({ step }) => step === 'login' && take(),
     });
     await expect(code).rejects.toThrow('unauthorized_client');
+  });
+});
+
+// Each scope is kept once for each resource that knows it: what is kept grows with the product of the two.
+test('a short request for many scopes at many resources is refused before much is kept of it', async () => {
+  const resources = Array.from({ length: 100 }, (_, n) => `https://r.example/${n}`);
+  const scopes = Array.from({ length: 99 }, (_, n) => `scope${n}`.padEnd(28, 'x'));
+  const client = await external({ scopes: ['openid', ...scopes] }, { resource_indicators: resources });
+  const query = new URLSearchParams({
+    client_id: client.id,
+    redirect_uri: redirectUri,
+    response_type: 'code',
+    scope: ['openid', ...scopes].join(' '),
+    code_challenge: pkce().challenge,
+    code_challenge_method: 'S256',
+  });
+  for (const resource of resources) query.append('resource', resource);
+  const answer = await new OidcBrowser(server).request(`/${issuer.id}/authorize?${query}`);
+  expect(new URL(answer.headers.get('Location')!).searchParams.get('error')).toBe('invalid_request');
+});
+
+test('the event of a consent tells all that was allowed', async () => {
+  const client = await external({ organization_scopes: ['invoices:read'] });
+  await signIn(client, new OidcBrowser(server), { scope: 'openid email' });
+  const { body } = await api.get('/v1/events?type=authorization.granted&limit=1');
+  expect(body.data[0].data).toEqual({
+    client_id: client.id,
+    scopes: ['openid', 'email'],
+    organization_scopes: ['invoices:read'],
   });
 });

@@ -5,7 +5,6 @@ import { findClientSession } from '../sessions/client-session-store.ts';
 import { isFirstParty } from './client-metadata.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { oidcScopes } from './scopes.ts';
-import { requireStillAllowed } from './still-allowed.ts';
 import type { RuntimeUser } from './users.ts';
 
 /**
@@ -14,15 +13,12 @@ import type { RuntimeUser } from './users.ts';
  *
  * Also gives the client another session where that of this login has ended: whatever ended it (a token shown twice, the
  * client itself), what comes now is new.
- *
- * @throws the library's errors where the client may not have any more what was begun for it
  */
 export async function loadGrant(runtime: IssuerRuntime, context: Context): Promise<Grant | undefined> {
   const { oidc } = context;
   const { client, session, provider } = oidc;
   const user = oidc.account as RuntimeUser | undefined;
   if (client === undefined || user === undefined) return undefined;
-  requireStillAllowed(client, oidc.params.redirect_uri);
   const isRenewed = await renewEndedSession(runtime, session, client.clientId);
   const grantId =
     oidc.result?.consent?.grantId ?? (isRenewed ? undefined : session.grantIdFor(client.clientId));
@@ -77,18 +73,20 @@ function allowAllAsked({ oidc }: Context, grant: Grant): boolean {
   return before !== JSON.stringify([grant.getOIDCScope(), grant.getOIDCClaims(), grant.resources]);
 }
 
-/** The most of scopes in organizations that the user has agreed to; null: whatever it has. */
+/**
+ * What tokens of a grant are held to of scopes in organizations; null: to nothing but the client's settings. So it is where
+ * nobody was asked, and of what a node of the build before this one has written, until the user is asked again.
+ */
 export function agreedInOrganizations(grant: Grant | undefined): string[] | null {
-  const agreed = grant?.organizationScopes;
-  return agreed === undefined ? [] : agreed;
+  return grant?.organizationScopes ?? null;
 }
 
 /** Puts what a user has allowed into a grant. Of scopes in organizations it is this that counts, and none from before. */
 export function applyConsent(
   grant: Grant,
-  { openid, claims, resources, organization_scopes: inOrganizations = [] }: StoredConsent,
+  { openid, claims, resources, organization_scopes: inOrganizations }: StoredConsent,
 ): void {
-  grant.organizationScopes = inOrganizations;
+  if (inOrganizations !== undefined) grant.organizationScopes = inOrganizations;
   if (openid.length > 0) grant.addOIDCScope(openid.join(' '));
   if (claims.length > 0) grant.addOIDCClaims(claims);
   for (const [resource, scopes] of Object.entries(resources))

@@ -3,7 +3,6 @@ import { idPrefixes, isId } from '../ids/ids.ts';
 import type { ConsentGranted } from '../postgres/schema.ts';
 import { requirePossibleAcr } from './acr.ts';
 import { isFirstParty, mayAskForScope, mayKnowClaim, organizationScopesOfClient } from './client-metadata.ts';
-import { agreedInOrganizations } from './grants.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { claimsOfEveryToken } from './scopes.ts';
 import { organizationsOfUser } from './users.ts';
@@ -47,17 +46,17 @@ export function policyOf(runtime: IssuerRuntime): unknown {
       'organization_scopes_missing',
       'scopes in organizations not granted',
       'consent_required',
-      ({ oidc }) => !mayHaveInOrganizations(oidc.client!, agreedInOrganizations(oidc.grant)),
+      ({ oidc }) => !mayHaveInOrganizations(oidc.client!, oidc.grant?.organizationScopes),
     ),
   );
   consent.details = ({ oidc }) => ({ asked: askedOf(oidc), organization: runtime.context.organization() });
   return policy;
 }
 
-/** Whether the user has agreed to all that the client gets of scopes in organizations. */
-function mayHaveInOrganizations(client: Client, agreed: readonly string[] | null): boolean {
+/** Whether the user has agreed to all that the client gets of scopes in organizations; undefined: it was not asked. */
+function mayHaveInOrganizations(client: Client, agreed: readonly string[] | null | undefined): boolean {
   if (isFirstParty(client) || agreed === null) return true;
-  return organizationScopesOfClient(client)?.every((scope) => agreed.includes(scope)) ?? false;
+  return organizationScopesOfClient(client)?.every((scope) => agreed?.includes(scope) === true) ?? false;
 }
 
 /** Everything that the client wants: whoever is asked sees the whole of it, and allows what it has seen. */
@@ -135,8 +134,11 @@ const maxParametersBytes = 16 * 1024;
  *   scope is none of the client's, or a claim of such a scope, where an `acr` has to be that nobody can have
  */
 export function checkAuthorizationRequest({ oidc }: Context, org: unknown, client: Client): void {
-  if (Buffer.byteLength(JSON.stringify(oidc.params)) > maxParametersBytes)
-    throw new errors.InvalidRequest('the request is too long');
+  // Each scope is kept once for each resource that knows it.
+  const isTooLong = [oidc.params, askedOf(oidc)].some(
+    (kept) => Buffer.byteLength(JSON.stringify(kept)) > maxParametersBytes,
+  );
+  if (isTooLong) throw new errors.InvalidRequest('the request is too long');
   if (org !== undefined && (typeof org !== 'string' || !isId(idPrefixes.organization, org)))
     throw new errors.InvalidRequest('org must be the id of an organization');
   const refused = [...oidc.requestParamScopes].filter((scope) => !mayAskForScope(client, scope)).join(' ');

@@ -248,7 +248,10 @@ function textOf(value: unknown): string | null {
 
 function askedFor({ prompt }: Interaction): ConsentGranted {
   const { asked } = prompt.details as { asked?: ConsentGranted };
-  return asked ?? { openid: [], claims: [], resources: {}, organization_scopes: [] };
+  if (prompt.name !== 'consent') return { openid: [], claims: [], resources: {}, organization_scopes: [] };
+  // Begun at a node of the build before this one: the browser begins anew.
+  if (asked === undefined) throw new AppError('not_found');
+  return asked;
 }
 
 async function grant({ held, interaction, client }: Opened, info: RequestInfo): Promise<InteractionResult> {
@@ -276,6 +279,7 @@ async function grant({ held, interaction, client }: Opened, info: RequestInfo): 
         data: {
           client_id: client.clientId,
           scopes: [...asked.openid, ...Object.values(asked.resources).flat()],
+          organization_scopes: asked.organization_scopes,
         },
       },
     ]);

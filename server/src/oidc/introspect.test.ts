@@ -61,6 +61,17 @@ describe('a refresh token that nothing is given out for is not active', () => {
     expect((await client.refresh(tokens.refresh_token!)).status).toBe(400);
   });
 
+  test('its resource is none of the client’s any more', async () => {
+    const resource = 'https://api.example/';
+    const openid = { resource_indicators: [resource] };
+    succeeded(await api.patch(clientPath, { settings: { openid } }));
+    const own = await client.signIn(new OidcBrowser(server), { userId: user.id }, { resource });
+    expect(await asking.isActive(own.refresh_token!)).toBe(true);
+    succeeded(await api.patch(clientPath, { settings: { openid: { resource_indicators: [] } } }));
+    expect(await asking.isActive(own.refresh_token!)).toBe(false);
+    expect((await client.refresh(own.refresh_token!)).body.error).toBe('invalid_target');
+  });
+
   test('its session has expired', async () => {
     await rows.query(`update sessions set expires_at = now() where id = $1`, [
       claimsOf(tokens.access_token).sid,

@@ -1,7 +1,7 @@
 import type { Client, Token } from 'oidc-provider';
 import type { ClientRecord } from '../clients/client-record.ts';
 import { noteOnRequest } from '../logs/request-note.ts';
-import { hasScope, isFirstParty } from './client-metadata.ts';
+import { hasScope, isFirstParty, mayAskForResource } from './client-metadata.ts';
 import { parameter } from './form-body.ts';
 import { type ClientForm, FormEndpoint, type FormEndpointDependencies } from './form-endpoint.ts';
 import { OAuthError } from './oauth-answer.ts';
@@ -81,12 +81,15 @@ export class IntrospectEndpoint extends FormEndpoint {
 /** Whether the client may refresh, and still has been granted what it has: as the token endpoint goes by. */
 async function isRedeemable(
   { provider, runtime }: HeldProvider,
-  { accountId, clientId, grantId, jkt }: Token,
+  { accountId, clientId, grantId, jkt, resource }: Token,
   owner: Client,
 ): Promise<boolean> {
   if (!owner.grantTypeAllowed('refresh_token')) return false;
   // Nobody can show the key that it is bound to.
   if (jkt !== undefined && !runtime.oidc.dpop) return false;
+  const resources = [resource ?? []].flat() as string[];
+  if (resources.length > 0 && !resources.some((each) => mayAskForResource(runtime, owner, each)))
+    return false;
   const grant = await provider.Grant.find(grantId ?? '');
   if (grant === undefined || grant.accountId !== accountId || grant.clientId !== clientId) return false;
   return grant.unasked !== true || isFirstParty(owner);

@@ -50,5 +50,8 @@ export function noteRefusal(info: object, error: OIDCProviderError): void {
   const { error: code, error_description: description, error_detail: detail, cause } = error;
   // A parser repeats what it could not read.
   const isOurs = !(cause instanceof SyntaxError);
-  noteOnRequest(info, { code, reason: (isOurs ? detail : undefined) ?? description });
+  const reason = (isOurs ? detail : undefined) ?? description;
+  // So does its refusal of pages of an origin.
+  const isOfOrigin = reason?.startsWith('origin ') === true;
+  noteOnRequest(info, { code, reason: isOfOrigin ? 'the origin is none of the client’s' : reason });
 }

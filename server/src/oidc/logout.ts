@@ -94,8 +94,8 @@ export class LogoutEndpoint implements EdgeEndpoint {
   }
 
   /**
-   * @throws OAuthError (400) for a hint that is none of ours, for a client that is not active, and for anywhere that it has
-   *   not registered
+   * @throws OAuthError (400) for a hint that is none of ours, for a client that is not there, and for anywhere that it has not
+   *   registered
    */
   async #check(held: HeldProvider, parameters: URLSearchParams, info: EdgeInfo): Promise<Asked> {
     const [token, clientId, uri, state] = names.map((name) => parameter(parameters, name));
@@ -108,13 +108,12 @@ export class LogoutEndpoint implements EdgeEndpoint {
     const { issuer } = held.runtime;
     const client = id === null ? null : await this.#deps.clients.find(issuer.id, id, issuer.account.id);
     if (client !== null) noteOnRequest(info, { clientId: client.id });
-    if (id !== null && client?.status !== 'active') {
-      const detail = client === null ? 'client not found' : 'the client is suspended';
-      throw new OAuthError(400, 'invalid_client', 'client is invalid', {}, detail);
-    }
+    if (id !== null && client === null)
+      throw new OAuthError(400, 'invalid_client', 'client is invalid', {}, 'client not found');
     if (uri != null && !client?.settings.openid.post_logout_redirect_uris.includes(uri))
       throw new OAuthError(400, 'invalid_request', 'post_logout_redirect_uri not registered');
-    const next = uri == null ? null : withState(uri, state ?? null);
+    // Whoever wants to be signed out is, and is sent to no client that is suspended.
+    const next = uri == null || client?.status !== 'active' ? null : withState(uri, state ?? null);
     return { held, hint, next, isNextShown: client?.isRegistered === true, parameters };
   }
 }

@@ -25,7 +25,7 @@ const members = {
   registration_scopes: listOf(scopeToken, maxScopesLength)
     .default([])
     .describe(
-      'What a client that registers itself may take of scopes, besides the standard ones (`openid`, `profile`, `email`, `phone`, `offline_access`).',
+      'What a client may take of scopes when it registers itself, besides the standard ones (`openid`, `profile`, `email`, `phone`, `offline_access`).',
     ),
   resources: listOf(resourceIndicator)
     .default([])

@@ -27,10 +27,14 @@ import { proofSeconds } from './proof.ts';
 import { RecordAdapter } from './record-adapter.ts';
 import { redeem } from './redemption.ts';
 import type { IssuerRuntime } from './runtime.ts';
+import { requireStillAllowed } from './still-allowed.ts';
 import { explainRefusal } from './token-refusals.ts';
 
 /** Where the library wants a client's secret to stand. It compares none with it, and no key is made of it. */
 const placeholderSecret = randomBytes(32).toString('base64url');
+
+/** Where the library goes on with a request that it has kept. */
+const goingOn: ReadonlySet<string> = new Set(['resume', 'device_resume']);
 
 export interface ProviderDependencies {
   clients: ClientDirectory;
@@ -81,6 +85,7 @@ export function createProvider(
   makeOwnTokens(provider, runtime);
   nameSessions(provider);
   keepSavedSessions(provider);
+  holdToNow(provider);
   keepOrganizations(provider);
   keepWhatWasAgreed(provider);
   takeProofsOnce(provider, runtime);
@@ -155,6 +160,21 @@ function nameSessions(provider: Provider): void {
 function keepSavedSessions(provider: Provider): void {
   provider.Session.prototype.persist = async function persistSaved(this: Session) {
     return typeof this.exp === 'number' ? this.save(this.exp - Math.floor(Date.now() / 1000)) : '';
+  };
+}
+
+/**
+ * Where the library goes on with what a client has begun, it takes for granted where that leads, and sends errors there too:
+ * so the client is not there for it unless it still may have that. See `requireStillAllowed`.
+ */
+function holdToNow({ Client: model }: Provider): void {
+  const find = model.find.bind(model);
+  model.find = async (id, ...rest) => {
+    const client = await find(id, ...rest);
+    const { route, params } = Provider.ctx?.oidc ?? {};
+    if (client !== undefined && goingOn.has(route ?? '') && params?.client_id === id)
+      requireStillAllowed(client, params.redirect_uri);
+    return client;
   };
 }
 

@@ -8,11 +8,13 @@ import {
   deleteRecord,
   type FoundRecord,
   findRecord,
+  isUsedAt,
   putRecord,
   putRecordOnce,
   type RecordName,
   type RecordScope,
   type RecordValues,
+  settledRecord,
 } from './record-store.ts';
 import { addToRedemption, beginRedemption } from './redemption.ts';
 import type { IssuerRuntime } from './runtime.ts';
@@ -91,7 +93,10 @@ export class RecordAdapter implements Adapter {
       return;
     }
     const now = this.#runtime.now();
-    const outcome = await this.#runtime.inAccount((tx) => consumeRecord(tx, this.#scope, digests, now));
+    const outcome = await this.#runtime.inAccountOnce(
+      (tx) => consumeRecord(tx, this.#scope, digests, now),
+      async (tx, out) => out !== 'used' || isUsedAt(await settledRecord(tx, this.#scope, digests), now),
+    );
     if (outcome !== 'used')
       throw new errors.InvalidRequestUri('request_uri is invalid, expired, or was already used');
   }

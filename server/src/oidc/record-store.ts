@@ -138,24 +138,32 @@ export async function consumeRecord(
     .returning('digest')
     .executeTakeFirst();
   if (used !== undefined) return 'used';
-  const row = await usedRecord(tx, { accountId, issuerId, model }, digests);
+  const row = await usesOf(tx, { accountId, issuerId, model }, digests).executeTakeFirst();
   return row?.consumed_at == null ? 'missing' : 'reused';
 }
 
-/** Whether and when a record has been used up; undefined where there is none. */
-export async function usedRecord(
+/** A record once no transaction is at it any more, with when it was used up; undefined where there is none. */
+export async function settledRecord(
   tx: Transaction,
-  { accountId, issuerId, model }: RecordScope,
+  scope: RecordScope,
   digests: readonly Buffer[],
 ): Promise<{ consumed_at: Date | null } | undefined> {
+  return usesOf(tx, scope, digests).forShare().executeTakeFirst();
+}
+
+/** Whether it was used up at exactly this moment. */
+export function isUsedAt(record: { consumed_at: Date | null } | undefined, moment: Date): boolean {
+  return record?.consumed_at?.getTime() === moment.getTime();
+}
+
+function usesOf(tx: Transaction, { accountId, issuerId, model }: RecordScope, digests: readonly Buffer[]) {
   return tx
     .selectFrom('oidc_records')
     .select('consumed_at')
     .where('account_id', '=', accountId)
     .where('issuer_id', '=', issuerId)
     .where('model', '=', model)
-    .where('digest', 'in', digests)
-    .executeTakeFirst();
+    .where('digest', 'in', digests);
 }
 
 /** Takes a record away. Answers whether it was there. */

@@ -2,11 +2,12 @@ import { type Context, errors, Provider } from 'oidc-provider';
 import type { Transaction } from '../postgres/database.ts';
 import {
   consumeRecord,
+  isUsedAt,
   prolongGrant,
   putRecord,
   type RecordScope,
   type RecordValues,
-  usedRecord,
+  settledRecord,
 } from './record-store.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { carryOnSession, lockLiveSession } from './runtime-sessions.ts';
@@ -84,8 +85,8 @@ async function isWritten(
   if (sessionId === null || out === 'missing') return true;
   const isLive = await lockLiveSession(tx, runtime, sessionId);
   if (out === 'reused') return !isLive;
-  if (made !== null) return (await usedRecord(tx, made.scope, [made.values.digest])) !== undefined;
-  return (await usedRecord(tx, scope, digests))?.consumed_at?.getTime() === now.getTime();
+  if (made !== null) return (await settledRecord(tx, made.scope, [made.values.digest])) !== undefined;
+  return isUsedAt(await settledRecord(tx, scope, digests), now);
 }
 
 function tokenRequest(): Context {

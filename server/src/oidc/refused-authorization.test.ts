@@ -55,6 +55,14 @@ describe('the error page', () => {
   });
 
   // Attack: write onto a page of the issuer what it does not say, by a link to it.
+  test('shows no sentence of it', async () => {
+    const words = 'Your account is locked. Call +49 30 1234567 and have your code at hand.';
+    for (const member of ['redirect_uri', 'client_id']) {
+      const { text } = await authorize({ [member]: words });
+      expect(text).not.toContain('account is locked');
+    }
+  });
+
   test('shows neither markup nor invisible characters nor more than a line of it', async () => {
     const { text } = await authorize({
       redirect_uri: `https://x.example/"><script>\u202e\n${'a'.repeat(3000)}`,

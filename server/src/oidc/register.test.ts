@@ -14,8 +14,10 @@ const proxied = await startTestServer({
   env: { GATELODGE_TRUSTED_PROXIES: '127.0.0.1/32' },
 });
 const rows = await Rows.open(server.database);
+const watch = await Rows.open(server.database);
 afterAll(async () => {
   await rows.close();
+  await watch.close();
   await proxied.close();
   await server.close();
 });
@@ -257,6 +259,29 @@ test('one that is refused by the quota waits for nobody, and none waits for sign
   // As a sign-in has the issuer in hand.
   expect(await whileLocked('share')).toBe(201);
   expect(await whileLocked('update')).toBe(403);
+});
+
+test('one that waits while registration is switched off makes no client', async () => {
+  const { issuer, register } = await issuerWith({ registration: 'open' });
+  expect((await register(metadata)).status).toBe(201);
+  await rows.query('begin');
+  await rows.query(
+    `update oidc_settings set settings = jsonb_set(settings, '{registration}', '"off"') where issuer_id = $1`,
+    [issuer.id],
+  );
+  const waiting = register(metadata);
+  await expect
+    .poll(
+      async () => (await watch.query(`select from pg_stat_activity where wait_event_type = 'Lock'`)).length,
+    )
+    .toBe(1);
+  await rows.query('commit');
+  const answer = await waiting;
+  expect([answer.status, answer.headers.get('Retry-After')]).toEqual([503, '1']);
+  const [made] = await rows.query('select count(*)::int as count from clients where issuer_id = $1', [
+    issuer.id,
+  ]);
+  expect(made!.count).toBe(1);
 });
 
 // Whoever may register without end fills the database.

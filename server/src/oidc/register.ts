@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { toClientResource } from '../clients/client.ts';
 import { insertClient, insertClientSecret } from '../clients/client-store.ts';
 import type { EdgeAnswer } from '../edge/answer.ts';
@@ -18,6 +19,7 @@ import type { FlowCaps } from './flow-caps.ts';
 import { fromLibrary } from './form-endpoint.ts';
 import { paths } from './metadata.ts';
 import { OAuthError, oauthErrorAnswer, requireRunning, SwitchedOffError } from './oauth-answer.ts';
+import { resolveOidcSettings } from './oidc-settings.ts';
 import type { OidcProviders } from './providers.ts';
 import { type RegisteredClient, readRegistration } from './registration-metadata.ts';
 import type { IssuerRuntime } from './runtime.ts';
@@ -110,13 +112,16 @@ async function register(
       throw new AppError('not_found');
     // One after the other, so that nobody is let in beyond the quota. No sign-in takes a lock on this row, as on the
     // issuer's; where registration is not off, it is there.
-    await tx
+    const locked = await tx
       .selectFrom('oidc_settings')
-      .select('issuer_id')
+      .select('settings')
       .where('account_id', '=', scope.accountId)
       .where('issuer_id', '=', scope.issuerId)
       .forNoKeyUpdate()
-      .execute();
+      .executeTakeFirst();
+    // What this request was judged by has been changed while it waited: whoever sends it again is judged by what is now.
+    if (!isDeepStrictEqual(resolveOidcSettings(locked?.settings ?? null), runtime.oidc))
+      throw new AppError('unavailable', { headers: { 'Retry-After': '1' } });
     await requireRoom(tx, runtime);
     const row = await insertClient(tx, { ...scope, name, type: 'external', ...facts });
     await tx

@@ -5,7 +5,7 @@ import type { Transaction } from '../postgres/database.ts';
 import { beginClientSession } from '../sessions/client-session-store.ts';
 import { tooManyRefreshes } from '../sessions/refresh-budget.ts';
 import { lockOwnSession, prolongSession } from '../sessions/session-store.ts';
-import { isFirstParty, secondsOfSession } from './client-metadata.ts';
+import { secondsOfSession } from './client-metadata.ts';
 import { agreedInOrganizations } from './grants.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { claimNames } from './scopes.ts';
@@ -34,7 +34,7 @@ export async function beginSession(
   const now = runtime.now();
   const info = runtime.context.info();
   const { ip, user_agent: userAgent } = actorOfUser(accountId, info);
-  const { client, entities } = runtime.context.current?.oidc ?? {};
+  const { entities } = runtime.context.current?.oidc ?? {};
   const begun = await beginClientSession(tx, {
     accountId: runtime.issuer.account.id,
     issuerId: runtime.issuer.id,
@@ -49,7 +49,8 @@ export async function beginSession(
     userinfoClaims: Object.keys((claims as { userinfo?: object } | undefined)?.userinfo ?? {}).filter(
       (name) => claimNames.has(name),
     ),
-    organizationScopes: isFirstParty(client) ? null : agreedInOrganizations(entities?.Grant),
+    // Also of one that is the issuer's own at the moment: it counts again as soon as that is over.
+    organizationScopes: entities?.Grant?.unasked === true ? null : agreedInOrganizations(entities?.Grant),
     ip,
     userAgent,
     now,

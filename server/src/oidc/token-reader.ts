@@ -1,12 +1,12 @@
 import type pg from 'pg';
 import type { ClientDirectory } from '../clients/client-directory.ts';
 import type { ClientRecord } from '../clients/client-record.ts';
+import { bothOf } from '../members/effective-scopes.ts';
 import type { OrganizationClaim } from '../members/user-organizations.ts';
 import { callLookup } from '../postgres/lookup.ts';
 import { builtInClientId } from '../sessions/built-in-client.ts';
 import type { AccessClaims } from '../tokens/access-claims.ts';
 import { isUnasked } from './access-tokens.ts';
-import { bothOf } from './client-metadata.ts';
 import { recordDigests } from './record-digests.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { bringsClaim, scopesOfClient } from './scopes.ts';

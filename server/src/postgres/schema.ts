@@ -317,7 +317,7 @@ export interface StoredConsent {
   openid: string[];
   claims: string[];
   resources: Record<string, string[]>;
-  /** The most that its tokens carry of scopes in organizations; null: whatever the user has. Absent: none. */
+  /** The most that its tokens carry of scopes in organizations; null: whatever the user has. Absent: it was not asked. */
   organization_scopes?: string[] | null;
 }
 

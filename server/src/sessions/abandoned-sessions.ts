@@ -6,7 +6,7 @@ import { type EndedSession, noteLogouts } from './logout-notice-store.ts';
 /** When a session has expired that the sweep is to take away at its next turn. */
 const gone = new Date(0);
 /** The same, of one whose client has not been told. Before the others, so that the sweep meets it first. */
-const untold = new Date(-1);
+export const untold = new Date(-1);
 
 /** So many logouts are noted in the request that deletes a user. */
 const notedAtOnce = 1_000;

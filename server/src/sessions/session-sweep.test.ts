@@ -115,6 +115,28 @@ test('of a deleted user’s sessions as many are noted at once as one request ca
   await rows.query('delete from sessions where user_id = $1', [other.id]);
 });
 
+test('a session that its client has not been told of is not swept, whoever has it in hand', async () => {
+  const told = await OidcClient.create(server, issuer, {
+    openid: { backchannel_logout_uri: 'https://app.example/told' },
+  });
+  const user = await api.create(`${issuer.path}/users`, { username: 'f@example.com' });
+  await rows.query(
+    `insert into sessions (id, account_id, issuer_id, user_id, client_id, amr, auth_time, created_at, last_used_at, refreshes_since, ended_at, end_reason, expires_at)
+     select 's_untold' || n, account_id, issuer_id, id, $2, '{otp}', $3, $3, $3, $3, $3, 'revoked', $4
+     from users, generate_series(1, 3) n where id = $1`,
+    [user.id, told.id, clock.now(), new Date(-1)],
+  );
+  const sessions = () => rows.query(`select id from sessions where client_id = $1`, [told.id]);
+  await rows.query('begin');
+  await rows.query(`select from sessions where client_id = $1 for update`, [told.id]);
+  await swept(await left(), 50);
+  await rows.query('rollback');
+  expect(await sessions()).toHaveLength(3);
+  await swept([(await left())[0]! - 3, (await left())[1]!], 50);
+  const noted = await rows.query('select from logout_notices where client_id = $1', [told.id]);
+  expect(noted).toHaveLength(3);
+});
+
 test('goes in steps of bounded length', async () => {
   const user = await api.create(`${issuer.path}/users`, { username: 'b@example.com' });
   await rows.query(

@@ -3,7 +3,7 @@ import { Periodic } from '../jobs/periodic.ts';
 import type { Log } from '../logs/log.ts';
 import type { Database } from '../postgres/database.ts';
 import { deleteRows } from '../postgres/delete-rows.ts';
-import { noteAbandoned } from './abandoned-sessions.ts';
+import { noteAbandoned, untold } from './abandoned-sessions.ts';
 
 const everyMs = 60_000;
 const accountsAtOnce = 200;
@@ -57,7 +57,8 @@ function sweepAccount(
   { sessionsBefore, moment, atOnce }: { sessionsBefore: Date; moment: Date; atOnce: number },
 ): Promise<boolean> {
   const ofAccount = sql`account_id = ${accountId}`;
-  const isOver = sql`least(ended_at, expires_at) < ${sessionsBefore}`;
+  // Those that no client has been told of wait for `noteAbandoned`, whoever has them in hand at this moment.
+  const isOver = sql`least(ended_at, expires_at) < ${sessionsBefore} and expires_at <> ${untold}`;
   return database.withAccount(accountId, async (tx) => {
     let rest = atOnce - (await noteAbandoned(tx, accountId, { now: moment, atOnce }));
     if (rest === 0) return true;

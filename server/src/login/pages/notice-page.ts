@@ -38,9 +38,12 @@ ${requestLine(texts, requestId)}`,
 
 const maxReceived = 160;
 
-/** A text of a stranger's as a line that looks like nothing else: what could not be seen, or not be told apart, is escaped. */
+/**
+ * A text of a stranger's as a line that looks like nothing else: what could not be seen, or not be told apart, is escaped, and so are spaces:
+ * the page is the issuer's, and sentences on it are taken for its own.
+ */
 function visibly(text: string): string {
-  const plain = text.toWellFormed().replaceAll(/[^\x20-\x7e]/gu, encodeURIComponent);
+  const plain = text.toWellFormed().replaceAll(/[^\x21-\x7e]/gu, encodeURIComponent);
   return plain.length > maxReceived ? `${plain.slice(0, maxReceived)}…` : plain;
 }
 
