@@ -144,3 +144,40 @@ test('a form without the secret of its page is nobody’s', async () => {
   expect([status < 500, text.includes('Is this your device?')]).toEqual([true, false]);
   expect((await poll(started.body.device_code)).body.error).toBe('authorization_pending');
 });
+
+test('whoever is asked about an external device may sign in as somebody else first', async () => {
+  const external = await OidcClient.create(server, issuer, {
+    type: 'external',
+    openid: { application_type: 'native', grant_types: [deviceCode], redirect_uris: [] },
+  });
+  const other = await api.create(`${issuer.path}/users`, { username: `other${Math.random()}@example.com` });
+  const { body } = await external.post('/device/authorization', { scope: 'openid' });
+  const browser = new OidcBrowser(server);
+  const entered = formOf((await browser.request(`/${issuer.id}/device`)).text);
+  entered.set('user_code', body.user_code);
+  const confirm = await submit(browser, entered);
+  const confirmed = await submit(browser, formOf(confirm.text));
+  const { interactions } = server.running.services.oidc;
+  const steps: string[] = [];
+  let location = confirmed.headers.get('Location');
+  let userId = user.id as string;
+  while (location !== null) {
+    const uid = /\/login\/([^/]+)$/.exec(new URL(location).pathname)?.[1];
+    if (uid !== undefined) {
+      const exchange = browser.exchange(`/${issuer.id}/login/${uid}`);
+      const loaded = await interactions.load(exchange, issuer.id, uid);
+      steps.push(loaded.step);
+      if (loaded.step === 'consent' && userId === user.id) {
+        location = await interactions.useOtherAccount(exchange, loaded);
+        userId = other.id;
+      } else location = await browser.answer(issuer.id, uid, { userId });
+    }
+    location = (await browser.request(location)).headers.get('Location');
+  }
+  expect(steps.filter((step) => step !== 'organization')).toEqual(['login', 'consent', 'login', 'consent']);
+  const { body: tokens } = await external.post('/token', {
+    grant_type: deviceCode,
+    device_code: body.device_code,
+  });
+  expect(claimsOf(tokens.access_token).sub).toBe(other.id);
+});

@@ -1,6 +1,7 @@
+import { ApiClient } from './api-client.ts';
 import { createCustomer } from './customer.ts';
 import { type LoginPage, LoginVisitor } from './login-pages.ts';
-import { OidcClient } from './oidc-client.ts';
+import { OidcClient, redirectUri } from './oidc-client.ts';
 import { newAddress, wrongCodes } from './otp-client.ts';
 import type { TestClock, TestServer } from './server.ts';
 import { TestIssuer } from './test-issuer.ts';
@@ -13,6 +14,8 @@ export interface GalleryPage {
 
 const longName =
   'Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft & <b>Söhne</b> International Holding';
+
+const resource = 'https://api.example/invoices';
 
 /** Everything that an issuer needs for all of its pages to be shown. */
 export class LoginGallery {
@@ -31,13 +34,14 @@ export class LoginGallery {
   static async open(server: TestServer, clock: TestClock): Promise<LoginGallery> {
     const { api } = await createCustomer(server);
     const issuer = await TestIssuer.create(server, {}, { name: 'Acme' }, api);
-    await api.patch(`${issuer.path}/oidc-settings`, { device_flow: true });
+    await api.patch(`${issuer.path}/oidc-settings`, { device_flow: true, registration: 'open' });
     const sandbox = await TestIssuer.create(server, {}, { name: 'Acme', environment: 'sandbox' }, api);
     const suspended = await TestIssuer.create(server, {}, { name: 'Acme' }, api);
     await api.post(`${suspended.path}/suspend`);
     const external = {
       type: 'external',
       settings: { scopes: ['openid', 'profile', 'email', 'offline_access', 'invoices:read'] },
+      openid: { resource_indicators: [resource] },
     };
     const [fewAddress, manyAddress] = [newAddress('few'), newAddress('many')];
     for (const [address, count] of [
@@ -46,7 +50,7 @@ export class LoginGallery {
     ] as const) {
       const user = await api.create(`${issuer.path}/users`, { username: address });
       for (let index = 0; index < count; index++) {
-        const name = index === 1 ? longName : `Tenant ${String(index + 1).padStart(2, '0')}`;
+        const name = index === 1 ? longName : `Tenant ${index + 1}`;
         const { id } = await issuer.createOrganization({ name });
         await api.create(`${issuer.path}/organizations/${id}/members`, {
           member_id: user.id,
@@ -136,9 +140,24 @@ export class LoginGallery {
       { name: 'code-malformed', page: await one.submit(resent, { code: '12' }) },
       { name: 'code-wrong', page: await one.submit(resent, { code: wrong }) },
     ];
+    const spent = visitor();
+    const { page: guessable, code: right } = await spent.askForCode(
+      await spent.begin(this.#app),
+      newAddress('spent'),
+    );
+    const [guess = ''] = wrongCodes(right, 1);
+    for (let guesses = 0; guesses < 4; guesses++) await spent.submit(guessable, { code: guess });
+    const last = await spent.submit(guessable, { code: guess });
+    pages.push({ name: 'code-spent', page: last });
+    pages.push({ name: 'code-spent-late', page: await spent.submit(guessable, { code: guess }) });
+    pages.push({ name: 'code-spent-again', page: await spent.go(last.url.pathname) });
     let guessed = second;
-    for (let guesses = 0; guesses < 10 && guessed.status !== 429; guesses++)
+    for (let guesses = 0; guesses < 10 && guessed.status !== 429; guesses++) {
       guessed = await one.submit(resent, { code: wrong });
+      this.#clock.advance(61);
+      // With another code there are as many guesses as the address has left, and then none.
+      if (guesses === 4) guessed = await one.submit(guessed);
+    }
     pages.push({ name: 'code-too-many', page: guessed });
     let asked = first;
     for (let sends = 0; sends < 6 && asked.status !== 429; sends++) {
@@ -168,7 +187,22 @@ export class LoginGallery {
 
   async #consenting(visitor: () => LoginVisitor): Promise<GalleryPage[]> {
     const scope = 'openid profile email offline_access invoices:read';
+    const { body } = await new ApiClient(this.#server.url, null).post(`/${this.#issuer.id}/register`, {
+      client_name: 'Ledger Agent',
+      redirect_uris: [redirectUri],
+      scope: 'openid email',
+      token_endpoint_auth_method: 'none',
+    });
+    const registered = new OidcClient(this.#server, this.#issuer.id, body.client_id, null);
+    const one = visitor();
+    this.#clock.advance(61);
+    const picker = await one.signIn(this.#external, this.#fewAddress, { scope, resource });
     return [
+      {
+        name: 'consent-registered',
+        page: await visitor().signIn(registered, newAddress(), { scope: 'openid email' }),
+      },
+      { name: 'consent-organization', page: await one.submit(picker) },
       { name: 'consent', page: await visitor().signIn(this.#external, newAddress(), { scope }) },
       {
         name: 'consent-long',
@@ -202,6 +236,7 @@ export class LoginGallery {
     const confirm = await one.go(`/${this.#issuer.id}/logout?client_id=${this.#app.id}`);
     return [
       { name: 'logout', page: confirm },
+      { name: 'logout-stayed', page: await one.go(`/${this.#issuer.id}/logout?stay=yes`) },
       { name: 'logged-out', page: await one.submit(confirm) },
       { name: 'logout-refused', page: await one.go(`/${this.#issuer.id}/logout?id_token_hint=x`) },
     ];

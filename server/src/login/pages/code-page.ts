@@ -54,10 +54,10 @@ export function spentCodePage(
     title: of.spentTitle,
     body: html`
 <p class="lead">${of.as} <strong>${address}</strong></p>
-${fault === null ? html`<p>${of.spent}</p>` : alertOf(fault, 'resend')}
+${fault === null ? html`<p>${of.spent}</p>` : alertOf(fault, null)}
 <form method="post" action="${path}">
 ${hiddenOf({ action: 'resend', token })}
-<button type="submit" id="resend"${waiting(resendInSeconds, of.resendIn)}>${of.resend}</button>
+<button type="submit"${waiting(resendInSeconds, of.resendIn)}>${of.resend}</button>
 </form>
 <form class="others" method="post" action="${path}">
 ${hiddenOf({ token })}

@@ -13,11 +13,16 @@ function isOfField(fault: Fault | null): fault is Fault {
   return fault?.status === 422;
 }
 
-/** What went wrong, in front of the form; it leads to the field where that is what has to be mended. */
-export function alertOf(fault: Fault | null, fieldId: string): Html {
+/**
+ * What went wrong, in front of the form; it leads to the field where that is what has to be mended.
+ *
+ * @param fieldId null where the page has no such field any more
+ */
+export function alertOf(fault: Fault | null, fieldId: string | null): Html {
   if (fault === null) return none;
   const { message } = fault;
-  const text = isOfField(fault) ? html`<a href="#${fieldId}">${message}</a>` : html`${message}`;
+  const text =
+    isOfField(fault) && fieldId !== null ? html`<a href="#${fieldId}">${message}</a>` : html`${message}`;
   return html`<div class="alert" role="alert" id="error">${text}</div>`;
 }
 
