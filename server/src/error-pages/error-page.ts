@@ -39,7 +39,7 @@ export function renderErrorPage(code: string): string | null {
     <main>
       <h1><code>${code}</code></h1>
       <p>${title}: answered with status ${status}.</p>
-      <p>${detail}</p>
+      ${detail === title ? [] : [html`<p>${detail}</p>`]}
       ${fix === undefined ? [] : [html`<p>${fix}</p>`]}
       <p>The <code>detail</code> of an answer may say more, and <code>request_id</code> is what to quote when you ask for help.</p>
       ${Object.hasOwn(refusals, code) ? [dialectsOf(code as RefusalCode)] : []}
