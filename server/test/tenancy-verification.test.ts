@@ -433,6 +433,12 @@ describe('what has no account', () => {
 
 const sameRequest = { 'X-Request-Id': 'tenancy' };
 
+/** The page of a refused request shows the client id that came, whosever it is. */
+function withoutEcho(text: string, path: string): string {
+  const clientId = new URL(path, server.url).searchParams.get('client_id');
+  return clientId === null ? text : text.replaceAll(clientId, 'the client id');
+}
+
 async function call({ method, path, key, body, rawBody, headers }: Ask) {
   sql.clear();
   const answer = await server.operator.api.as(key).request(method, path, {
@@ -442,7 +448,7 @@ async function call({ method, path, key, body, rawBody, headers }: Ask) {
   });
   const { date: _date, ...told } = Object.fromEntries(answer.headers);
   return {
-    answer: { status: answer.status, headers: told, text: answer.text },
+    answer: { status: answer.status, headers: told, text: withoutEcho(answer.text, path) },
     statements: sql.statements,
     lookups: sql.lookups.map(({ text }) => text),
   };

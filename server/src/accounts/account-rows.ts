@@ -28,6 +28,7 @@ export const leftByAccounts = [
   ['sessions', sql`issuer_id, id`],
   ['client_secrets', sql`issuer_id, client_id, id desc`],
   ['clients', sql`issuer_id, id`],
+  ['oidc_consents', sql`issuer_id, user_id`],
   ['users', sql`issuer_id, id`],
   ['events', sql`id desc`],
   ['idempotency_records', sql`id`],

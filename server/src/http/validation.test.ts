@@ -25,6 +25,13 @@ describe('validation', () => {
     expect(parseInput(schema, { name: 'x' })).toEqual({ name: 'x' });
   });
 
+  test('means nothing where no member is known at all', () => {
+    const faults = () => parseInput(z.strictObject({}), { a: 1 });
+    expect(faults).toThrow(
+      expect.objectContaining({ detail: 'a: is not a member of this request; remove it' }),
+    );
+  });
+
   test('names every fault at once, each by its path and a code', () => {
     expect(
       errorsOf({ restrictions: { origins: ['a', 1], extra: 1 }, limit: 'x', more: 1, evenMore: 2 }),

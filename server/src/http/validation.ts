@@ -33,7 +33,7 @@ export const knownNames: z.core.$ZodErrorMap = (issue) => {
 
 /** The names that `knownNames` has put there. */
 export function namesIn(issue: z.core.$ZodIssueUnrecognizedKeys): string[] {
-  return issue.message.split(' ');
+  return issue.message.split(' ').filter((name) => name !== '');
 }
 
 function toFieldErrors(issue: z.core.$ZodIssue, root: string): FieldError[] {

@@ -26,6 +26,7 @@ export const leftByIssuers = [
   ['sessions', sql`id`],
   ['client_secrets', sql`client_id, id desc`],
   ['clients', sql`id`],
+  ['oidc_consents', sql`user_id`],
   ['users', sql`id`],
 ] as const;
 

@@ -16,7 +16,8 @@ export async function requireActingClient(
   { account_id: accountId, issuer_id: issuerId }: OrganizationPlace,
   { clientId, userId }: { clientId: string; userId: string },
 ): Promise<ActingClient> {
-  if (clientId === builtInClientId) return { status: 'active', organizationScopes: null, agreed: null };
+  if (clientId === builtInClientId)
+    return { status: 'active', organizationScopes: null, agreed: null, remembersConsent: true };
   const row = await tx
     .selectFrom('clients')
     .select(['type', 'status', 'confidential', 'settings'])
@@ -28,8 +29,9 @@ export async function requireActingClient(
   if (row === undefined)
     throw invalidField('client_id', 'is not the id of a client of this issuer', 'unknown_client');
   const { status, type } = row;
-  const { organization_scopes: organizationScopes } = readSettings(row);
-  if (type === 'first_party') return { status, organizationScopes, agreed: null };
+  const { organization_scopes: organizationScopes, openid } = readSettings(row);
+  const { remember_consent: remembersConsent } = openid;
+  if (type === 'first_party') return { status, organizationScopes, agreed: null, remembersConsent };
   const consent = await tx
     .selectFrom('oidc_consents')
     .select('granted')
@@ -38,5 +40,6 @@ export async function requireActingClient(
     .where('user_id', '=', userId)
     .where('client_id', '=', clientId)
     .executeTakeFirst();
-  return { status, organizationScopes, agreed: consent?.granted.organization_scopes };
+  const agreed = remembersConsent ? consent?.granted.organization_scopes : undefined;
+  return { status, organizationScopes, agreed, remembersConsent };
 }

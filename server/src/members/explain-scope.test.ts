@@ -18,7 +18,12 @@ const who = fc.oneof(
     kind: fc.constant('member' as const),
     member: fc.option(member, { freq: 5 }),
     client: fc.option(
-      fc.record({ status, organizationScopes: fc.option(scopes), agreed: fc.option(scopes) }),
+      fc.record({
+        status,
+        organizationScopes: fc.option(scopes),
+        agreed: fc.option(scopes),
+        remembersConsent: fc.boolean(),
+      }),
     ),
   }),
   fc.record({
@@ -89,7 +94,7 @@ test('names each source, whether or not something stands against it', () => {
           { id: 'g2', name: 'Sales', scopes: ['b:read'] },
         ],
       },
-      client: { status: 'active', organizationScopes: ['b:read'], agreed: null },
+      client: { status: 'active', organizationScopes: ['b:read'], agreed: null, remembersConsent: true },
     },
   });
   expect(told).toMatchObject({

@@ -31,6 +31,8 @@ export interface ActingClient {
   organizationScopes: readonly string[] | null;
   /** What the member has agreed that an external client has; null: nobody is asked, undefined: it has not been yet. */
   agreed: readonly string[] | null | undefined;
+  /** Whether what its users agree to is kept; else they are asked at each sign-in. */
+  remembersConsent: boolean;
 }
 
 /** What is asked, with all that the answer follows from. */
@@ -128,10 +130,16 @@ function restrictionOf(scope: string, client: ActingClient | null): ScopeCheck {
     return failed('client', 'The client’s organization_scopes do not name it.');
   if (client.agreed?.includes(scope) === false)
     return failed('client', 'The user has not agreed that the client has it; its next sign-in asks.');
-  const asks = client.agreed === undefined ? ' The user has not been asked for its consent yet.' : '';
+  const asks = client.agreed === undefined ? ` ${askedAbout(client)}` : '';
   return client.organizationScopes === null
     ? skipped('client', `The client sets no organization_scopes: it takes all.${asks}`)
     : passed('client', `The client’s organization_scopes name it.${asks}`);
+}
+
+function askedAbout({ remembersConsent }: ActingClient): string {
+  return remembersConsent
+    ? 'The user has not been asked for its consent yet.'
+    : 'The user is asked at each sign-in; tokens hold what it has agreed to then.';
 }
 
 function checksOfKey(scope: string, { key }: Who<'key'>): ScopeCheck[] {

@@ -107,6 +107,12 @@ describe('a member', () => {
     const [inToken] = claimsOf(body.access_token).organizations;
     expect(told).toMatchObject({ denied_by: 'client', effective_scopes: inToken.scopes });
     expect(messageOf(told)).toContain('has not agreed');
+    succeeded(
+      await api.patch(`${issuerPath}/clients/${client.id}`, {
+        settings: { openid: { remember_consent: false } },
+      }),
+    );
+    expect(messageOf(await about('invoices:write'))).toContain('is asked at each sign-in');
   });
 
   // The attack: ask about ids until one answers otherwise, and so find out who the issuer's users are.

@@ -52,6 +52,7 @@ describe('what the user is asked', () => {
       claims: [],
       resources: { [issuerUrl]: [] },
       organization_scopes: ['invoices:read'],
+      organizations: null,
     };
     expect((await signIn(client, browser)).consents).toEqual([shown]);
     expect((await signIn(client, browser)).consents).toEqual([]);
@@ -275,5 +276,6 @@ test('the event of a consent tells all that was allowed', async () => {
     client_id: client.id,
     scopes: ['openid', 'email'],
     organization_scopes: ['invoices:read'],
+    organizations: null,
   });
 });

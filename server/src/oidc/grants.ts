@@ -81,11 +81,22 @@ export function agreedInOrganizations(grant: Grant | undefined): string[] | null
   return grant?.organizationScopes ?? null;
 }
 
-/** Puts what a user has allowed into a grant. Of scopes in organizations it is this that counts, and none from before. */
+/** So many organizations are kept that a user has allowed one by one; who has allowed more is asked again about the first. */
+const mostOrganizations = 100;
+
+/**
+ * Puts what a user has allowed into a grant. Of scopes in organizations it is this that counts, and none from before;
+ * organizations add up.
+ */
 export function applyConsent(
   grant: Grant,
-  { openid, claims, resources, organization_scopes: inOrganizations }: StoredConsent,
+  { openid, claims, resources, organization_scopes: inOrganizations, organizations = null }: StoredConsent,
 ): void {
+  const before = grant.organizationScopes === undefined ? [] : (grant.organizations ?? null);
+  grant.organizations =
+    organizations === null || before === null
+      ? null
+      : [...new Set([...before, ...organizations])].slice(-mostOrganizations);
   if (inOrganizations !== undefined) grant.organizationScopes = inOrganizations;
   if (openid.length > 0) grant.addOIDCScope(openid.join(' '));
   if (claims.length > 0) grant.addOIDCClaims(claims);

@@ -49,7 +49,18 @@ export function policyOf(runtime: IssuerRuntime): unknown {
       ({ oidc }) => !mayHaveInOrganizations(oidc.client!, oidc.grant?.organizationScopes),
     ),
   );
-  consent.details = ({ oidc }) => ({ asked: askedOf(oidc), organization: runtime.context.organization() });
+  consent.checks.push(
+    new Check('organization_missing', 'the organization not granted', 'consent_required', ({ oidc }) => {
+      const agreed = oidc.grant?.organizations ?? null;
+      if (isFirstParty(oidc.client) || agreed === null) return false;
+      const organization = runtime.context.organization();
+      return organization === null || !agreed.includes(organization);
+    }),
+  );
+  consent.details = ({ oidc }) => {
+    const organization = runtime.context.organization();
+    return { asked: askedOf(oidc, organization), organization };
+  };
   return policy;
 }
 
@@ -60,13 +71,16 @@ function mayHaveInOrganizations(client: Client, agreed: readonly string[] | null
 }
 
 /** Everything that the client wants: whoever is asked sees the whole of it, and allows what it has seen. */
-function askedOf({
-  requestParamOIDCScopes,
-  requestParamScopes,
-  requestParamClaims,
-  resourceServers,
-  client,
-}: Context['oidc']): ConsentGranted {
+function askedOf(
+  {
+    requestParamOIDCScopes,
+    requestParamScopes,
+    requestParamClaims,
+    resourceServers,
+    client,
+  }: Context['oidc'],
+  organization: string | null,
+): ConsentGranted {
   const inOrganizations = organizationScopesOfClient(client!);
   return {
     openid: [...requestParamOIDCScopes],
@@ -78,6 +92,7 @@ function askedOf({
       ]),
     ),
     organization_scopes: inOrganizations && [...inOrganizations],
+    organizations: organization === null ? null : [organization],
   };
 }
 
@@ -95,22 +110,36 @@ function organizationPrompt(runtime: IssuerRuntime) {
       'interaction_required',
       async ({ oidc: { session, result, client } }: Context) => {
         if (session.accountId === undefined || client === undefined) return false;
-        const chosen = runtime.context.organizationOfRequest();
+        const { context } = runtime;
+        const chosen = context.organizationOfRequest();
         if (typeof chosen === 'string') await requireMember(runtime, session.accountId, chosen);
-        if (result?.organization !== undefined) runtime.context.rememberOrganization(chosen);
+        if (result?.organization !== undefined) context.rememberOrganization(chosen);
         if (chosen !== undefined) return false;
-        const remembered = runtime.context.rememberedOrganization();
-        const isToPick = result?.login !== undefined && runtime.oidc.organization_picker;
-        if (remembered === null && !isToPick) return false;
+        const hasJustSignedIn = result?.login !== undefined;
+        const remembered = context.rememberedOrganization();
+        if (remembered === null && !hasJustSignedIn && !context.isPicking) return false;
         const organizations = await organizationsOfUser(runtime, session.accountId, {
           onlyOrganization: null,
           organizationScopes: organizationScopesOfClient(client),
         });
-        if (isToPick && organizations.length > 1) return true;
-        if (remembered === null || organizations.some(({ org_id }) => org_id === remembered)) return false;
-        // There is none left that the tokens could be widened to.
-        if (organizations.length === 0) runtime.context.rememberOrganization(undefined);
-        return organizations.length > 0;
+        const isStillMember = organizations.some(({ org_id }) => org_id === remembered);
+        if (!runtime.oidc.organization_picker) {
+          // What is not to be picked is not held to what once was, once the user could not change it.
+          if (hasJustSignedIn || !isStillMember) context.rememberOrganization(undefined);
+          return false;
+        }
+        const isToPick = hasJustSignedIn || context.isPicking;
+        if (isStillMember && !isToPick) return false;
+        // Until it has picked, nobody gets tokens for more by not asking it.
+        if (organizations.length > (isToPick ? 1 : 0)) {
+          context.beginPicking();
+          return true;
+        }
+        if (isStillMember) return false;
+        context.rememberOrganization(undefined);
+        // There is none left that the tokens could be widened to, for now.
+        if (remembered !== null) context.beginPicking();
+        return false;
       },
     ),
   );
@@ -135,7 +164,7 @@ const maxParametersBytes = 16 * 1024;
  */
 export function checkAuthorizationRequest({ oidc }: Context, org: unknown, client: Client): void {
   // Each scope is kept once for each resource that knows it.
-  const isTooLong = [oidc.params, askedOf(oidc)].some(
+  const isTooLong = [oidc.params, askedOf(oidc, null)].some(
     (kept) => Buffer.byteLength(JSON.stringify(kept)) > maxParametersBytes,
   );
   if (isTooLong) throw new errors.InvalidRequest('the request is too long');

@@ -248,7 +248,8 @@ function textOf(value: unknown): string | null {
 
 function askedFor({ prompt }: Interaction): ConsentGranted {
   const { asked } = prompt.details as { asked?: ConsentGranted };
-  if (prompt.name !== 'consent') return { openid: [], claims: [], resources: {}, organization_scopes: [] };
+  if (prompt.name !== 'consent')
+    return { openid: [], claims: [], resources: {}, organization_scopes: [], organizations: [] };
   // Begun at a node of the build before this one: the browser begins anew.
   if (asked === undefined) throw new AppError('not_found');
   return asked;
@@ -280,6 +281,7 @@ async function grant({ held, interaction, client }: Opened, info: RequestInfo): 
           client_id: client.clientId,
           scopes: [...asked.openid, ...Object.values(asked.resources).flat()],
           organization_scopes: asked.organization_scopes,
+          organizations: asked.organizations,
         },
       },
     ]);
@@ -295,5 +297,6 @@ function grantedBy(given: InstanceType<HeldProvider['provider']['Grant']>): Cons
       Object.entries(given.resources ?? {}).map(([resource, scopes]) => [resource, scopes.split(' ')]),
     ),
     organization_scopes: agreedInOrganizations(given),
+    organizations: given.organizations ?? null,
   };
 }

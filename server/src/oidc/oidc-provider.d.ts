@@ -62,8 +62,11 @@ declare module 'oidc-provider' {
     readonly id: string;
     uid: string;
     loginTs?: number;
-    /** By client. `organization` is ours: what the user has picked for it, null for all; nothing where it has not. */
-    authorizations?: Record<string, { sid?: string; grantId?: string; organization?: string | null }>;
+    /** By client. `organization` is ours: what the user has picked for it, null for all; nothing where it has not. So is `isPicking`. */
+    authorizations?: Record<
+      string,
+      { sid?: string; grantId?: string; organization?: string | null; isPicking?: boolean }
+    >;
     sidFor(clientId: string, sid?: string): string | undefined;
     grantIdFor(clientId: string, grantId?: string): string | undefined;
     ensureClientContainer(clientId: string): void;
@@ -84,6 +87,8 @@ declare module 'oidc-provider' {
     unasked?: boolean;
     /** Ours: the most of scopes in organizations that the user has agreed to; null: whatever it has. */
     organizationScopes?: string[] | null;
+    /** Ours: of which organizations the user has agreed that tokens tell; null and absent: of all that it has. */
+    organizations?: string[] | null;
   }
 
   export interface Token extends Model {
@@ -294,6 +299,7 @@ declare module 'oidc-provider' {
     InvalidTarget: DescribedError;
     InvalidScope: new (description: string, scope?: string) => OIDCProviderError;
     InvalidRequestUri: DescribedError;
+    SessionNotFound: DescribedError;
     InvalidRedirectUri: new () => OIDCProviderError;
     UnauthorizedClient: DescribedError;
     InvalidClientMetadata: new (description: string) => OIDCProviderError;

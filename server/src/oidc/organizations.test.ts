@@ -5,6 +5,7 @@ import { claimsOf, OidcClient } from '../../test/harness/oidc-client.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
+import type { LoadedInteraction } from './interactions.ts';
 
 const server = await startTestServer();
 afterAll(() => server.close());
@@ -149,6 +150,62 @@ describe('the picker', () => {
     expect([steps.length, claimsOf(none.access_token).organizations]).toEqual([2, []]);
   });
 
+  // Attack: the client asks again behind the picker that its user is looking at, or after the user has left it.
+  test('is not gone around while it waits, and comes again until the user has picked', async () => {
+    const { userId, organizations } = await member(3);
+    const { id } = organizations[1]!;
+    const browser = new OidcBrowser(server);
+    const errors: (string | null)[] = [];
+    const left = client.signIn(browser, {
+      userId,
+      onStep: async ({ step }) => {
+        if (step !== 'organization') return;
+        const behind = await client.code(browser, { userId }, { prompt: 'none' });
+        errors.push(behind.parameters.get('error'));
+        throw new Error('left');
+      },
+    });
+    await expect(left).rejects.toThrow('left');
+    expect(errors).toEqual(['interaction_required']);
+    const steps: string[] = [];
+    const onStep = ({ step }: { step: string }) => steps.push(step);
+    const picked = await client.signIn(browser, { userId, organizationId: id, onStep });
+    expect([steps, claimsOf(picked.access_token).org_id]).toEqual([['organization'], id]);
+    const again = await client.signIn(browser, { userId }, { prompt: 'none' });
+    expect(claimsOf(again.access_token).org_id).toBe(id);
+  });
+
+  test('comes again once what was picked, and was suspended with all others, is back', async () => {
+    const { userId, organizations } = await member(2);
+    const browser = new OidcBrowser(server);
+    await client.signIn(browser, { userId, organizationId: organizations[0]!.id });
+    const paths = organizations.map(({ id }) => `${issuer.path}/organizations/${id}`);
+    for (const path of paths) succeeded(await api.post(`${path}/suspend`));
+    const none = await client.signIn(browser, { userId }, { prompt: 'none' });
+    expect(claimsOf(none.access_token).organizations).toEqual([]);
+    for (const path of paths) succeeded(await api.post(`${path}/activate`));
+    const silent = await client.code(browser, { userId }, { prompt: 'none' });
+    expect(silent.parameters.get('error')).toBe('interaction_required');
+  });
+
+  test('two tabs that pick at the same time: none of them is sent on with a pick that is forgotten', async () => {
+    const { userId, organizations } = await member(2);
+    const { id } = organizations[0]!;
+    const apps = await Promise.all([1, 2].map(() => OidcClient.create(server, issuer)));
+    for (let round = 0; round < 5; round++) {
+      const browser = new OidcBrowser(server);
+      const answers = await Promise.all(
+        apps.map((app) => app.code(browser, { userId, organizationId: id }).catch(() => null)),
+      );
+      for (const [at, app] of apps.entries()) {
+        if (!answers[at]?.code) continue;
+        const later = await app.code(browser, { userId }, { prompt: 'none' });
+        if (later.code === '') continue;
+        expect(claimsOf((await app.redeem(later)).body.access_token).org_id).toBe(id);
+      }
+    }
+  });
+
   test('takes no organization that is not the user’s', async () => {
     const { userId } = await member(2);
     const stranger = await issuer.createOrganization();
@@ -169,6 +226,67 @@ describe('the picker', () => {
     await client.signIn(new OidcBrowser(server), { userId: two.userId, onStep });
     expect(steps).toEqual(['login', 'login']);
     succeeded(await api.patch(`${issuer.path}/oidc-settings`, { organization_picker: null }));
+  });
+});
+
+test('what was picked is held to no more than until the next sign-in, once there is no picker', async () => {
+  const own = await TestIssuer.create(server, {}, {}, api);
+  const app = await OidcClient.create(server, own);
+  const user = await api.create(`${own.path}/users`, { username: 'ada@example.com' });
+  const ids: string[] = [];
+  for (const name of ['One', 'Two', 'Three']) {
+    const { id } = await own.createOrganization({ name });
+    ids.push(id);
+    const members = `${own.path}/organizations/${id}/members`;
+    await api.create(members, { member_id: user.id, scopes: ['invoices:read'] });
+  }
+  const browser = new OidcBrowser(server);
+  const orgOf = async (parameters: Record<string, string>) =>
+    claimsOf(
+      (await app.signIn(browser, { userId: user.id, organizationId: ids[0]! }, parameters)).access_token,
+    ).org_id;
+  expect(await orgOf({})).toBe(ids[0]);
+  succeeded(await api.patch(`${own.path}/oidc-settings`, { organization_picker: false }));
+  expect(await orgOf({ prompt: 'none' })).toBe(ids[0]);
+  expect(await orgOf({ prompt: 'login' })).toBeUndefined();
+  expect(await orgOf({ prompt: 'none' })).toBeUndefined();
+});
+
+// Attack: the page of consent names one organization, and the client asks for the others once it has been allowed.
+describe('an external client that was allowed for one organization', () => {
+  const external = () => OidcClient.create(server, issuer, { type: 'external' });
+
+  test('gets tokens for no other before it has asked the user', async () => {
+    const app = await external();
+    const { userId, organizations } = await member(3);
+    const [one, other] = organizations.map(({ id }) => id);
+    const browser = new OidcBrowser(server);
+    await client.signIn(browser, { userId, organizationId: one! });
+    const consents: unknown[] = [];
+    const onStep = ({ step, asked }: LoadedInteraction) =>
+      step === 'consent' && consents.push(asked.organizations);
+    const signIn = (parameters: Record<string, string>) =>
+      app.signIn(browser, { userId, onStep }, parameters);
+    const errorOf = async (parameters: Record<string, string>) =>
+      (await app.code(browser, { userId }, { prompt: 'none', ...parameters })).parameters.get('error');
+    await signIn({ org: one! });
+    expect(await errorOf({ org: one! })).toBeNull();
+    expect(await errorOf({})).toBe('consent_required');
+    expect(await errorOf({ org: other! })).toBe('consent_required');
+    // One by one, and remembered as that in other browsers too.
+    await signIn({ org: other! });
+    for (const org of [one!, other!]) expect(await errorOf({ org })).toBeNull();
+    const elsewhere = new OidcBrowser(server);
+    await client.signIn(elsewhere, { userId, organizationId: one! });
+    const { parameters } = await app.code(elsewhere, { userId }, { prompt: 'none', org: other! });
+    expect(parameters.get('error')).toBeNull();
+    expect((await app.code(elsewhere, { userId }, { prompt: 'none' })).parameters.get('error')).toBe(
+      'consent_required',
+    );
+    await signIn({});
+    expect(await errorOf({})).toBeNull();
+    expect(await errorOf({ org: organizations[2]!.id })).toBeNull();
+    expect(consents).toEqual([[one], [other], null]);
   });
 });
 

@@ -188,7 +188,7 @@ function keepOrganizations(provider: Provider): void {
 
 /** What a grant keeps of ours: see `grants.ts`. */
 function keepWhatWasAgreed({ Grant }: Provider): void {
-  const members = [...Grant.IN_PAYLOAD, 'unasked', 'organizationScopes'];
+  const members = [...Grant.IN_PAYLOAD, 'unasked', 'organizationScopes', 'organizations'];
   Object.defineProperty(Grant, 'IN_PAYLOAD', { get: () => members });
 }
 

@@ -54,7 +54,11 @@ export class RecordAdapter implements Adapter {
   async upsert(id: string, payload: RecordPayload, expiresInSeconds = 0): Promise<void> {
     const before = visitOf(this.#model, id)?.state;
     // Taken away while this request went on: what it remembers of it must not bring it back.
-    if (before === 'gone' || (this.#model === 'Session' && isGone(payload.uid))) return;
+    if (before === 'gone' || (this.#model === 'Session' && isGone(payload.uid))) {
+      // What the user has just answered would be forgotten, its choice of an organization for one.
+      if (this.#model === 'Session' && isOfAnswer(this.#runtime)) throw new errors.SessionNotFound();
+      return;
+    }
     const now = this.#runtime.now();
     const expiresAt = new Date(now.getTime() + expiresInSeconds * 1000);
     const { context } = this.#runtime;
@@ -198,6 +202,11 @@ export class RecordAdapter implements Adapter {
   #digestsOf(id: string, model = this.#model): Buffer[] {
     return recordDigests(this.#runtime.secrets, { issuerId: this.#scope.issuerId, model }, id);
   }
+}
+
+/** Whether the request goes on with what the user has answered on a page. */
+function isOfAnswer({ context }: IssuerRuntime): boolean {
+  return ['resume', 'device_resume'].includes(context.current?.oidc.route ?? '');
 }
 
 /** What a request has met so far of a record. */

@@ -1,10 +1,12 @@
-import { type Context, Provider } from 'oidc-provider';
+import { type Context, Provider, type Session } from 'oidc-provider';
 import { type RequestInfo, requestInfoOf } from '../edge/request-info.ts';
 
 const nobody: RequestInfo = { id: '', ip: '', userAgent: null };
 
 /** What keeps the organization that was chosen. */
 const keepsOrganization: ReadonlySet<string> = new Set(['AuthorizationCode', 'RefreshToken', 'DeviceCode']);
+
+type Authorization = NonNullable<Session['authorizations']>[string];
 
 /** What is known of the request that is under way, wherever in the library it is. */
 export class RequestContext {
@@ -56,14 +58,29 @@ export class RequestContext {
     return this.#authorization?.organization ?? null;
   }
 
+  /** Whether the user has been shown the picker for this client in this browser login and has not picked yet. */
+  get isPicking(): boolean {
+    return this.#authorization?.isPicking === true;
+  }
+
+  beginPicking(): void {
+    this.#authorize((entry) => ({ ...entry, isPicking: true }));
+  }
+
   /** @param picked an organization; null for all, undefined for nothing that was picked */
   rememberOrganization(picked: string | null | undefined): void {
+    this.#authorize(({ organization: _before, isPicking: _is, ...rest }) => ({
+      ...rest,
+      ...(picked !== undefined && { organization: picked }),
+    }));
+  }
+
+  #authorize(change: (entry: Authorization) => Authorization): void {
     const { session, client } = this.current?.oidc ?? {};
     if (session === undefined || client === undefined) return;
-    const { organization: _before, ...rest } = this.#authorization ?? {};
     session.authorizations = {
       ...session.authorizations,
-      [client.clientId]: { ...rest, ...(picked !== undefined && { organization: picked }) },
+      [client.clientId]: change(this.#authorization ?? {}),
     };
   }
 

@@ -49,6 +49,9 @@ export function connectionConfig(
       // pg_temp last: named nowhere, it would be searched first, and temporary tables could shadow ours.
       `-c search_path=${schemaName},pg_temp`,
       '-c row_security=on',
+      // Every statement here is short. What a deletion forbids the planner looks dear enough to be compiled to Postgres before
+      // 18, row by row.
+      '-c jit=off',
       // A guarded UPDATE counts on seeing the row as it is now, and a cache fill on a snapshot of its own.
       '-c default_transaction_isolation=read\\ committed',
       // What our parsers of times expect.

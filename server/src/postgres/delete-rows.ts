@@ -24,6 +24,7 @@ export type DeletedTable =
   | 'sessions'
   | 'refresh_tokens'
   | 'oidc_records'
+  | 'oidc_consents'
   | 'logout_notices'
   | 'idempotency_records'
   | 'support_grants'

@@ -319,6 +319,8 @@ export interface StoredConsent {
   resources: Record<string, string[]>;
   /** The most that its tokens carry of scopes in organizations; null: whatever the user has. Absent: it was not asked. */
   organization_scopes?: string[] | null;
+  /** Of which organizations its tokens may tell; null and absent: of all that the user has. */
+  organizations?: string[] | null;
 }
 
 /** What a user has allowed a client. */

@@ -51,7 +51,7 @@ export function createSessionSweep(
 }
 
 /** One step of bounded length. Answers whether the account needs another. */
-function sweepAccount(
+async function sweepAccount(
   database: Database,
   accountId: string,
   { sessionsBefore, moment, atOnce }: { sessionsBefore: Date; moment: Date; atOnce: number },
@@ -59,9 +59,13 @@ function sweepAccount(
   const ofAccount = sql`account_id = ${accountId}`;
   // Those that no client has been told of wait for `noteAbandoned`, whoever has them in hand at this moment.
   const isOver = sql`least(ended_at, expires_at) < ${sessionsBefore} and expires_at <> ${untold}`;
+  // In a transaction of its own: whoever deletes an issuer takes tokens before sessions, as what follows does.
+  const noted = await database.withAccount(accountId, (tx) =>
+    noteAbandoned(tx, accountId, { now: moment, atOnce }),
+  );
+  if (noted === atOnce) return true;
   return database.withAccount(accountId, async (tx) => {
-    let rest = atOnce - (await noteAbandoned(tx, accountId, { now: moment, atOnce }));
-    if (rest === 0) return true;
+    let rest = atOnce - noted;
     const steps = [
       ['refresh_tokens', sql`${ofAccount} and expires_at < ${moment}`],
       // Before the sessions themselves, with which any number of them would go at once.
