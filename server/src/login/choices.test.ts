@@ -55,6 +55,7 @@ describe('a member of several organizations', () => {
     const visitor = new LoginVisitor(server);
     const picker = await visitor.signIn(client, address, plain);
     expect(picker.title).toBe('Choose an organization – Acme');
+    expect(picker.html).toContain(`Signed in as <strong>${address}</strong>`);
     expect(picker.forms[0]!.buttons.map(({ text }) => text)).toEqual([
       'AAlpha',
       'MMid',
@@ -105,6 +106,8 @@ describe('a member of several organizations', () => {
     ]);
     // What looks for one stands before the twenty that have to be looked through.
     expect(picker.html.indexOf('id="q"')).toBeLessThan(picker.html.indexOf('class="choices"'));
+    // What leads on belongs to the list, and is no second thought behind another answer.
+    expect(picker.html.indexOf('More organizations')).toBeLessThan(picker.html.indexOf('value="all"'));
     const next = /href="([^"]*after=[^"]*)"/.exec(picker.html)![1]!.replaceAll('&amp;', '&');
     const rest = await visitor.go(next);
     expect(rest.forms[0]!.buttons.map(({ text }) => text)).toEqual([

@@ -41,6 +41,7 @@ export class OrganizationStep implements Step {
       isSearchable: sorted.length > choicesOnPage || query !== '',
       query,
       isFirstPage: from === 0,
+      username: await this.#interactions.usernameOf(loaded),
     };
     return { page: organizationPage(surface, form, choices, loaded.client), state };
   }

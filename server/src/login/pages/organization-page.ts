@@ -18,6 +18,8 @@ export interface Choices {
   readonly isSearchable: boolean;
   readonly query: string;
   readonly isFirstPage: boolean;
+  /** Whose they are, as the user knows itself. */
+  readonly username: string | null;
 }
 
 /**
@@ -27,7 +29,7 @@ export interface Choices {
 export function organizationPage(
   { texts }: Surface,
   { path, token, client }: FlowForm,
-  { choices, hasMore, isSearchable, query, isFirstPage }: Choices,
+  { choices, hasMore, isSearchable, query, isFirstPage, username }: Choices,
   targets: FormTargets,
 ): Page {
   const of = texts.organization;
@@ -39,7 +41,8 @@ export function organizationPage(
     title: of.title,
     targets,
     body: html`
-<p class="lead">${of.lead(client)}</p>
+${username === null ? none : html`<p class="lead">${texts.consent.as} <strong>${username}</strong></p>`}
+<p>${of.lead(client)}</p>
 ${
   isSearchable
     ? html`<search class="search">
@@ -58,16 +61,16 @@ ${
 <form method="post" action="${path}">
 ${hiddenOf({ action: 'organization', token })}
 ${last === undefined ? none : html`<ul class="choices">${choices.map(choiceOf)}</ul>`}
-<button type="submit" class="plain" name="organization" value="all">${of.all}</button>
-</form>
 ${
   last !== undefined && (hasMore || isPart)
-    ? html`<nav class="others">
+    ? html`<nav class="paging">
 ${hasMore ? html`<a class="link" href="${path}?${next}">${of.more}</a>` : none}
 ${isPart ? html`<a class="link" href="${path}">${query === '' ? of.first : of.showAll}</a>` : none}
 </nav>`
     : none
 }
+<button type="submit" class="plain" name="organization" value="all">${of.all}</button>
+</form>
 ${isSearchable ? html`<form id="search" method="get" action="${path}"></form>` : none}`,
   };
 }
