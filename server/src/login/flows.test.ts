@@ -37,6 +37,8 @@ describe('whoever', () => {
     // Back, once it is over.
     const back = await visitor.submit(page, { code });
     expect([back.status, back.title]).toEqual([404, 'Error: This sign-in is over – Acme']);
+    // What helps comes first; cookies are what it may be otherwise.
+    expect(back.html).toMatch(/go back to the application and start again\..*cookies/s);
   });
 
   // 50 forms at once with the right code: one of them signs in, and whoever comes too late is sent on or told so.

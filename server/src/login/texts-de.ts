@@ -130,7 +130,9 @@ export const german: Texts = {
   notices: {
     over: {
       title: 'Diese Anmeldung ist vorbei',
-      text: 'Sie hat zu lange gedauert, ist schon abgeschlossen oder wurde in einem anderen Browser begonnen. Gehen Sie zurück zur Anwendung und beginnen Sie neu. Cookies müssen erlaubt sein.',
+      text: 'Sie ist schon abgeschlossen oder hat zu lange gedauert. Um sich anzumelden, gehen Sie zurück zur Anwendung und beginnen Sie neu.',
+      otherwise:
+        'Wenn Sie wieder hier landen: Bleiben Sie von Anfang bis Ende im selben Browser, und erlauben Sie ihm Cookies dieser Website.',
     },
     suspended: {
       title: 'Die Anmeldung ist nicht verfügbar',

@@ -117,7 +117,9 @@ export const english: Texts = {
   notices: {
     over: {
       title: 'This sign-in is over',
-      text: 'It took too long, has been completed already, or was begun in another browser. Go back to the application and start again. Cookies have to be allowed.',
+      text: 'It has been completed already, or took too long. To sign in, go back to the application and start again.',
+      otherwise:
+        'If you end up here again, start and finish in the same browser, and allow it to keep cookies of this site.',
     },
     suspended: {
       title: 'Sign-in is not available',

@@ -5,6 +5,8 @@ type ScopeTexts = Readonly<Record<'openid' | 'profile' | 'email' | 'phone' | 'of
 export interface Notice {
   readonly title: string;
   readonly text: string;
+  /** For whom that does not help. */
+  readonly otherwise?: string;
 }
 
 /** Every text of the pages, in one language. */

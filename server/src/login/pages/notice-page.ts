@@ -29,6 +29,7 @@ export function noticePage(
     ...(headers !== undefined && { headers }),
     body: html`
 <p class="lead">${notice.text}</p>
+${notice.otherwise === undefined ? none : html`<p class="quiet">${notice.otherwise}</p>`}
 ${detail === undefined ? none : html`<p><code>${detail}</code></p>`}
 ${received === undefined ? none : html`<p>${texts.received[received.name]} <code>${visibly(received.value)}</code></p>`}
 ${onward === undefined ? none : html`<p><a class="button" href="${onward}">${texts.again}</a></p>`}
