@@ -35,7 +35,10 @@ describe('the error page', () => {
     const { status, text } = await authorize({ redirect_uri: 'https://app.example/calback' });
     expect(status).toBe(400);
     expect(text).toContain('<code>https://app.example/calback</code>');
+    expect(text).toContain('<code>invalid_redirect_uri</code>');
     expect(text).toContain('is not among the client’s redirect URIs');
+    // The library's own sentence would say it again.
+    expect(text).not.toContain('invalid_redirect_uri:');
     expect(text).not.toContain(redirectUri);
   });
 
@@ -43,6 +46,7 @@ describe('the error page', () => {
     const { status, text } = await authorize({ client_id: 'app-of-another-issuer' });
     expect(status).toBe(400);
     expect(text).toContain('<code>app-of-another-issuer</code>');
+    expect(text).toContain('<code>invalid_client</code>');
     expect(text).toContain('is not the ID of an active client of this issuer');
   });
 

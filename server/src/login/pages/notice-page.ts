@@ -30,11 +30,16 @@ export function noticePage(
     body: html`
 <p class="lead">${notice.text}</p>
 ${notice.otherwise === undefined ? none : html`<p class="quiet">${notice.otherwise}</p>`}
-${detail === undefined ? none : html`<p><code>${detail}</code></p>`}
+${detail === undefined ? none : html`<p><code>${received === undefined ? detail : codeOf(detail)}</code></p>`}
 ${received === undefined ? none : html`<p>${texts.received[received.name]} <code>${visibly(received.value)}</code></p>`}
 ${onward === undefined ? none : html`<p><a class="button" href="${onward}">${texts.again}</a></p>`}
 ${requestLine(texts, requestId)}`,
   };
+}
+
+/** Where the page says itself what is wrong, the description behind the code would say it again. */
+function codeOf(detail: string): string {
+  return detail.split(': ', 1)[0]!;
 }
 
 const maxReceived = 160;
