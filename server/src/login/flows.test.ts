@@ -194,6 +194,13 @@ test('of a sandbox issuer the mails land in its mailbox, and the pages say so', 
   expect(codeOf(await visitor.submit(page, { code }))).not.toBeNull();
 });
 
+test('a sandbox issuer whose name says so has no badge that says it again', async () => {
+  const sandbox = await TestIssuer.create(server, {}, { name: 'Acme (sandbox)', environment: 'sandbox' }, api);
+  const { html } = await new LoginVisitor(server).begin(await OidcClient.create(server, sandbox));
+  expect(html).toContain('<span class="brand-name">Acme (sandbox)</span>');
+  expect(html).not.toContain('class="badge"');
+});
+
 test('an issuer that is suspended meanwhile lets nobody go on', async () => {
   const short = await TestIssuer.create(server, {}, { name: 'Short' }, api);
   const app = await OidcClient.create(server, short);

@@ -49,13 +49,18 @@ export function renderPage(surface: Surface, page: Page): string {
 </head>
 <body>
 <main>
-${brand === null ? none : html`<p class="brand">${monogram(brand)}<span class="brand-name">${brand}</span>${isSandbox ? html`<span class="badge">${texts.sandbox}</span>` : none}</p>`}
+${brand === null ? none : html`<p class="brand">${monogram(brand)}<span class="brand-name">${brand}</span>${isSandbox && !saysSandbox(brand) ? html`<span class="badge">${texts.sandbox}</span>` : none}</p>`}
 <h1>${page.title}</h1>
 ${page.body}
 </main>
 </body>
 </html>
 `.text;
+}
+
+/** Many a sandbox is named so, such as "Acme (sandbox)": the badge beside it would say it twice. */
+function saysSandbox(brand: string): boolean {
+  return /\bsandbox\W*$/i.test(brand);
 }
 
 /** The targets of a page's forms. */
