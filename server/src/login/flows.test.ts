@@ -195,7 +195,12 @@ test('of a sandbox issuer the mails land in its mailbox, and the pages say so', 
 });
 
 test('a sandbox issuer whose name says so has no badge that says it again', async () => {
-  const sandbox = await TestIssuer.create(server, {}, { name: 'Acme (sandbox)', environment: 'sandbox' }, api);
+  const sandbox = await TestIssuer.create(
+    server,
+    {},
+    { name: 'Acme (sandbox)', environment: 'sandbox' },
+    api,
+  );
   const { html } = await new LoginVisitor(server).begin(await OidcClient.create(server, sandbox));
   expect(html).toContain('<span class="brand-name">Acme (sandbox)</span>');
   expect(html).not.toContain('class="badge"');

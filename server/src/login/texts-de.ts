@@ -1,3 +1,4 @@
+import { html } from '../mail/html.ts';
 import type { Texts } from './texts.ts';
 
 const counted = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`;
@@ -63,21 +64,21 @@ export const german: Texts = {
       phone: 'Ihre Telefonnummer sehen',
       offline_access: 'Den Zugriff behalten, während Sie nicht da sind',
     },
-    claims: (names) => `Diese Angaben aus Ihrem Profil sehen: ${names}`,
-    api: (scope) => `Die Berechtigung ${scope} für Sie nutzen`,
-    apiAt: (scope, resource) => `Die Berechtigung ${scope} bei ${resource} für Sie nutzen`,
+    claims: (names) => html`Diese Angaben aus Ihrem Profil sehen: ${names}`,
+    api: (scope) => html`Die Berechtigung ${scope} für Sie nutzen`,
+    apiAt: (scope, resource) => html`Die Berechtigung ${scope} bei ${resource} für Sie nutzen`,
     resource: (resource) => `${resource} mitteilen, wer Sie sind`,
     organizations: {
       all: 'Ihre Organisationen sehen und alle Berechtigungen nutzen, die Sie dort haben',
       none: 'Sehen, zu welchen Organisationen Sie gehören',
       only: (scopes) =>
-        `Ihre Organisationen sehen und dort diese Berechtigungen nutzen, soweit Sie sie haben: ${scopes}`,
+        html`Ihre Organisationen sehen und dort diese Berechtigungen nutzen, soweit Sie sie haben: ${scopes}`,
     },
     organization: {
       all: (name) => `Sehen, dass Sie zu ${name} gehören, und alle Berechtigungen nutzen, die Sie dort haben`,
       none: (name) => `Sehen, dass Sie zu ${name} gehören`,
       only: (name, scopes) =>
-        `Sehen, dass Sie zu ${name} gehören, und dort diese Berechtigungen nutzen, soweit Sie sie haben: ${scopes}`,
+        html`Sehen, dass Sie zu ${name} gehören, und dort diese Berechtigungen nutzen, soweit Sie sie haben: ${scopes}`,
     },
     registered: (client, brand) =>
       `${client} hat sich selbst registriert und wurde von niemandem bei ${brand} geprüft. Erlauben Sie es nur, wenn Sie wissen, woher die Anwendung kommt.`,

@@ -1,3 +1,4 @@
+import { html } from '../mail/html.ts';
 import type { Texts } from './texts.ts';
 
 const plural = (count: number, unit: string) => `${count} ${unit}${count === 1 ? '' : 's'}`;
@@ -62,21 +63,21 @@ export const english: Texts = {
       phone: 'See your phone number',
       offline_access: 'Keep its access while you are away',
     },
-    claims: (names) => `See these details of your profile: ${names}`,
-    api: (scope) => `Use the permission ${scope} for you`,
-    apiAt: (scope, resource) => `Use the permission ${scope} at ${resource} for you`,
+    claims: (names) => html`See these details of your profile: ${names}`,
+    api: (scope) => html`Use the permission ${scope} for you`,
+    apiAt: (scope, resource) => html`Use the permission ${scope} at ${resource} for you`,
     resource: (resource) => `Tell ${resource} who you are`,
     organizations: {
       all: 'See your organizations and use every permission that you have in them',
       none: 'See which organizations you belong to',
       only: (scopes) =>
-        `See your organizations and use these permissions in them, as far as you have them: ${scopes}`,
+        html`See your organizations and use these permissions in them, as far as you have them: ${scopes}`,
     },
     organization: {
       all: (name) => `See that you belong to ${name} and use every permission that you have there`,
       none: (name) => `See that you belong to ${name}`,
       only: (name, scopes) =>
-        `See that you belong to ${name} and use these permissions there, as far as you have them: ${scopes}`,
+        html`See that you belong to ${name} and use these permissions there, as far as you have them: ${scopes}`,
     },
     registered: (client, brand) =>
       `${client} has registered itself, and nobody at ${brand} has checked it. Allow it only if you know where it comes from.`,

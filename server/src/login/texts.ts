@@ -1,3 +1,5 @@
+import type { Html } from '../mail/html.ts';
+
 /** What a scope of a standard allows, in the user's words. */
 type ScopeTexts = Readonly<Record<'openid' | 'profile' | 'email' | 'phone' | 'offline_access', string>>;
 
@@ -64,23 +66,24 @@ export interface Texts {
     readonly as: string;
     readonly lead: string;
     readonly scopes: ScopeTexts;
-    readonly claims: (names: string) => string;
-    readonly api: (scope: string) => string;
+    /** Names of claims and scopes are set apart: they are nobody's words. */
+    readonly claims: (names: Html) => Html;
+    readonly api: (scope: Html) => Html;
     /** Of an API that is not the issuer's own. */
-    readonly apiAt: (scope: string, resource: string) => string;
+    readonly apiAt: (scope: Html, resource: string) => Html;
     /** Where it asks for no permission there. */
     readonly resource: (resource: string) => string;
     /** What the client gets in the user's organizations: all that the user may, only their names, or some scopes. */
     readonly organizations: {
       readonly all: string;
       readonly none: string;
-      readonly only: (scopes: string) => string;
+      readonly only: (scopes: Html) => Html;
     };
     /** The same of the one that the tokens are for. */
     readonly organization: {
       readonly all: (name: string) => string;
       readonly none: (name: string) => string;
-      readonly only: (name: string, scopes: string) => string;
+      readonly only: (name: string, scopes: Html) => Html;
     };
     readonly registered: (client: string, brand: string) => string;
     readonly destination: (host: string) => string;

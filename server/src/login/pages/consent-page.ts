@@ -1,4 +1,4 @@
-import { html } from '../../mail/html.ts';
+import { type Html, html } from '../../mail/html.ts';
 import type { LoadedInteraction } from '../../oidc/interactions.ts';
 import type { ConsentGranted } from '../../postgres/schema.ts';
 import { hiddenOf, none, type Page, type Surface } from '../page.ts';
@@ -46,34 +46,43 @@ ${hiddenOf({ action: 'other-account', token })}
  * In the user's words where there are some; scopes of the account's own API by their names. Refresh tokens come without
  * being asked for, and the scope of that name brings none; tokens name the user's organizations whatever was asked for.
  */
-function grantsIn({ asked, client, organization, ownResource }: ShownConsent, texts: Texts): string[] {
+function grantsIn(
+  { asked, client, organization, ownResource }: ShownConsent,
+  texts: Texts,
+): (Html | string)[] {
   const of = texts.consent;
   const standard: Readonly<Record<string, string>> = of.scopes;
   const { openid, claims, resources, organization_scopes: inOrganizations } = asked;
   return [
     ...openid
       .filter((scope) => scope !== 'offline_access')
-      .map((scope) => (Object.hasOwn(standard, scope) ? standard[scope]! : of.api(scope))),
-    ...(claims.length === 0 ? [] : [of.claims(claims.join(', '))]),
-    ...Object.entries(resources).flatMap(([resource, scopes]) => {
-      if (resource === ownResource) return scopes.map((scope) => of.api(scope));
-      return scopes.length === 0 ? [of.resource(resource)] : scopes.map((scope) => of.apiAt(scope, resource));
+      .map((scope) => (Object.hasOwn(standard, scope) ? standard[scope]! : of.api(named([scope])))),
+    ...(claims.length === 0 ? [] : [of.claims(named(claims))]),
+    ...Object.entries(resources).flatMap(([resource, scopes]): (Html | string)[] => {
+      if (resource === ownResource) return scopes.map((scope) => of.api(named([scope])));
+      if (scopes.length === 0) return [of.resource(resource)];
+      return scopes.map((scope) => of.apiAt(named([scope]), resource));
     }),
     ...(client.hasRefreshTokens ? [of.scopes.offline_access] : []),
     organization === null ? inAll(inOrganizations, texts) : inOne(organization, inOrganizations, texts),
   ];
 }
 
-function inAll(scopes: readonly string[] | null, { consent }: Texts): string {
+function inAll(scopes: readonly string[] | null, { consent }: Texts): Html | string {
   const { all, none: names, only } = consent.organizations;
   if (scopes === null) return all;
-  return scopes.length === 0 ? names : only(scopes.join(', '));
+  return scopes.length === 0 ? names : only(named(scopes));
 }
 
-function inOne(name: string, scopes: readonly string[] | null, { consent }: Texts): string {
+function inOne(name: string, scopes: readonly string[] | null, { consent }: Texts): Html | string {
   const { all, none: itself, only } = consent.organization;
   if (scopes === null) return all(name);
-  return scopes.length === 0 ? itself(name) : only(name, scopes.join(', '));
+  return scopes.length === 0 ? itself(name) : only(name, named(scopes));
+}
+
+/** Names as they are, in a row. */
+function named(names: readonly string[]): Html {
+  return html`${names.map((name, at) => html`${at === 0 ? '' : ', '}<code>${name}</code>`)}`;
 }
 
 /** What the user can tell a site by; of an application on the device, its scheme. */
