@@ -50,7 +50,7 @@ export class SignInStep implements Step {
     }
     const typed = said?.what === 'invalid-address' ? said.typed : state.address;
     const address = typed ?? (await this.#knownAddress(visit));
-    const canHaveCode = said?.what === 'too-many-codes';
+    const canHaveCode = said?.what === 'too-many-codes' || said?.what === 'too-soon';
     return { page: addressPage(surface, form, { address, fault, canHaveCode }), state: shown };
   }
 
@@ -85,15 +85,7 @@ export class SignInStep implements Step {
     const address = typed.trim();
     const sent = await this.#mail(visit, parsed);
     return 'untilMs' in sent
-      ? {
-          state: {
-            ...state,
-            asks: 'address',
-            address,
-            resendAtMs: 0,
-            said: { what: 'too-many-codes', ...sent },
-          },
-        }
+      ? { state: { ...state, resendAtMs: 0, ...this.#refusedCode(sent.untilMs), asks: 'address', address } }
       : { state: { ...state, asks: 'code', address, isCodeSpent: false, ...sent } };
   }
 
@@ -106,9 +98,15 @@ export class SignInStep implements Step {
     const sent = await this.#mail(visit, parsed);
     if (!('untilMs' in sent))
       return { state: { ...state, isCodeSpent: false, said: { what: 'resent' }, ...sent } };
-    // It may have been asked for elsewhere a moment ago, and is to be typed then.
-    const isCodeSpent = state.isCodeSpent && secondsUntil(sent.untilMs, nowMs) > otpLimits.resendSeconds;
-    return { state: { ...state, isCodeSpent, said: { what: 'too-many-codes', ...sent } } };
+    return { state: { ...state, ...this.#refusedCode(sent.untilMs) } };
+  }
+
+  /** What becomes of a sign-in whose code was not sent. */
+  #refusedCode(untilMs: number): Pick<FlowState, 'said'> & Partial<FlowState> {
+    if (secondsUntil(untilMs, this.#deps.nowMs()) > otpLimits.resendSeconds)
+      return { said: { what: 'too-many-codes', untilMs } };
+    // One has been asked for elsewhere a moment ago, and is to be typed then.
+    return { isCodeSpent: false, resendAtMs: untilMs, said: { what: 'too-soon', untilMs } };
   }
 
   async #takeCode(visit: Visit, state: CodeState, typed: string): Promise<Reply> {
@@ -183,7 +181,7 @@ function secondsUntil(moment: number, nowMs: number): number {
 }
 
 /** What the page says went wrong, in the words of its language; null where nothing has. */
-function faultIn({ isCodeSpent }: FlowState, said: Said, texts: Texts, nowMs: number): Fault | null {
+function faultIn(state: FlowState, said: Said, texts: Texts, nowMs: number): Fault | null {
   switch (said.what) {
     case 'resent':
       return null;
@@ -197,7 +195,7 @@ function faultIn({ isCodeSpent }: FlowState, said: Said, texts: Texts, nowMs: nu
       const retryAfterSeconds = secondsUntil(said.untilMs, nowMs);
       // Loaded again later, there is nothing to wait for any more.
       if (retryAfterSeconds === 0) return null;
-      const message = messageOf(said.what, texts, texts.wait(retryAfterSeconds), isCodeSpent);
+      const message = messageOf(said.what, texts, texts.wait(retryAfterSeconds), state);
       return { status: 429, message, retryAfterSeconds };
     }
   }
@@ -207,7 +205,7 @@ function messageOf(
   what: 'too-many-codes' | 'too-many-guesses' | 'code-spent' | 'too-soon',
   { address, code }: Texts,
   wait: string,
-  isCodeSpent: boolean,
+  { asks, isCodeSpent }: FlowState,
 ): string {
   switch (what) {
     case 'too-many-codes':
@@ -217,6 +215,7 @@ function messageOf(
     case 'code-spent':
       return code.spent;
     case 'too-soon':
+      if (asks === 'address') return address.tooSoon(wait);
       return [code.resendTooSoon(wait), ...(isCodeSpent ? [] : [code.lastWorks])].join(' ');
   }
 }

@@ -68,6 +68,41 @@ describe('a user', () => {
     expect(await visitor.mailsTo(address)).toHaveLength(1);
   });
 
+  test.for([
+    ['en', 'A code was sent a moment ago. You can ask for another one in 52 seconds.'],
+    ['de', 'Gerade wurde ein Code verschickt. Einen weiteren gibt es in 52 Sekunden.'],
+  ] as const)(
+    'who begins anew within a minute is told of the code that there is, and when there is another (%s)',
+    async ([language, text]) => {
+      const address = newAddress();
+      const before = new LoginVisitor(server);
+      const { code } = await before.askForCode(await before.begin(client), address);
+      clock.advance(8);
+      const visitor = new LoginVisitor(server, { headers: { 'Accept-Language': language } });
+      const refused = await visitor.submit(await visitor.begin(client), { email: address });
+      expect([refused.status, refused.headers.get('Retry-After')]).toEqual([429, '52']);
+      expect(refused.html).toContain(text);
+      const withCode = await visitor.submit(refused, {}, { form: 1 });
+      expect(withCode.status).toBe(200);
+      expect(withCode.html).toContain('data-wait-seconds="52"');
+      expect(codeOf(await visitor.submit(withCode, { code }))).not.toBeNull();
+    },
+  );
+
+  test('has another code sent that was asked for elsewhere a moment ago, and waits for the next', async () => {
+    const visitor = new LoginVisitor(server);
+    const address = newAddress();
+    const { page } = await visitor.askForCode(await visitor.begin(client), address);
+    clock.advance(61);
+    const other = new LoginVisitor(server);
+    const { code } = await other.askForCode(await other.begin(client), address);
+    clock.advance(20);
+    const refused = await visitor.submit(page, {}, { form: 1 });
+    expect(refused.html).toContain('You can ask for another code in 40 seconds. The last one still works.');
+    expect(refused.html).toContain('data-wait-seconds="40"');
+    expect(codeOf(await visitor.submit(refused, { code }))).not.toBeNull();
+  });
+
   test('has another code sent after a minute, and only the newest one works', async () => {
     const visitor = new LoginVisitor(server);
     const address = newAddress();

@@ -26,6 +26,8 @@ export interface Texts {
     readonly hint: string;
     readonly invalid: string;
     readonly tooMany: (wait: string) => string;
+    /** One is enough for this: it was asked for elsewhere. */
+    readonly tooSoon: (wait: string) => string;
     readonly haveCode: string;
   };
   readonly code: {

@@ -128,13 +128,18 @@ export class LoginGallery {
     const { page: second, code } = await one.askForCode(first, address);
     const [wrong = ''] = wrongCodes(code, 1);
     const tooSoon = await one.submit(second, {}, { form: 1 });
+    const anew = visitor();
+    const askedBefore = await anew.submit(await anew.begin(this.#app), { email: address });
+    const withCode = await anew.submit(askedBefore, {}, { form: 1 });
     this.#clock.advance(61);
     const resent = await one.submit(second, {}, { form: 1 });
     const pages: GalleryPage[] = [
       { name: 'address', page: first },
       { name: 'address-filled', page: await visitor().begin(this.#app, { login_hint: address }) },
       { name: 'address-invalid', page: await one.submit(await one.begin(this.#app), { email: 'nobody' }) },
+      { name: 'address-too-soon', page: askedBefore },
       { name: 'code', page: second },
+      { name: 'code-from-before', page: withCode },
       { name: 'code-too-soon', page: tooSoon },
       { name: 'code-resent', page: resent },
       { name: 'code-malformed', page: await one.submit(resent, { code: '12' }) },
