@@ -80,7 +80,8 @@ test('every snippet of docs/quickstart.md does what the text beside it says', as
   expect(await answerOf(redeem)).toContain('"error":"invalid_grant"');
   await answerOf(paste!.replace('the-code', arrived.url.searchParams.get('code')!));
   expect(await answerOf(redeem)).toContain('"access_token"');
-  expect(await answerOf(read)).toContain("name: 'Blue Bakery'");
+  // Whole, the scopes included.
+  expect(JSON.parse(await answerOf(read))).toMatchObject(withIds(shownClaims) as object);
   const { access_token: accessToken, id_token: idToken } = JSON.parse(variables.TOKENS!);
   for (const token of [accessToken, idToken])
     expect(claimsOf(token)).toMatchObject({ sub: variables.ADA, ...(withIds(shownClaims) as object) });
