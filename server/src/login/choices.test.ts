@@ -62,6 +62,8 @@ describe('a member of several organizations', () => {
       'ZZeta',
       'Continue with all of them',
     ]);
+    const german = await visitor.go(picker.url.pathname, { headers: { 'Accept-Language': 'de' } });
+    expect(german.html).toContain(`Angemeldet als <strong>${address}</strong>`);
     const arrived = await visitor.submit(picker);
     expect(await organizationsIn(codeOf(arrived))).toEqual({ organizations: ['Alpha'], org_id: ids[1] });
   });

@@ -39,6 +39,8 @@ describe('whoever', () => {
     expect([back.status, back.title]).toEqual([404, 'Error: This sign-in is over – Acme']);
     // What helps comes first; cookies are what it may be otherwise.
     expect(back.html).toMatch(/go back to the application and start again\..*cookies/s);
+    const german = await visitor.submit(page, { code }, { headers: { 'Accept-Language': 'de' } });
+    expect(german.html).toMatch(/gehen Sie zurück zur Anwendung und beginnen Sie neu\..*Cookies/s);
   });
 
   // 50 forms at once with the right code: one of them signs in, and whoever comes too late is sent on or told so.

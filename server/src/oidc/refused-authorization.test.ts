@@ -53,6 +53,7 @@ describe('the error page', () => {
   test('in German too', async () => {
     const uri = await authorize({ redirect_uri: 'https://app.example/x' }, 'de');
     expect(uri.text).toContain('keine der Redirect-URIs des Clients');
+    expect(uri.text).not.toContain('invalid_redirect_uri:');
     expect(uri.text).toContain('<code>https://app.example/x</code>');
     const id = await authorize({ client_id: 'x' }, 'de');
     expect(id.text).toContain('die ID keines aktiven Clients dieses Ausstellers');
