@@ -78,6 +78,19 @@ describe('a member of several organizations', () => {
     });
   });
 
+  test('goes on as somebody else, who picks among organizations of its own', async () => {
+    const [one, other] = [await memberOf(['One', 'Two']), await memberOf(['Three', 'Four'])];
+    const visitor = new LoginVisitor(server);
+    const picker = await visitor.signIn(client, one.address, plain);
+    const again = await visitor.submit(picker, {}, { form: 1 });
+    expect(again.title).toBe('Sign in – Acme');
+    const { page, code } = await visitor.askForCode(again, other.address);
+    const theirs = await visitor.submit(page, { code });
+    expect(theirs.forms[0]!.buttons.map(({ text }) => text)).toContain('FFour');
+    const arrived = await visitor.submit(theirs);
+    expect(await organizationsIn(codeOf(arrived))).toEqual({ organizations: ['Four'], org_id: other.ids[1] });
+  });
+
   test('is not asked where the client has named one, nor where it has only one', async () => {
     const { address, ids } = await memberOf(['One', 'Two']);
     const arrived = await new LoginVisitor(server).signIn(client, address, { ...plain, org: ids[1]! });

@@ -48,6 +48,8 @@ export class OrganizationStep implements Step {
 
   /** Whether it is one of the user's own, the runtime looks. */
   async take(visit: Visit, action: string, fields: URLSearchParams): Promise<Reply> {
+    if (action === 'other-account')
+      return { onward: await this.#interactions.useOtherAccount(visit.exchange, visit.loaded) };
     const chosen = fields.get('organization') ?? '';
     if (action !== 'organization' || (chosen !== 'all' && !isId(idPrefixes.organization, chosen)))
       return { state: visit.state };

@@ -166,9 +166,9 @@ export class Interactions {
   /** Whoever is signed in does not want to answer as that user: it is asked who it is, and then the rest anew. */
   async useOtherAccount(
     exchange: Exchange,
-    { issuer, uid }: Pick<LoadedInteraction, 'issuer' | 'uid'>,
+    { issuer, uid, step }: Pick<LoadedInteraction, 'issuer' | 'uid' | 'step'>,
   ): Promise<string> {
-    return this.#finish(exchange, issuer.id, uid, 'consent', async () => ({ other_account: true }));
+    return this.#finish(exchange, issuer.id, uid, step, async () => ({ other_account: true }));
   }
 
   /** The user does not want to: the client is told `access_denied`. */

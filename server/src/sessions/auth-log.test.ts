@@ -25,7 +25,7 @@ test('each request for codes and sessions has its line in the log, a refused one
     ['POST', '/auth/refresh', 401, 'invalid_token', undefined],
     ['GET', '/auth/me', 401, 'invalid_token', issuer.id],
   ]);
-  expect(told.every(({ request_id: id }) => /^req_/.test(id))).toBe(true);
+  expect(told.every(({ request_id: id }) => id.startsWith('req_'))).toBe(true);
   for (const secret of [address, 'made-up'])
     expect(server.logLines.slice(before).join('\n')).not.toContain(secret);
 });

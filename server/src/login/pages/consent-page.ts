@@ -4,6 +4,7 @@ import type { ConsentGranted } from '../../postgres/schema.ts';
 import { hiddenOf, none, type Page, type Surface } from '../page.ts';
 import type { Texts } from '../texts.ts';
 import type { FlowForm } from './address-page.ts';
+import { otherAccountForm } from './other-account-form.ts';
 
 interface ShownConsent {
   readonly asked: ConsentGranted;
@@ -35,10 +36,7 @@ ${hiddenOf({ action: 'consent', token })}
 <button type="submit" class="plain" name="decision" value="deny">${of.deny}</button>
 </form>
 <p class="quiet">${redirectUri === null ? of.device : of.destination(hostOf(redirectUri))}</p>
-<form class="others" method="post" action="${path}">
-${hiddenOf({ action: 'other-account', token })}
-<button type="submit" class="link">${of.otherAccount}</button>
-</form>`,
+${otherAccountForm(texts, path, token)}`,
   };
 }
 

@@ -2,6 +2,7 @@ import { type Html, html } from '../../mail/html.ts';
 import { hiddenOf, monogram, none, type Page, type Surface } from '../page.ts';
 import type { FormTargets } from '../page-headers.ts';
 import type { FlowForm } from './address-page.ts';
+import { otherAccountForm } from './other-account-form.ts';
 
 /** An organization that the user may go on with. */
 export interface Choice {
@@ -71,7 +72,8 @@ ${isPart ? html`<a class="link" href="${path}">${query === '' ? of.first : of.sh
 }
 <button type="submit" class="plain" name="organization" value="all">${of.all}</button>
 </form>
-${isSearchable ? html`<form id="search" method="get" action="${path}"></form>` : none}`,
+${isSearchable ? html`<form id="search" method="get" action="${path}"></form>` : none}
+${username === null ? none : otherAccountForm(texts, path, token)}`,
   };
 }
 
