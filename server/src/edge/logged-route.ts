@@ -88,7 +88,7 @@ function begin(request: EdgeRequest, info: EdgeInfo, routePattern: string, log: 
   const { issuerId } = splitIssuerPath(request.url ?? '');
   const write = (answered: number | undefined, error?: unknown): void => {
     const appError = error === undefined ? undefined : toAppError(error);
-    const { clientId, code, reason, circumstance } = noteOf(info);
+    const { clientId, code, reason, circumstance, droppedScopes } = noteOf(info);
     log.info(
       serializeRequest({
         method,
@@ -100,6 +100,7 @@ function begin(request: EdgeRequest, info: EdgeInfo, routePattern: string, log: 
         clientId,
         code: appError?.code ?? code,
         reason: appError?.detail ?? reasonOf(reason, code === undefined ? undefined : circumstance),
+        droppedScopes,
       }),
       'request',
     );

@@ -41,6 +41,7 @@ export interface LoggedRequest {
   /** What it was refused with, and why. */
   code?: string | undefined;
   reason?: string | undefined;
+  droppedScopes?: string | undefined;
 }
 
 /** The members of a request's log line. Nothing of its URL, headers or body is among them. */
@@ -58,5 +59,6 @@ export function serializeRequest(request: LoggedRequest): Record<string, unknown
     client_id: request.clientId,
     code: request.code,
     reason: request.reason,
+    dropped_scopes: request.droppedScopes,
   };
 }

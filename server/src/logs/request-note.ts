@@ -1,4 +1,4 @@
-/** What is found out about a request on its way, for its line in the log. Nothing that the caller has made up. */
+/** What is found out about a request on its way, for its line in the log. Nothing that the caller has made up, but scopes. */
 export interface RequestNote {
   /** Of a client that there is, or could be by its form. */
   clientId?: string | undefined;
@@ -8,6 +8,11 @@ export interface RequestNote {
   reason?: string | undefined;
   /** What was found on the way and tells more of the reason, which somebody else gives. */
   circumstance?: string | undefined;
+  /**
+   * Scopes that it has asked for and nobody knows, as they came: characters of scopes (RFC 6749 §3.3) alone, and 200 of
+   * them at most. Without them nobody finds the one that is misspelt.
+   */
+  droppedScopes?: string | undefined;
 }
 
 const notes = new WeakMap<object, RequestNote>();

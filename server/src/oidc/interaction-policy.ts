@@ -1,10 +1,12 @@
 import { type Client, type Context, errors, interactionPolicy } from 'oidc-provider';
+import { requestInfoOf } from '../edge/request-info.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
+import { noteOnRequest } from '../logs/request-note.ts';
 import type { ConsentGranted } from '../postgres/schema.ts';
 import { requirePossibleAcr } from './acr.ts';
 import { isFirstParty, mayAskForScope, mayKnowClaim, organizationScopesOfClient } from './client-metadata.ts';
 import type { IssuerRuntime } from './runtime.ts';
-import { claimsOfEveryToken } from './scopes.ts';
+import { claimsOfEveryToken, oidcScopes } from './scopes.ts';
 import { organizationsOfUser } from './users.ts';
 
 const { Check, Prompt } = interactionPolicy;
@@ -160,9 +162,11 @@ const maxParametersBytes = 16 * 1024;
  * What the library does not look at itself, of each request to authorize.
  *
  * @throws the library's errors: where all of it is too long, where `org` is there and no id of an organization, where a
- *   scope is none of the client's, or a claim of such a scope, where an `acr` has to be that nobody can have
+ *   scope is none of the client's, or a claim of such a scope, where no scope is left that there is, where an `acr` has to
+ *   be that nobody can have
  */
-export function checkAuthorizationRequest({ oidc }: Context, org: unknown, client: Client): void {
+export function checkAuthorizationRequest(context: Context, org: unknown, client: Client): void {
+  const { oidc } = context;
   // Each scope is kept once for each resource that knows it.
   const isTooLong = [oidc.params, askedOf(oidc, null)].some(
     (kept) => Buffer.byteLength(JSON.stringify(kept)) > maxParametersBytes,
@@ -176,7 +180,31 @@ export function checkAuthorizationRequest({ oidc }: Context, org: unknown, clien
       `${refused}: not among the client's scopes; add it to settings.scopes of the client, or do not ask for it`,
       refused,
     );
+  requireKnownScope(context);
   checkClaims(oidc.params.claims, client);
+}
+
+/** Whoever has written the request may have written anything: no more of it is repeated. */
+const maxRepeatedScopes = 200;
+
+/**
+ * What is unknown to the standard and to every resource asked for is passed over (RFC 6749 §3.3), and the log told; with
+ * nothing but that, the user would sign in for an error.
+ */
+function requireKnownScope({ oidc, req }: Context): void {
+  const known = [oidcScopes, ...Object.values(oidc.resourceServers).map(({ scopes }) => scopes)];
+  const asked = [...oidc.requestParamScopes].filter((scope) => scope !== '');
+  const unknown = asked.filter((scope) => !known.some((scopes) => scopes.has(scope)));
+  const named = unknown.join(' ').slice(0, maxRepeatedScopes);
+  if (unknown.length > 0) noteOnRequest(requestInfoOf(req), { droppedScopes: named });
+  if (unknown.length < asked.length) return;
+  const problem =
+    named === ''
+      ? 'scope is missing: ask for openid, or for scopes in settings.scopes of the client'
+      : `${named}: unknown; ask for openid, or add what is missing to settings.scopes of the client`;
+  const error = new errors.InvalidScope(problem, named);
+  if (named !== '') error.error_detail = 'none of the scopes is known';
+  throw error;
 }
 
 /** Names that the library passes over, since their value is none, are refused as well: the session keeps all of them. */

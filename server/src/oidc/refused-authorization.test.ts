@@ -101,4 +101,33 @@ describe('the client is told', () => {
     const pushed = await client.post('/par', asked({ scope: 'openid phone' }));
     expect(pushed.body).toMatchObject({ error: 'invalid_scope', scope: 'phone' });
   });
+
+  test('that no scope is left which there is, before anybody signs in', async () => {
+    const [error, description] = await descriptionOf({ scope: 'opemid emial' });
+    expect(error).toBe('invalid_scope');
+    expect(description).toMatch(/^opemid emial: .*settings\.scopes/);
+    expect(description).toMatch(/^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/);
+    const pushed = await client.post('/par', asked({ scope: 'invoices:read' }));
+    expect([pushed.status, pushed.body.error]).toEqual([400, 'invalid_scope']);
+    expect((await descriptionOf({ scope: 'x'.repeat(3000) }))[1]!.length).toBeLessThan(400);
+  });
+
+  test('that it has to name a scope', async () => {
+    const rest = Object.fromEntries(Object.entries(asked()).filter(([name]) => name !== 'scope'));
+    for (const parameters of [rest, { ...rest, scope: '' }]) {
+      const { headers } = await send(
+        `${server.url}/${issuer.id}/authorize?${new URLSearchParams(parameters)}`,
+        {},
+      );
+      const { searchParams } = new URL(headers.location!);
+      expect(searchParams.get('error')).toBe('invalid_scope');
+      expect(searchParams.get('error_description')).toMatch(/^scope is missing: .*openid/);
+      expect((await client.post('/par', parameters)).body.error).toBe('invalid_scope');
+    }
+  });
+
+  test('of no unknown scope beside one that there is', async () => {
+    const { status, headers } = await authorize({ scope: 'openid emial' });
+    expect([status, headers.location]).toEqual([303, expect.stringContaining(`${issuer.id}/login/`)]);
+  });
 });

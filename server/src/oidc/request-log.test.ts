@@ -204,6 +204,20 @@ describe('a refused one says why, more precisely than its answer', () => {
     ]);
   });
 
+  test('scopes that nobody knows, which are left out, and no more than a line of them', async () => {
+    const [line] = await linesOf(() => authorize({ scope: 'openid emial invoices:read' }));
+    expect(line).toMatchObject({ status: 303, dropped_scopes: 'emial invoices:read' });
+    const [refused] = await linesOf(() => authorize({ scope: `opemid ${'ab-'.repeat(300)}` }));
+    expect(refused).toMatchObject({
+      code: 'invalid_scope',
+      dropped_scopes: expect.stringMatching(/^opemid /),
+    });
+    expect(String(refused!.dropped_scopes).length).toBe(200);
+    expect(refused!.reason).not.toContain('opemid');
+    const [usual] = await linesOf(() => authorize({ scope: 'openid offline_access' }));
+    expect(usual).not.toHaveProperty('dropped_scopes');
+  });
+
   test('at the authorization endpoint, by a page and by a redirect', async () => {
     expect(await refusal(() => authorize({ redirect_uri: 'https://nowhere.example/' }))).toEqual([
       400,
