@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { RawEndpoint } from '../edge/edge.ts';
 import { splitIssuerPath } from '../edge/issuer-path.ts';
 import type { EdgeInfo } from '../edge/request-info.ts';
-import { noteOnRequest } from '../logs/request-note.ts';
+import { noteOnRequest, type RequestNote } from '../logs/request-note.ts';
 import { readForm } from '../oidc/form-body.ts';
 import type { Exchange, InteractionStep, Interactions, LoadedInteraction } from '../oidc/interactions.ts';
 import { otpLimits } from '../otp/otp-limits.ts';
@@ -10,7 +10,7 @@ import type { Settings } from '../settings.ts';
 import { writePage } from './answer-page.ts';
 import { cookieLine, readCookie } from './cookies.ts';
 import type { ErrorPages } from './error-pages.ts';
-import { type FlowState, type FlowStates, flowSeconds, isTokenOf } from './flow-state.ts';
+import { type FlowState, type FlowStates, flowSeconds, isTokenOf, type Said } from './flow-state.ts';
 import { isOwnForm } from './own-form.ts';
 import type { Page, Surface } from './page.ts';
 import { noticePage } from './pages/notice-page.ts';
@@ -77,7 +77,11 @@ export class LoginEndpoint implements RawEndpoint {
       return;
     }
     const arrived = this.#arrive(exchange, loaded, surface);
-    await this.#answer(arrived, exchange, await this.#stepOf(loaded).show(arrived.visit));
+    const reply = await this.#stepOf(loaded).show(arrived.visit);
+    const { said } = arrived.visit.state;
+    if (said !== null && 'page' in reply && reply.page.status >= 400)
+      noteOnRequest(exchange.info, refusalIn(said));
+    await this.#answer(arrived, exchange, reply);
   }
 
   /**
@@ -102,8 +106,8 @@ export class LoginEndpoint implements RawEndpoint {
     }
     const visit = this.#visitOf(exchange, loaded, surface, cookies, state);
     const reply = await this.#stepOf(loaded).take(visit, fields.get('action') ?? '', fields);
-    const said = 'state' in reply ? reply.state.said?.what : undefined;
-    if (said !== undefined && said !== 'resent') noteOnRequest(exchange.info, { reason: said });
+    const said = 'state' in reply ? reply.state.said : null;
+    if (said !== null && said.what !== 'resent') noteOnRequest(exchange.info, refusalIn(said));
     await this.#answer({ visit, cookies }, exchange, reply);
   }
 
@@ -165,7 +169,7 @@ export class LoginEndpoint implements RawEndpoint {
     name: 'foreign' | 'outOfDate',
     loaded: LoadedInteraction,
   ): void {
-    noteOnRequest(exchange.info, { reason: refusedForms[name] });
+    noteOnRequest(exchange.info, { code: 'invalid_request', reason: refusedForms[name] });
     const onward = this.#cookiesOf(loaded).flow.path;
     const page = noticePage(surface, name, { status: 403, requestId: exchange.info.id, onward });
     // Of a body that has not been read nobody can tell where the next request begins.
@@ -198,6 +202,13 @@ export class LoginEndpoint implements RawEndpoint {
       device: { name: `${prefix}gl_device_${issuer.id}`, path: `${pathname}${loginPath}` },
     };
   }
+}
+
+/** As `/auth/…` would call it, and which check or budget it was. */
+function refusalIn({ what }: Said): RequestNote {
+  if (what === 'invalid-address') return { code: 'invalid_request', reason: what };
+  const isOfCode = what === 'malformed-code' || what === 'wrong-code';
+  return { code: isOfCode ? 'invalid_otp' : 'rate_limited', reason: what };
 }
 
 const refusedForms = {

@@ -104,6 +104,34 @@ describe('a request of the runtime has its line in the log', () => {
     for (const line of lines) expect(line).toMatchObject({ issuer_id: issuer.id, client_id: client.id });
   });
 
+  test('pages that say what was wrong, and which budget is used up', async () => {
+    const visitor = new LoginVisitor(server);
+    const address = newAddress();
+    const refusals = async (work: () => Promise<unknown>) =>
+      (await linesOf(work)).map(({ method, status, code, reason }) =>
+        [method, status, code, reason].join(' '),
+      );
+    const page = await visitor.begin(client);
+    expect(await refusals(() => visitor.submit(page, { email: 'no address' }))).toEqual([
+      'POST 303 invalid_request invalid-address',
+      'GET 422 invalid_request invalid-address',
+    ]);
+    const asked = await visitor.askForCode(page, address);
+    expect(await refusals(() => visitor.submit(asked.page, { code: 'abc' }))).toEqual([
+      'POST 303 invalid_otp malformed-code',
+      'GET 422 invalid_otp malformed-code',
+    ]);
+    const wrong = { code: '000000' === asked.code ? '111111' : '000000' };
+    const guesses = await refusals(async () => {
+      for (let times = 0; times < 6; times++) await visitor.submit(asked.page, wrong);
+    });
+    expect(guesses.slice(0, 2)).toEqual([
+      'POST 303 invalid_otp wrong-code',
+      'GET 422 invalid_otp wrong-code',
+    ]);
+    expect(guesses.at(-1)).toMatch(/^GET 429 rate_limited (code-spent|too-many-guesses)$/);
+  });
+
   test('and nothing that its caller has made up', async () => {
     const lines = await linesOf(async () => {
       for (const path of ['/token', '/par', '/device/authorization'])
