@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { mayJoin } from './may-join.ts';
+import { mayJoin, whyMayNotJoin } from './may-join.ts';
 
 const alice = { key: 'alice@example.com' };
 
@@ -21,4 +21,11 @@ test('the domain is what comes after the last @', () => {
   expect(
     mayJoin({ sign_up: true, allowed_domains: ['example.com'] }, { key: 'a@example.com@evil.test' }),
   ).toBe(false);
+});
+
+test('closed sign-up is the reason that comes first', () => {
+  const settings = { sign_up: false, allowed_domains: ['example.org'] };
+  expect(whyMayNotJoin(settings, alice)).toBe('sign_up_off');
+  expect(whyMayNotJoin({ ...settings, sign_up: true }, alice)).toBe('domain_not_allowed');
+  expect(whyMayNotJoin({ sign_up: true, allowed_domains: [] }, alice)).toBeNull();
 });

@@ -86,6 +86,24 @@ describe('200', () => {
     expect(JSON.stringify(events)).not.toContain('secretive');
   });
 
+  test('says in the event alone why nobody gets a mail', async () => {
+    const own = await TestIssuer.create(server, { preset: 'otp' });
+    const asking = SignIn.withKey(server, await own.createKey());
+    const causeOf = async (email: string) => {
+      const { events } = await rows.eventsOf(() => asking.request(email));
+      return events.find(({ type }) => type === 'otp.requested')?.data;
+    };
+    expect(await causeOf(newAddress())).toEqual({ digits: 6, may_sign_in: true, cause: null });
+    const suspended = newAddress();
+    const { id } = await own.api.create(`${own.path}/users`, { username: suspended });
+    succeeded(await own.api.post(`${own.path}/users/${id}/suspend`));
+    expect(await causeOf(suspended)).toMatchObject({ may_sign_in: false, cause: 'user_suspended' });
+    succeeded(await own.api.patch(`${own.path}/login-settings`, { allowed_domains: ['acme.test'] }));
+    expect(await causeOf(newAddress())).toMatchObject({ may_sign_in: false, cause: 'domain_not_allowed' });
+    succeeded(await own.api.patch(`${own.path}/login-settings`, { sign_up: false }));
+    expect(await causeOf(newAddress())).toMatchObject({ may_sign_in: false, cause: 'sign_up_off' });
+  });
+
   test('to the address that the user has, however it was typed', async () => {
     const email = newAddress('Alice');
     await api.create(`${issuer.path}/users`, { username: email });

@@ -3,14 +3,14 @@ import { insertEvent } from '../events/event-store.ts';
 import { carryOut } from '../http/carry-out.ts';
 import { idPrefixes, newId } from '../ids/ids.ts';
 import type { AccountSlots } from '../limits/account-slots.ts';
-import { findLoginSettings } from '../login-settings/login-settings.ts';
+import { findLoginSettings, type LoginSettings } from '../login-settings/login-settings.ts';
 import { renderCodeMail } from '../mail/code-mail.ts';
 import type { MailOutbox } from '../mail/mail-outbox.ts';
 import { deleteWaiting } from '../mail/mail-store.ts';
 import type { Database, Transaction } from '../postgres/database.ts';
 import type { InstallationSecrets } from '../secrets/installation-secrets.ts';
-import { findUserByAddress } from '../users/user-store.ts';
-import { mayJoin } from './may-join.ts';
+import { findUserByAddress, type UserRow } from '../users/user-store.ts';
+import { whyMayNotJoin } from './may-join.ts';
 import { codeDigits, macOfCode, macOfNoCode, newCode } from './otp-code.ts';
 import type { OtpDigests } from './otp-digests.ts';
 import type { OtpOperation } from './otp-endpoint.ts';
@@ -109,7 +109,8 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
     const issuerName = await findIssuerName(tx, scope);
     const user = await findUserByAddress(tx, scope.accountId, scope.issuerId, email.key);
     const failures = await countFailures(tx, scope, now);
-    const maySignIn = user === null ? mayJoin(settings, email) : user.status === 'active';
+    const cause = whyNoSignIn(user, settings, email);
+    const maySignIn = cause === null;
     const isCapped =
       issuer.environment === 'live' &&
       (await takeMailCap(
@@ -158,12 +159,19 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
         environment: issuer.environment,
         issuerId: issuer.id,
         organizationId: organizationOf(sender),
-        // Not whether it was mailed: what other issuers have sent to the address is nothing that this one is told.
-        data: { digits: code.length, may_sign_in: maySignIn },
+        // Not whether it was mailed: what other issuers have sent to the address is nothing that this one is told. The cause
+        // is for whoever looks after the issuer; no answer has it.
+        data: { digits: code.length, may_sign_in: maySignIn, cause },
       },
     );
     return { issuerId: issuer.id, lifetimeSeconds: settings.code_lifetime_seconds };
   }
+}
+
+/** Why there is to be no mail; null where there is one. */
+function whyNoSignIn(user: UserRow | null, settings: LoginSettings, email: OtpAsked['email']) {
+  if (user === null) return whyMayNotJoin(settings, email);
+  return user.status === 'active' ? null : 'user_suspended';
 }
 
 /** Refused by budgets that a clock that was ahead has taken from; what it left has to be settled. */
