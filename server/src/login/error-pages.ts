@@ -7,12 +7,12 @@ import type { Log } from '../logs/log.ts';
 import { noteOnRequest } from '../logs/request-note.ts';
 import type { IssuerSettings } from '../oidc/issuer-settings.ts';
 import { noteRefusal } from '../oidc/library-errors.ts';
-import { OAuthError, SwitchedOffError } from '../oidc/oauth-answer.ts';
+import { OAuthError, SwitchedOffError, UnregisteredLogoutUri } from '../oidc/oauth-answer.ts';
 import type { Settings } from '../settings.ts';
 import type { KeyDirectory } from '../verification/key-directory.ts';
 import { writePage } from './answer-page.ts';
 import type { Page, Surface } from './page.ts';
-import { type NoticeName, noticePage } from './pages/notice-page.ts';
+import { type NoticeName, noticePage, type Received } from './pages/notice-page.ts';
 import { plainSurface, surfaceOf } from './surface.ts';
 
 interface Dependencies {
@@ -27,6 +27,7 @@ interface Shown {
   readonly name: NoticeName;
   readonly status: number;
   readonly detail?: string;
+  readonly received?: Received;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -112,11 +113,20 @@ function noteError(info: EdgeInfo, error: unknown): void {
   }
 }
 
-function shownForOAuth({ status, error, description, headers }: OAuthError): Shown {
+function shownForOAuth(refusal: OAuthError): Shown {
+  const { status, error, description, headers } = refusal;
   if (status === 403) return { name: 'suspended', status };
   if (status === 429 || status === 503)
     return { name: 'unavailable', status, headers: retryAfterOf(headers) };
-  return { name: 'badRequest', status, headers, detail: detailOf(error, description) };
+  return {
+    name: 'badRequest',
+    status,
+    headers,
+    detail: detailOf(error, description),
+    ...(refusal instanceof UnregisteredLogoutUri && {
+      received: { name: 'post_logout_redirect_uri', value: refusal.uri },
+    }),
+  };
 }
 
 /** What the developer of the client has to know. */

@@ -172,6 +172,8 @@ export const german: Texts = {
   received: {
     redirect_uri: 'Als redirect_uri kam Folgendes an, was keine der Redirect-URIs des Clients ist:',
     client_id: 'Als client_id kam Folgendes an, was die ID keines aktiven Clients dieses Ausstellers ist:',
+    post_logout_redirect_uri:
+      'Als post_logout_redirect_uri kam Folgendes an, was keine der Post-Logout-Redirect-URIs des Clients ist:',
   },
   again: 'Hier geht es weiter',
   wait: (seconds) =>

@@ -156,6 +156,8 @@ export const english: Texts = {
   received: {
     redirect_uri: 'This came as redirect_uri, and is not among the client’s redirect URIs:',
     client_id: 'This came as client_id, and is not the ID of an active client of this issuer:',
+    post_logout_redirect_uri:
+      'This came as post_logout_redirect_uri, and is not among the client’s post-logout redirect URIs:',
   },
   again: 'Go on here',
   wait: (seconds) =>

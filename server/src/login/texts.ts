@@ -130,7 +130,11 @@ export interface Texts {
     readonly badRequest: Notice;
   };
   /** Before what the client has sent, by the name of the parameter. */
-  readonly received: { readonly redirect_uri: string; readonly client_id: string };
+  readonly received: {
+    readonly redirect_uri: string;
+    readonly client_id: string;
+    readonly post_logout_redirect_uri: string;
+  };
   readonly again: string;
   readonly wait: (seconds: number) => string;
 }

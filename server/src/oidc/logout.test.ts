@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { OidcBrowser } from '../../test/harness/oidc-browser.ts';
 import { claimsOf, OidcClient, redirectUri } from '../../test/harness/oidc-client.ts';
+import { send } from '../../test/harness/raw-http.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
 
@@ -167,6 +168,26 @@ describe('without one', () => {
         const answer = await logout(browser, { ...by, post_logout_redirect_uri: uri });
         expect([uri, answer.status, answer.headers.get('Location')]).toEqual([uri, 400, null]);
       }
+  });
+
+  test('where to go to is looked up of a client, so one has to be named', async () => {
+    const parameters = new URLSearchParams({ post_logout_redirect_uri: goodbye });
+    const { status, text } = await send(`${server.url}/${issuer.id}/logout?${parameters}`, {});
+    expect([status, JSON.parse(text).error_description]).toEqual([
+      400,
+      'post_logout_redirect_uri comes with client_id or id_token_hint, which say whose it is',
+    ]);
+  });
+
+  test('the page shows the URI that came and is not registered', async () => {
+    const parameters = { client_id: client.id, post_logout_redirect_uri: 'https://app.example/by<e>' };
+    const { status, text } = await send(
+      `${server.url}/${issuer.id}/logout?${new URLSearchParams(parameters)}`,
+      { headers: { Accept: 'text/html' } },
+    );
+    expect([status, text.includes('<code>https://app.example/by&lt;e&gt;</code>')]).toEqual([400, true]);
+    expect(text).toContain('is not among the client’s post-logout redirect URIs');
+    expect(text).not.toContain(goodbye);
   });
 
   test('a POST of another site comes back as a GET, with the cookies', async () => {

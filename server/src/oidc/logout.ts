@@ -17,7 +17,7 @@ import { endBrowserLogin, findBrowserLogin, forgottenLogin } from './browser-log
 import { CookieKeys } from './cookie-keys.ts';
 import { parameter, readForm } from './form-body.ts';
 import { type IdTokenHint, readIdTokenHint } from './id-token-hint.ts';
-import { OAuthError, oauthErrorAnswer, requireRunning } from './oauth-answer.ts';
+import { OAuthError, oauthErrorAnswer, requireRunning, UnregisteredLogoutUri } from './oauth-answer.ts';
 import { shownIssuer } from './pages.ts';
 import type { HeldProvider, OidcProviders } from './providers.ts';
 
@@ -110,8 +110,14 @@ export class LogoutEndpoint implements EdgeEndpoint {
     if (client !== null) noteOnRequest(info, { clientId: client.id });
     if (id !== null && client === null)
       throw new OAuthError(400, 'invalid_client', 'client is invalid', {}, 'client not found');
+    if (uri != null && client === null)
+      throw new OAuthError(
+        400,
+        'invalid_request',
+        'post_logout_redirect_uri comes with client_id or id_token_hint, which say whose it is',
+      );
     if (uri != null && !client?.settings.openid.post_logout_redirect_uris.includes(uri))
-      throw new OAuthError(400, 'invalid_request', 'post_logout_redirect_uri not registered');
+      throw new UnregisteredLogoutUri(uri);
     // Whoever wants to be signed out is, and is sent to no client that is suspended.
     const next = uri == null || client?.status !== 'active' ? null : withState(uri, state ?? null);
     return { held, hint, next, isNextShown: client?.isRegistered === true, parameters };

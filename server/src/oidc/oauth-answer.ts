@@ -31,6 +31,16 @@ export class OAuthError extends Error {
   }
 }
 
+/** Where the browser was to go after a logout; a page of the error shows it as it came. */
+export class UnregisteredLogoutUri extends OAuthError {
+  readonly uri: string;
+
+  constructor(uri: string) {
+    super(400, 'invalid_request', 'post_logout_redirect_uri not registered');
+    this.uri = uri;
+  }
+}
+
 /** What an issuer has not turned on is not there; whoever runs it is told by which of its OIDC settings it would be. */
 export class SwitchedOffError extends AppError {
   constructor(setting: 'registration' | 'device_flow') {

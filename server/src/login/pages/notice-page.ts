@@ -4,6 +4,12 @@ import type { Notice, Texts } from '../texts.ts';
 
 export type NoticeName = keyof Texts['notices'];
 
+/** What came of the client and is not what it has to be. */
+export interface Received {
+  readonly name: keyof Texts['received'];
+  readonly value: string;
+}
+
 /** Why it does not go on, and what can be done. */
 export function noticePage(
   { texts }: Surface,
@@ -13,8 +19,7 @@ export function noticePage(
     requestId: string;
     /** What the client's developer has to know. */
     detail?: string;
-    /** What came of the client and is not what it has to be. */
-    received?: { readonly name: keyof Texts['received']; readonly value: string };
+    received?: Received;
     /** Where it goes on, by a link. */
     onward?: string;
     headers?: Readonly<Record<string, string>>;
