@@ -1,5 +1,6 @@
 import type { Context, OIDCProviderError } from 'oidc-provider';
 import { requestInfoOf } from '../edge/request-info.ts';
+import { idPrefixes, isId } from '../ids/ids.ts';
 import { NetworkCap } from '../limits/network-cap.ts';
 import { noteOnRequest } from '../logs/request-note.ts';
 import { deviceCodeGrant } from './grant-types.ts';
@@ -18,7 +19,7 @@ interface Missed {
   readonly digests: readonly Buffer[];
 }
 
-const missed = new WeakMap<object, Missed>();
+const missed = new WeakMap<object, Missed | { readonly organizationId: string }>();
 
 /** Remembers what a token request has shown and was not found, for `NotFoundReasons`. */
 export function rememberNotFound(runtime: IssuerRuntime, context: Context, error: OIDCProviderError): void {
@@ -33,11 +34,18 @@ export function rememberNotFound(runtime: IssuerRuntime, context: Context, error
   missed.set(requestInfoOf(context.req), { model, digests });
 }
 
+/** Remembers which organization an authorization request was refused for, for `NotFoundReasons`. */
+export function rememberOrganization({ req, oidc }: Context, error: OIDCProviderError): void {
+  const org = oidc.params?.org;
+  if (error.error === 'access_denied' && typeof org === 'string' && isId(idPrefixes.organization, org))
+    missed.set(requestInfoOf(req), { organizationId: org });
+}
+
 /** A guesser has no need of being told, and no part of the account's transactions for long. */
 const askedAMinute = 30;
 
 /**
- * Why a code or a token was not found: what has gone with its session or its user is passed over like what there never
+ * Why a code, a token or an organization was not found: what has gone with its session or its user is passed over like what there never
  * was. Only the log is told, and asked once the request has been answered, so that the answer's time tells nothing.
  */
 export class NotFoundReasons {
@@ -51,7 +59,8 @@ export class NotFoundReasons {
   async noteFor(runtime: IssuerRuntime, info: { readonly ip: string }): Promise<void> {
     const what = missed.get(info);
     if (what === undefined || this.#cap.isOver(info.ip)) return;
-    const circumstance = await find(runtime, what).catch(() => undefined);
+    const finding = 'model' in what ? find(runtime, what) : findSuspended(runtime, what.organizationId);
+    const circumstance = await finding.catch(() => undefined);
     noteOnRequest(info, { circumstance });
   }
 }
@@ -74,4 +83,18 @@ async function find(runtime: IssuerRuntime, { model, digests }: Missed): Promise
   if (row.ended_at !== null) return `its session has ended: ${row.end_reason}`;
   if (row.session_id !== null && row.found_session === null) return 'its session is gone';
   return row.status === 'suspended' ? 'its user is suspended' : undefined;
+}
+
+async function findSuspended(runtime: IssuerRuntime, organizationId: string): Promise<string | undefined> {
+  const { id: issuerId, account } = runtime.issuer;
+  const row = await runtime.inAccount((tx) =>
+    tx
+      .selectFrom('organizations')
+      .select('status')
+      .where('account_id', '=', account.id)
+      .where('issuer_id', '=', issuerId)
+      .where('id', '=', organizationId)
+      .executeTakeFirst(),
+  );
+  return row?.status === 'suspended' ? 'the organization is suspended' : undefined;
 }

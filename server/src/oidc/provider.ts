@@ -21,7 +21,7 @@ import { configurationOf } from './configuration.ts';
 import { grantTypesOf } from './grant-types.ts';
 import { asLibraryError, noteRefusal } from './library-errors.ts';
 import { libraryKeys } from './library-keys.ts';
-import { rememberNotFound } from './not-found-reasons.ts';
+import { rememberNotFound, rememberOrganization } from './not-found-reasons.ts';
 import { pageHeaders } from './pages.ts';
 import { proofSeconds } from './proof.ts';
 import { RecordAdapter } from './record-adapter.ts';
@@ -97,6 +97,7 @@ export function createProvider(
   provider.on('grant.error', (context: Context, error: OIDCProviderError) =>
     rememberNotFound(runtime, context, error),
   );
+  provider.on('authorization.error', rememberOrganization);
   const logFailure = (error: unknown, context: Context | undefined) => {
     if (context !== undefined) noteOnRequest(requestInfoOf(context.req), { code: 'server_error' });
     log.error({ err: error, request_id: context && requestInfoOf(context.req).id }, 'request failed');

@@ -187,6 +187,23 @@ describe('what was not found is looked up for the log', () => {
     );
   });
 
+  test('an organization that is suspended', async () => {
+    const organization = await issuer.createOrganization();
+    const member = { member_id: user.id, scopes: ['invoices:read'] };
+    await api.create(`${issuer.path}/organizations/${organization.id}/members`, member);
+    succeeded(await api.post(`${issuer.path}/organizations/${organization.id}/suspend`));
+    const refusalOf = async (org: string) => {
+      const asking = () => client.code(new OidcBrowser(server), { userId: user.id }, { org });
+      const { client_id: id, code, reason } = (await linesOf(asking)).at(-1)!;
+      return [id, code, reason];
+    };
+    const words = 'the user is not a member of the organization';
+    const suspended = `${words}; the organization is suspended`;
+    expect(await refusalOf(organization.id)).toEqual([client.id, 'access_denied', suspended]);
+    const { id: strange } = await issuer.createOrganization();
+    expect(await refusalOf(strange)).toEqual([client.id, 'access_denied', words]);
+  });
+
   test('what there never was, as often as a guesser may ask', async () => {
     const guess = () => client.refresh('x'.repeat(43));
     expect(await reasonOf(guess)).toBe('refresh token not found; there is none such, or it has long expired');
@@ -287,11 +304,11 @@ describe('a refused one says why, more precisely than its answer', () => {
       'invalid_token',
       'its session has ended',
     ]);
-    const bye = `/${issuer.id}/logout?post_logout_redirect_uri=https://nowhere.example/`;
+    const bye = `/${issuer.id}/logout?client_id=${client.id}&post_logout_redirect_uri=https://nowhere.example/`;
     const browser = new OidcBrowser(server);
     expect(await refusal(() => browser.request(bye))).toEqual([
       400,
-      undefined,
+      client.id,
       'invalid_request',
       'post_logout_redirect_uri not registered',
     ]);
