@@ -238,3 +238,38 @@ test('each request is logged once, by its route and not by its path, and counted
     /gatelodge_http_request_duration_seconds_count\{method="GET",route="\/v1\/issuers\/:issuer_id",status="200"\} [1-9]/,
   );
 });
+
+test('the line of a refused request has the code, and the first member that is wrong, without its value', async () => {
+  const lineOf = async (sending: () => Promise<{ headers: Headers }>) => {
+    const from = server.logLines.length;
+    const { headers } = await sending();
+    const lines = server.logLines.slice(from).map((line) => JSON.parse(line));
+    const line = lines.find(({ request_id: id }) => id === headers.get('X-Request-Id'));
+    return [line.status, line.code, line.field];
+  };
+  const { id } = await api.create('/v1/issuers', { name: 'x' });
+  const client = { name: 'a-value', settings: { openid: { grant_types: ['a-value'] } } };
+  expect(await lineOf(() => api.post(`/v1/issuers/${id}/clients`, client))).toEqual([
+    422,
+    'invalid_request',
+    expect.stringMatching(/^(type|settings\.openid\.\S+)$/),
+  ]);
+  expect(await lineOf(() => api.post('/v1/issuers', { name: 'x', nmae: 'y' }))).toEqual([
+    422,
+    'invalid_request',
+    'nmae',
+  ]);
+  // Somebody may have put there whatever is no name at all.
+  expect(await lineOf(() => api.post('/v1/issuers', { name: 'x', 'ada@example.com': 1 }))).toEqual([
+    422,
+    'invalid_request',
+    undefined,
+  ]);
+  expect(await lineOf(() => api.get(`/v1/issuers/${id.slice(0, -1)}0`))).toEqual([
+    404,
+    'not_found',
+    undefined,
+  ]);
+  expect(await lineOf(() => api.as(null).get('/v1/account'))).toEqual([401, expect.any(String), undefined]);
+  expect(await lineOf(() => api.get('/v1/nothing'))).toEqual([404, 'route_not_found', undefined]);
+});

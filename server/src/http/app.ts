@@ -11,6 +11,7 @@ import { toAppError } from '../edge/edge.ts';
 import { maxBodyBytes } from '../edge/read-body.ts';
 import { requestInfoOf } from '../edge/request-info.ts';
 import { AppError, type ErrorCode } from '../errors.ts';
+import { noteOf, noteOnRequest } from '../logs/request-note.ts';
 import type { Services } from '../services.ts';
 import { parseJson } from './json-body.ts';
 import { problemContentType, toProblem } from './problem.ts';
@@ -64,6 +65,7 @@ export function createApp(
   );
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'unknown';
+    const note = noteOf(requestInfoOf(request.raw));
     services.metrics.observe(request.method, route, reply.statusCode, reply.elapsedTime / 1000);
     services.log.info(
       {
@@ -75,6 +77,8 @@ export function createApp(
         account_id: request.principal?.accountId,
         key_id: request.principal?.keyId,
         support_grant_id: request.principal?.supportGrantId ?? undefined,
+        code: note.code,
+        field: note.field,
       },
       'request',
     );
@@ -102,6 +106,7 @@ function fromFastify(error: FastifyError | Error): unknown {
 function sendProblem(services: Services, request: FastifyRequest, reply: FastifyReply, error: unknown) {
   const info = requestInfoOf(request.raw);
   const appError = toAppError(error);
+  noteOnRequest(info, { code: appError.code, field: fieldOf(appError) });
   if (appError.status >= 500)
     services.log.error({ err: appError.cause ?? error, request_id: info.id }, 'request failed');
   if (appError.status === 401) reply.header('WWW-Authenticate', authenticateChallenge);
@@ -111,6 +116,12 @@ function sendProblem(services: Services, request: FastifyRequest, reply: Fastify
     .code(appError.status)
     .headers({ ...appError.headers, 'Cache-Control': 'no-store', 'Content-Type': problemContentType })
     .send(Buffer.from(JSON.stringify(toProblem(appError, info.id, services.settings.publicUrl))));
+}
+
+/** Which member is wrong first, where its path is made of nothing but names: what else is there may be anything. */
+function fieldOf({ errors = [] }: AppError): string | undefined {
+  const path = errors[0]?.path ?? '';
+  return /^[\w.[\]]{1,200}$/.test(path) ? path : undefined;
 }
 
 /** 405 with what the path does answer, else 404. */

@@ -3,7 +3,8 @@ import { scrub } from './scrub.ts';
 /**
  * The members that a log line may have. Whatever else is passed to the logger is left out of the line, so that
  * nothing is logged because somebody spread an object into it: to log something new, name it here, and name nothing
- * that a caller of the API chooses freely; `dropped_scopes` alone is, within the bounds of `RequestNote`.
+ * that a caller of the API chooses freely; `dropped_scopes` and
+ * `field` alone are, within the bounds of `RequestNote`.
  */
 const members = [
   // Which request, and whose.
@@ -23,6 +24,7 @@ const members = [
   'status',
   'code',
   'dropped_scopes',
+  'field',
   'duration_ms',
   // What happened in the server.
   'component',

@@ -1,4 +1,7 @@
-/** What is found out about a request on its way, for its line in the log. Nothing that the caller has made up, but scopes. */
+/**
+ * What is found out about a request on its way, for its line in the log. Nothing that the caller has made
+ * up, but scopes and names of members.
+ */
 export interface RequestNote {
   /** Of a client that there is, or could be by its form. */
   clientId?: string | undefined;
@@ -13,6 +16,8 @@ export interface RequestNote {
    * them at most. Without them nobody finds the one that is misspelt.
    */
   droppedScopes?: string | undefined;
+  /** Path of the first member that is wrong, made of letters, digits and `_.[]`; never what stands in it. */
+  field?: string | undefined;
 }
 
 const notes = new WeakMap<object, RequestNote>();
