@@ -30,6 +30,11 @@ const refused: readonly [body: object, field: string, message: RegExp][] = [
     (name): [object, string, RegExp] => [withOpenid({}, { name }), 'name', /must not contain/],
   ),
   [{ name: 'x' }, `${openid}.redirect_uris`, /at least one/],
+  [
+    { name: 'x', settings: { redirect_uris: [callback] } },
+    'settings.redirect_uris',
+    /did you mean settings\.openid\.redirect_uris\?/,
+  ],
   [withOpenid({}, { issuer_id: 'x' }), 'issuer_id', /not a member/],
   [withOpenid({ secret: 'mine' }), `${openid}.secret`, /not a member/],
   [withOpenid({}, { secret: 'mine' }), 'secret', /not a member/],

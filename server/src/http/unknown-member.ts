@@ -3,9 +3,16 @@ import { distance } from 'fastest-levenshtein';
 /**
  * What is wrong with a member that nobody knows, and how to mend it: by the name that was likely meant, where there is
  * one among those that are known in its place.
+ *
+ * @param elsewhere where else it is known, in words; null where it is not
  */
-export function unknownMemberMessage(name: string, known: readonly string[]): string {
-  return `is not a member of this request; ${remedyOf(name, known)}`;
+export function unknownMemberMessage(
+  name: string,
+  known: readonly string[],
+  elsewhere: string | null = null,
+): string {
+  const isMisplaced = elsewhere !== null && likelyName(name, known) === null;
+  return `is not a member of this request; ${isMisplaced ? `did you mean ${elsewhere}?` : remedyOf(name, known)}`;
 }
 
 /** `did you mean scopes?`, or to remove it. */
@@ -15,7 +22,7 @@ export function remedyOf(name: string, known: readonly string[]): string {
 }
 
 /** One letter of four may be another, three at the most; whatever is longer than any name is not compared at all. */
-function likelyName(name: string, known: readonly string[]): string | null {
+export function likelyName(name: string, known: readonly string[]): string | null {
   const most = Math.min(3, Math.ceil(name.length / 4));
   let closest: { name: string; distance: number } | null = null;
   for (const candidate of known) {

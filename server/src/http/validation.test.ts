@@ -100,12 +100,58 @@ describe('validation', () => {
       }),
     ).toEqual([
       `restrictions.orgins ${unknown}; did you mean origins?`,
-      `restrictions.limit ${unknown}; remove it`,
+      `restrictions.limit ${unknown}; did you mean limit, beside restrictions?`,
       `Limits ${unknown}; did you mean limit?`,
       `owner ${unknown}; remove it`,
     ]);
     expect(messagesOf({ name: 'x', limt: 1 }, 'query')).toEqual([
       `query.limt ${unknown}; did you mean limit?`,
+    ]);
+  });
+
+  test('a member that is known elsewhere in the body is told where', () => {
+    const openid = z.strictObject({
+      redirect_uris: z.array(z.string()).optional(),
+      pkce: z.string().optional(),
+    });
+    const settings = z.strictObject({ scopes: z.array(z.string()).optional(), openid: openid.nullish() });
+    const body = z.strictObject({
+      name: z.string(),
+      settings: settings.optional().transform((value) => value),
+      scopes: z.string().optional(),
+    });
+    const remediesOf = (input: object) => {
+      try {
+        parseInput(body, input);
+      } catch (error) {
+        return (error as AppError).errors!.map(({ path, message }) => `${path}: ${message.split('; ')[1]}`);
+      }
+      return [];
+    };
+    expect(remediesOf({ name: 'x', redirect_uris: [], settings: { redirect_uris: [], name: 1 } })).toEqual([
+      'settings.redirect_uris: did you mean settings.openid.redirect_uris?',
+      'settings.name: did you mean name, beside settings?',
+      'redirect_uris: did you mean settings.openid.redirect_uris?',
+    ]);
+    // In two places: nobody knows which is meant.
+    expect(remediesOf({ name: 'x', settings: { openid: { scopes: [] } } })).toEqual([
+      'settings.openid.scopes: remove it',
+    ]);
+  });
+
+  test('what is misspelt goes before what is missing without it', () => {
+    expect(errorsOf({ nam: 'x', limit: 'x' })).toEqual([
+      ['nam', 'unknown_member'],
+      ['name', 'required'],
+      ['limit', 'invalid_type'],
+    ]);
+    expect(errorsOf({ name: 'x', restrictions: { orgins: [] } })).toEqual([
+      ['restrictions.orgins', 'unknown_member'],
+      ['restrictions.origins', 'required'],
+    ]);
+    expect(errorsOf({ origins: [] })).toEqual([
+      ['name', 'required'],
+      ['origins', 'unknown_member'],
     ]);
   });
 

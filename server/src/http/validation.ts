@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type FieldError, invalidFields } from '../errors.ts';
-import { unknownMemberMessage } from './unknown-member.ts';
+import { placeOf } from './member-places.ts';
+import { likelyName, unknownMemberMessage } from './unknown-member.ts';
 
 /** Enough to mend a request by, and too few for a hostile body to be answered with megabytes. */
 export const maxErrors = 50;
@@ -19,7 +20,12 @@ export function parseInput<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const result = schema.safeParse(input, { error: knownNames });
   if (result.success) return result.data;
-  throw invalidFields(result.error.issues.flatMap((issue) => toFieldErrors(issue, root)).slice(0, maxErrors));
+  const faults = result.error.issues.flatMap((issue) => toFaults(issue, root, schema));
+  throw invalidFields(
+    causesFirst(faults)
+      .slice(0, maxErrors)
+      .map(({ error }) => error),
+  );
 }
 
 /**
@@ -36,21 +42,47 @@ export function namesIn(issue: z.core.$ZodIssueUnrecognizedKeys): string[] {
   return issue.message.split(' ').filter((name) => name !== '');
 }
 
-function toFieldErrors(issue: z.core.$ZodIssue, root: string): FieldError[] {
+interface Fault {
+  readonly error: FieldError;
+  /** Path of the member that was likely meant instead. */
+  readonly meant?: string | undefined;
+}
+
+/** What is missing because it is misspelt comes after its misspelling: the first error is the one that is read. */
+function causesFirst(faults: readonly Fault[]): readonly Fault[] {
+  const missing = faults.flatMap(({ error: { code, path } }) => (code === 'required' ? [path] : []));
+  const isCause = ({ meant }: Fault) =>
+    meant !== undefined && missing.some((path) => meant === path || meant.startsWith(`${path}.`));
+  return [...faults.filter(isCause), ...faults.filter((fault) => !isCause(fault))];
+}
+
+function toFaults(issue: z.core.$ZodIssue, root: string, schema: z.ZodType): Fault[] {
+  if (issue.code !== 'unrecognized_keys') return [{ error: toFieldError(issue, root) }];
+  const known = namesIn(issue);
+  return issue.keys.slice(0, maxErrors).map((key) => {
+    const likely = likelyName(key, known);
+    const elsewhere = likely === null ? placeOf(key, schema) : null;
+    const isAtTop = elsewhere !== null && !elsewhere.includes('.');
+    const words = isAtTop ? `${elsewhere}, beside ${String(issue.path[0])}` : elsewhere;
+    return {
+      error: {
+        path: renderPath([...issue.path, key], root),
+        message: unknownMemberMessage(key, known, words),
+        code: 'unknown_member',
+      },
+      meant: likely === null ? (elsewhere ?? undefined) : renderPath([...issue.path, likely], root),
+    };
+  });
+}
+
+function toFieldError(issue: z.core.$ZodIssue, root: string): FieldError {
   const path = renderPath(issue.path, root);
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.slice(0, maxErrors).map((key) => ({
-      path: renderPath([...issue.path, key], root),
-      message: unknownMemberMessage(key, namesIn(issue)),
-      code: 'unknown_member',
-    }));
-  }
   const isMissing =
     issue.code === 'invalid_type' && issue.input === undefined && /received undefined/.test(issue.message);
-  if (isMissing) return [{ path, message: 'is required', code: 'required' }];
+  if (isMissing) return { path, message: 'is required', code: 'required' };
   // A rule of our own may name its code; what zod calls it says nothing.
   const code = issue.code === 'custom' ? String(issue.params?.code ?? 'invalid') : issue.code;
-  return [{ path, message: messageOf(issue), code }];
+  return { path, message: messageOf(issue), code };
 }
 
 /** zod's own texts speak to programmers of zod; these say what to send. A rule of our own has said so already. */
