@@ -166,6 +166,14 @@ export class AppError extends Error {
   }
 }
 
+/** A method that the path does not take, with those that it does. @param allow as the header has them */
+export function methodNotAllowed(allow: string): AppError {
+  return new AppError('method_not_allowed', {
+    detail: `This route does not answer that method; it answers ${allow}.`,
+    headers: { Allow: allow },
+  });
+}
+
 /** A validation error about one field. */
 export function invalidField(path: string, message: string, code = 'invalid'): AppError {
   return invalidFields([{ path, message, code }]);

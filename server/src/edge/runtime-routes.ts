@@ -1,4 +1,4 @@
-import { AppError } from '../errors.ts';
+import { AppError, methodNotAllowed } from '../errors.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
 import type { EdgeAnswer } from './answer.ts';
 import { readableByAnyPage } from './cached-document.ts';
@@ -83,7 +83,7 @@ function answerersOf(route: RuntimeRoute): Answerers {
   );
   const allow = [...byMethod.keys(), 'OPTIONS'].join(', ');
   byMethod.set('OPTIONS', new OptionsEndpoint(allow));
-  const wrongMethod = () => new AppError('method_not_allowed', { headers: { Allow: allow } });
+  const wrongMethod = () => methodNotAllowed(allow);
   return {
     needsIssuer: issuer === 'required',
     byMethod,

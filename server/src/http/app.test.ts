@@ -273,3 +273,10 @@ test('the line of a refused request has the code, and the first member that is w
   expect(await lineOf(() => api.as(null).get('/v1/account'))).toEqual([401, expect.any(String), undefined]);
   expect(await lineOf(() => api.get('/v1/nothing'))).toEqual([404, 'route_not_found', undefined]);
 });
+
+test('a method that a path does not take is answered with those that it does', async () => {
+  const { status, body, headers } = await api.put('/v1/issuers', {});
+  const allow = headers.get('Allow')!;
+  expect([status, allow.split(', ').toSorted()]).toEqual([405, ['GET', 'HEAD', 'POST']]);
+  expect(body.detail).toBe(`This route does not answer that method; it answers ${allow}.`);
+});

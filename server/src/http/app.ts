@@ -10,7 +10,7 @@ import { createClientErrorHandler } from '../edge/client-error.ts';
 import { toAppError } from '../edge/edge.ts';
 import { maxBodyBytes } from '../edge/read-body.ts';
 import { requestInfoOf } from '../edge/request-info.ts';
-import { AppError, type ErrorCode } from '../errors.ts';
+import { AppError, type ErrorCode, methodNotAllowed } from '../errors.ts';
 import { noteOf, noteOnRequest } from '../logs/request-note.ts';
 import type { Services } from '../services.ts';
 import { parseJson } from './json-body.ts';
@@ -138,5 +138,5 @@ function unknownRoute(routes: readonly Route[], request: FastifyRequest): AppErr
     .flatMap((route) => (route.method === 'GET' ? ['GET', 'HEAD'] : [route.method]));
   // One that the edge answers elsewhere, such as below a well-formed id alone.
   if (methods.length === 0 || methods.includes(request.method)) return new AppError('route_not_found');
-  return new AppError('method_not_allowed', { headers: { Allow: [...new Set(methods)].join(', ') } });
+  return methodNotAllowed([...new Set(methods)].join(', '));
 }

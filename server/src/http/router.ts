@@ -5,7 +5,7 @@ import { confirmAlive, confirmCaller } from '../authentication/confirm-caller.ts
 import { mayDo, type Principal, toPrincipal } from '../authentication/principal.ts';
 import { toAppError } from '../edge/edge.ts';
 import { requestInfoOf } from '../edge/request-info.ts';
-import { AppError } from '../errors.ts';
+import { AppError, methodNotAllowed } from '../errors.ts';
 import { actorOf } from '../events/actor.ts';
 import { insertEvents } from '../events/event-store.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
@@ -83,7 +83,7 @@ function registerRoute(
       const otherAccount = request.headers[supportAccountHeader.toLowerCase()];
       if (otherAccount !== undefined) requireSupportCaller(principal, route);
       const allowed = siblings.get(Object.values(request.params as Record<string, string>).at(-1) ?? '');
-      if (allowed !== undefined) throw new AppError('method_not_allowed', { headers: { Allow: allowed } });
+      if (allowed !== undefined) throw methodNotAllowed(allowed);
       authorize(route, principal, request.params as Record<string, string>);
       requireMediaType(route, request);
       if (otherAccount === undefined) return;
