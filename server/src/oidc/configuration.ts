@@ -159,7 +159,10 @@ function featuresOf(runtime: IssuerRuntime) {
 
 /** @throws the library's error for a resource that neither the client nor every client of the issuer was given */
 function resourceOf(runtime: IssuerRuntime, resource: string, client: Client) {
-  if (!mayAskForResource(runtime, client, resource)) throw new errors.InvalidTarget();
+  if (!mayAskForResource(runtime, client, resource))
+    throw new errors.InvalidTarget(
+      'unknown resource: add it to settings.openid.resource_indicators of the client, or to resources of the issuer in its OIDC settings',
+    );
   return {
     scope: apiScopesOf(client).join(' '),
     audience: resource,

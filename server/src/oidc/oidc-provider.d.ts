@@ -259,6 +259,8 @@ declare module 'oidc-provider' {
         compareClientSecret(this: Client, secret: string): boolean | Promise<boolean>;
       };
     };
+    /** What a request is to the library, `ctx.oidc`. */
+    readonly OIDCContext: { readonly prototype: object };
     readonly Session: ModelClass<Session>;
     readonly Grant: ModelClass<Grant>;
     readonly Interaction: ModelClass<Interaction>;

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import {
   type Client,
   type Context,
+  errors,
   type GrantTypeHandler,
   type OIDCProviderError,
   Provider,
@@ -89,6 +90,7 @@ export function createProvider(
   keepOrganizations(provider);
   keepWhatWasAgreed(provider);
   takeProofsOnce(provider, runtime);
+  namePrompts(provider);
   provider.use((context, next) => answerAsWeDo(context, next, pageHeaders(runtime.url)));
   for (const event of refusals)
     provider.on(event, (context: Context, error: OIDCProviderError) =>
@@ -162,6 +164,23 @@ function keepSavedSessions(provider: Provider): void {
   provider.Session.prototype.persist = async function persistSaved(this: Session) {
     return typeof this.exp === 'number' ? this.save(this.exp - Math.floor(Date.now() / 1000)) : '';
   };
+}
+
+/** Of the policy, those that a client may ask for. */
+const prompts = ['none', 'login', 'consent'];
+
+/** The library says that a prompt is none, and not which there are; it looks here for the first time where it would. */
+function namePrompts({ OIDCContext: { prototype } }: Provider): void {
+  Object.defineProperty(prototype, 'prompts', {
+    configurable: true,
+    get(this: { params: Record<string, unknown> }) {
+      const { prompt } = this.params;
+      const asked = typeof prompt === 'string' && prompt !== '' ? prompt.split(' ') : [];
+      if (!asked.every((name) => prompts.includes(name)))
+        throw new errors.InvalidRequest('unsupported prompt value requested: none, login and consent work');
+      return new Set(asked);
+    },
+  });
 }
 
 /**

@@ -126,6 +126,23 @@ describe('the client is told', () => {
     }
   });
 
+  test('which values of prompt there are', async () => {
+    const [error, description] = await descriptionOf({ prompt: 'select_account' });
+    expect([error, description]).toEqual([
+      'invalid_request',
+      'unsupported prompt value requested: none, login and consent work',
+    ]);
+  });
+
+  test('by which settings a resource may be asked for', async () => {
+    const [error, description] = await descriptionOf({ resource: 'https://api.example/' });
+    expect(error).toBe('invalid_target');
+    expect(description).toMatch(
+      /settings\.openid\.resource_indicators of the client.*resources of the issuer/,
+    );
+    expect(description).not.toContain('api.example');
+  });
+
   test('of no unknown scope beside one that there is', async () => {
     const { status, headers } = await authorize({ scope: 'openid emial' });
     expect([status, headers.location]).toEqual([303, expect.stringContaining(`${issuer.id}/login/`)]);
