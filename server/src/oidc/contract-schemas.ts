@@ -71,12 +71,18 @@ export const userinfo = z
   .looseObject({ sub: z.string(), organizations: organizationClaims })
   .meta({ id: 'UserInfo', description: 'What the scopes of the token ask for.' });
 
+/** `scope` of whatever begins a sign-in. */
+export const requestedScope = z
+  .string()
+  .optional()
+  .describe('Unknown ones are left out; `invalid_scope` where none is left, or the request has none.');
+
 /** Parameters of an authorization request. */
 export const authorizeQuery = z.object({
   client_id: z.string().meta({ examples: ['c_EXAMPLE'] }),
   response_type: z.string().optional().describe('`code`.'),
   redirect_uri: z.string().optional(),
-  scope: z.string().optional(),
+  scope: requestedScope,
   state: z.string().optional(),
   nonce: z.string().optional(),
   code_challenge: z.string().optional(),

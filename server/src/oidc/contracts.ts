@@ -14,6 +14,7 @@ import {
   logoutQuery,
   ofClient,
   pageErrors,
+  requestedScope,
   sentOn,
   tokenAnswer,
   tokenBody,
@@ -172,7 +173,7 @@ export const oidcContracts = [
     summary: 'Ask a user to connect a device (RFC 8628)',
     description: 'Where `device_flow` of the issuer’s OIDC settings is on.',
     body: z
-      .object({ client_id: z.string(), scope: z.string().optional() })
+      .object({ client_id: z.string(), scope: requestedScope })
       .meta({ id: 'DeviceAuthorizationRequest', examples: [{ client_id: 'c_EXAMPLE', scope: 'openid' }] }),
     responses: {
       200: {
