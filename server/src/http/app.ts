@@ -118,9 +118,10 @@ function sendProblem(services: Services, request: FastifyRequest, reply: Fastify
     .send(Buffer.from(JSON.stringify(toProblem(appError, info.id, services.settings.publicUrl))));
 }
 
-/** Which member is wrong first, where its path is made of nothing but names: what else is there may be anything. */
-function fieldOf({ errors = [] }: AppError): string | undefined {
-  const path = errors[0]?.path ?? '';
+/** Which member is wrong first; where nobody knows it, in which one it stands, since its name may be anything. */
+function fieldOf({ errors: [first] = [] }: AppError): string | undefined {
+  const whole = first?.path ?? '';
+  const path = first?.code === 'unknown_member' ? whole.slice(0, Math.max(0, whole.lastIndexOf('.'))) : whole;
   return /^[\w.[\]]{1,200}$/.test(path) ? path : undefined;
 }
 

@@ -32,6 +32,19 @@ describe('validation', () => {
     );
   });
 
+  test('of very many faults tells fifty, those first that explain others', () => {
+    const items = z.strictObject({ items: z.array(z.strictObject({ at: z.string(), key: z.string() })) });
+    const strangers = { other: 1, att: 1 };
+    const faults = () => parseInput(items, { items: Array.from({ length: 1_000 }, () => strangers) });
+    expect(faults).toThrow(
+      expect.objectContaining({
+        errors: Array.from({ length: 50 }, (_, n) =>
+          expect.objectContaining({ path: `items[${n}].att`, code: 'unknown_member' }),
+        ),
+      }),
+    );
+  });
+
   test('names every fault at once, each by its path and a code', () => {
     expect(
       errorsOf({ restrictions: { origins: ['a', 1], extra: 1 }, limit: 'x', more: 1, evenMore: 2 }),

@@ -50,10 +50,18 @@ interface Fault {
 
 /** What is missing because it is misspelt comes after its misspelling: the first error is the one that is read. */
 function causesFirst(faults: readonly Fault[]): readonly Fault[] {
-  const missing = faults.flatMap(({ error: { code, path } }) => (code === 'required' ? [path] : []));
-  const isCause = ({ meant }: Fault) =>
-    meant !== undefined && missing.some((path) => meant === path || meant.startsWith(`${path}.`));
-  return [...faults.filter(isCause), ...faults.filter((fault) => !isCause(fault))];
+  const missing = new Set(faults.flatMap(({ error: { code, path } }) => (code === 'required' ? [path] : [])));
+  const causes: Fault[] = [];
+  const others: Fault[] = [];
+  for (const fault of faults) (isAtOrBelow(fault.meant, missing) ? causes : others).push(fault);
+  return [...causes, ...others];
+}
+
+/** Whether a path is one of these or leads through one. Paths are short, and there may be very many of them. */
+function isAtOrBelow(path: string | undefined, places: ReadonlySet<string>): boolean {
+  for (let at = path; at !== undefined && at !== ''; at = at.slice(0, Math.max(0, at.lastIndexOf('.'))))
+    if (places.has(at)) return true;
+  return false;
 }
 
 function toFaults(issue: z.core.$ZodIssue, root: string, schema: z.ZodType): Fault[] {

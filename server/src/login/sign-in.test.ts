@@ -69,8 +69,11 @@ describe('a user', () => {
   });
 
   test.for([
-    ['en', 'A code was sent a moment ago. You can ask for another one in 52 seconds.'],
-    ['de', 'Gerade wurde ein Code verschickt. Einen weiteren gibt es in 52 Sekunden.'],
+    ['en', 'You can ask for a code again in 52 seconds. Use the one that you have been sent, if you have.'],
+    [
+      'de',
+      'Sie können in 52 Sekunden wieder einen Code anfordern. Haben Sie schon einen erhalten, verwenden Sie diesen.',
+    ],
   ] as const)(
     'who begins anew within a minute is told of the code that there is, and when there is another (%s)',
     async ([language, text]) => {

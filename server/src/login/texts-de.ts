@@ -17,7 +17,8 @@ export const german: Texts = {
     hint: 'Wir schicken Ihnen einen Code. Sie brauchen kein Passwort.',
     invalid: 'Geben Sie eine E-Mail-Adresse ein, zum Beispiel alice@example.com.',
     tooMany: (wait) => `Es wurden zu viele Codes verschickt. Versuchen Sie es in ${wait} noch einmal.`,
-    tooSoon: (wait) => `Gerade wurde ein Code verschickt. Einen weiteren gibt es in ${wait}.`,
+    tooSoon: (wait) =>
+      `Sie können in ${wait} wieder einen Code anfordern. Haben Sie schon einen erhalten, verwenden Sie diesen.`,
     haveCode: 'Ich habe schon einen Code',
   },
   code: {

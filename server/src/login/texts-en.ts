@@ -17,7 +17,8 @@ export const english: Texts = {
     hint: 'We’ll email you a code. You don’t need a password.',
     invalid: 'Enter an email address, such as alice@example.com.',
     tooMany: (wait) => `Too many codes have been sent. Try again in ${wait}.`,
-    tooSoon: (wait) => `A code was sent a moment ago. You can ask for another one in ${wait}.`,
+    tooSoon: (wait) =>
+      `You can ask for a code again in ${wait}. Use the one that you have been sent, if you have.`,
     haveCode: 'I already have a code',
   },
   code: {

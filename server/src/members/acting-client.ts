@@ -14,7 +14,7 @@ import type { ActingClient } from './explain-scope.ts';
 export async function requireActingClient(
   tx: Transaction,
   { account_id: accountId, issuer_id: issuerId }: OrganizationPlace,
-  { clientId, userId }: { clientId: string; userId: string },
+  { clientId, userId, organizationId }: { clientId: string; userId: string; organizationId: string },
 ): Promise<ActingClient> {
   if (clientId === builtInClientId)
     return { status: 'active', organizationScopes: null, agreed: null, remembersConsent: true };
@@ -40,6 +40,9 @@ export async function requireActingClient(
     .where('user_id', '=', userId)
     .where('client_id', '=', clientId)
     .executeTakeFirst();
-  const agreed = remembersConsent ? consent?.granted.organization_scopes : undefined;
+  const granted = remembersConsent ? consent?.granted : undefined;
+  // Allowed for others only.
+  const isOfOthers = granted?.organizations?.includes(organizationId) === false;
+  const agreed = isOfOthers ? [] : granted?.organization_scopes;
   return { status, organizationScopes, agreed, remembersConsent };
 }

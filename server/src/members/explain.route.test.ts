@@ -107,6 +107,11 @@ describe('a member', () => {
     const [inToken] = claimsOf(body.access_token).organizations;
     expect(told).toMatchObject({ denied_by: 'client', effective_scopes: inToken.scopes });
     expect(messageOf(told)).toContain('has not agreed');
+    await rows.query(
+      `update oidc_consents set granted = granted || '{"organizations": ["org_of_others"]}' where client_id = $1`,
+      [client.id],
+    );
+    expect(await about('invoices:read')).toMatchObject({ denied_by: 'client', effective_scopes: [] });
     succeeded(
       await api.patch(`${issuerPath}/clients/${client.id}`, {
         settings: { openid: { remember_consent: false } },

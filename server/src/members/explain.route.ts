@@ -69,6 +69,7 @@ async function memberOf(
       : await requireActingClient(tx, organization, {
           clientId: body.client_id,
           userId: body.member_id ?? '',
+          organizationId: organization.id,
         });
   const member = await findMember(tx, organization, body.member_id ?? '');
   return { kind: 'member', member, client };

@@ -19,9 +19,13 @@ export async function loadGrant(runtime: IssuerRuntime, context: Context): Promi
   const { client, session, provider } = oidc;
   const user = oidc.account as RuntimeUser | undefined;
   if (client === undefined || user === undefined) return undefined;
+  // From here on, whatever is asked first: until it has picked, it is asked which organization it means.
+  if (oidc.result?.login !== undefined && runtime.oidc.organization_picker) runtime.context.beginPicking();
   const isRenewed = await renewEndedSession(runtime, session, client.clientId);
-  const grantId =
-    oidc.result?.consent?.grantId ?? (isRenewed ? undefined : session.grantIdFor(client.clientId));
+  const before = isRenewed ? undefined : session.grantIdFor(client.clientId);
+  const grantId = oidc.result?.consent?.grantId ?? before;
+  // What was given out under another grant goes on as that.
+  if (before !== undefined && grantId !== before) session.sidFor(client.clientId, newId(idPrefixes.session));
   const existing = grantId === undefined ? undefined : await provider.Grant.find(grantId);
   const isOwn = existing?.accountId === user.accountId && existing.clientId === client.clientId;
   if (isFirstParty(client)) {
@@ -96,7 +100,7 @@ export function applyConsent(
   grant.organizations =
     organizations === null || before === null
       ? null
-      : [...new Set([...before, ...organizations])].slice(-mostOrganizations);
+      : [...before.filter((id) => !organizations.includes(id)), ...organizations].slice(-mostOrganizations);
   if (inOrganizations !== undefined) grant.organizationScopes = inOrganizations;
   if (openid.length > 0) grant.addOIDCScope(openid.join(' '));
   if (claims.length > 0) grant.addOIDCClaims(claims);

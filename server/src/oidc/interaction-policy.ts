@@ -116,8 +116,11 @@ function organizationPrompt(runtime: IssuerRuntime) {
         const chosen = context.organizationOfRequest();
         if (typeof chosen === 'string') await requireMember(runtime, session.accountId, chosen);
         if (result?.organization !== undefined) context.rememberOrganization(chosen);
-        if (chosen !== undefined) return false;
         const hasJustSignedIn = result?.login !== undefined;
+        if (chosen !== undefined) {
+          if (hasJustSignedIn) context.endPicking();
+          return false;
+        }
         const remembered = context.rememberedOrganization();
         if (remembered === null && !hasJustSignedIn && !context.isPicking) return false;
         const organizations = await organizationsOfUser(runtime, session.accountId, {
@@ -132,11 +135,13 @@ function organizationPrompt(runtime: IssuerRuntime) {
         }
         const isToPick = hasJustSignedIn || context.isPicking;
         if (isStillMember && !isToPick) return false;
-        // Until it has picked, nobody gets tokens for more by not asking it.
-        if (organizations.length > (isToPick ? 1 : 0)) {
+        // Until it has picked, nobody gets tokens for more, or for another one, by not asking it.
+        const isOnlyOne = organizations.length === 1 && (hasJustSignedIn || isStillMember);
+        if (organizations.length > 0 && !isOnlyOne) {
           context.beginPicking();
           return true;
         }
+        context.endPicking();
         if (isStillMember) return false;
         context.rememberOrganization(undefined);
         // There is none left that the tokens could be widened to, for now.
@@ -184,8 +189,9 @@ export function checkAuthorizationRequest(context: Context, org: unknown, client
   checkClaims(oidc.params.claims, client);
 }
 
-/** Whoever has written the request may have written anything: no more of it is repeated. */
-const maxRepeatedScopes = 200;
+/** Whoever has written the request may have written anything: no more of it is repeated, and of that only what is a name. */
+const maxRepeatedScopes = 5;
+const nameOfScope = /^[a-z][a-z0-9:._/-]{0,59}$/;
 
 /**
  * What is unknown to the standard and to every resource asked for is passed over (RFC 6749 §3.3), and the log told; with
@@ -195,15 +201,18 @@ function requireKnownScope({ oidc, req }: Context): void {
   const known = [oidcScopes, ...Object.values(oidc.resourceServers).map(({ scopes }) => scopes)];
   const asked = [...oidc.requestParamScopes].filter((scope) => scope !== '');
   const unknown = asked.filter((scope) => !known.some((scopes) => scopes.has(scope)));
-  const named = unknown.join(' ').slice(0, maxRepeatedScopes);
-  if (unknown.length > 0) noteOnRequest(requestInfoOf(req), { droppedScopes: named });
+  const named = unknown
+    .filter((scope) => nameOfScope.test(scope))
+    .slice(0, maxRepeatedScopes)
+    .join(' ');
+  if (unknown.length > 0) noteOnRequest(requestInfoOf(req), { droppedScopes: named || 'no names of scopes' });
   if (unknown.length < asked.length) return;
   const problem =
-    named === ''
-      ? 'scope is missing: ask for openid, or for scopes in settings.scopes of the client'
-      : `${named}: unknown; ask for openid, or add what is missing to settings.scopes of the client`;
+    unknown.length === 0
+      ? 'scope is missing, or is offline_access alone: ask for openid, or for scopes in settings.scopes of the client'
+      : `${named || 'its scopes'}: unknown; ask for openid, or add what is missing to settings.scopes of the client`;
   const error = new errors.InvalidScope(problem, named);
-  if (named !== '') error.error_detail = 'none of the scopes is known';
+  if (unknown.length > 0) error.error_detail = 'none of the scopes is known';
   throw error;
 }
 

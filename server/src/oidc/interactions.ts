@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Client, Interaction, InteractionResult } from 'oidc-provider';
+import type { Client, Grant, Interaction, InteractionResult } from 'oidc-provider';
 import type { RequestInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import { actorOfUser } from '../events/actor.ts';
@@ -251,7 +251,7 @@ function askedFor({ prompt }: Interaction): ConsentGranted {
   if (prompt.name !== 'consent')
     return { openid: [], claims: [], resources: {}, organization_scopes: [], organizations: [] };
   // Begun at a node of the build before this one: the browser begins anew.
-  if (asked === undefined) throw new AppError('not_found');
+  if (asked?.organizations === undefined) throw new AppError('not_found');
   return asked;
 }
 
@@ -261,10 +261,12 @@ async function grant({ held, interaction, client }: Opened, info: RequestInfo): 
   if (userId === undefined) throw new AppError('not_found');
   const { grantId } = interaction;
   const found = typeof grantId === 'string' ? await provider.Grant.find(grantId) : undefined;
-  // What nobody was asked about counts for the issuer's own clients, and this one may have been one a moment ago.
-  const existing = found?.unasked === true && !isFirstParty(client) ? undefined : found;
-  const given = existing ?? new provider.Grant({ accountId: userId, clientId: client.clientId });
   const asked = askedFor(interaction);
+  // What nobody was asked about counts for the issuer's own clients, and this one may have been one a moment ago. And what is
+  // allowed for one organization widens nothing that was allowed for others.
+  const isNew = (found?.unasked === true && !isFirstParty(client)) || widensOthers(asked, found);
+  const existing = isNew ? undefined : found;
+  const given = existing ?? new provider.Grant({ accountId: userId, clientId: client.clientId });
   applyConsent(given, asked);
   const saved = await given.save();
   await runtime.inAccount(async (tx) => {
@@ -287,6 +289,15 @@ async function grant({ held, interaction, client }: Opened, info: RequestInfo): 
     ]);
   });
   return { consent: { grantId: saved } };
+}
+
+/** Whether scopes are allowed in some organizations only that were not allowed in those of the grant before. */
+function widensOthers(asked: ConsentGranted, found: Grant | undefined): boolean {
+  if (asked.organizations === null || found === undefined) return false;
+  const { organizationScopes: before } = found;
+  if (before === undefined) return true;
+  if (before === null) return false;
+  return asked.organization_scopes?.every((scope) => before.includes(scope)) !== true;
 }
 
 function grantedBy(given: InstanceType<HeldProvider['provider']['Grant']>): ConsentGranted {

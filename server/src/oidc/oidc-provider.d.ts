@@ -62,6 +62,7 @@ declare module 'oidc-provider' {
     readonly id: string;
     uid: string;
     loginTs?: number;
+    touched?: boolean;
     /** By client. `organization` is ours: what the user has picked for it, null for all; nothing where it has not. So is `isPicking`. */
     authorizations?: Record<
       string,
@@ -282,6 +283,7 @@ declare module 'oidc-provider' {
     error: string;
     error_description?: string;
     error_detail?: string;
+    allow_redirect?: boolean;
     scope?: string;
     expose: boolean;
     status: number;

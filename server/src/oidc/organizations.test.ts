@@ -150,6 +150,26 @@ describe('the picker', () => {
     expect([steps.length, claimsOf(none.access_token).organizations]).toEqual([2, []]);
   });
 
+  // Attack: ask twice, where the first time has put the picker up.
+  test('is not gone around by asking again, also where there is one left', async () => {
+    const { userId, organizations } = await member(2);
+    const [picked, left] = organizations.map(({ id }) => id);
+    const browser = new OidcBrowser(server);
+    await client.signIn(browser, { userId, organizationId: picked! });
+    succeeded(await api.delete(`${issuer.path}/organizations/${picked}/members/${userId}`));
+    for (let times = 0; times < 3; times++) {
+      const { parameters } = await client.code(browser, { userId }, { prompt: 'none' });
+      expect(parameters.get('error')).toBe('interaction_required');
+    }
+    const steps: string[] = [];
+    const onStep = ({ step }: { step: string }) => steps.push(step);
+    const { access_token: token } = await client.signIn(browser, { userId, organizationId: left!, onStep });
+    expect([steps, claimsOf(token).org_id]).toEqual([['organization'], left]);
+    // Whoever signs in anew and has one goes on with that.
+    await client.signIn(browser, { userId, onStep }, { prompt: 'login' });
+    expect(steps).toEqual(['organization', 'login']);
+  });
+
   // Attack: the client asks again behind the picker that its user is looking at, or after the user has left it.
   test('is not gone around while it waits, and comes again until the user has picked', async () => {
     const { userId, organizations } = await member(3);
@@ -192,10 +212,17 @@ describe('the picker', () => {
     const { userId, organizations } = await member(2);
     const { id } = organizations[0]!;
     const apps = await Promise.all([1, 2].map(() => OidcClient.create(server, issuer)));
+    const before = server.logLines.length;
     for (let round = 0; round < 5; round++) {
       const browser = new OidcBrowser(server);
       const answers = await Promise.all(
-        apps.map((app) => app.code(browser, { userId, organizationId: id }).catch(() => null)),
+        apps.map((app) =>
+          app.code(browser, { userId, organizationId: id }).catch((error: Error) => {
+            // The other one went on in its place, and its page says so.
+            expect(error.message).toContain('400 <!doctype html>');
+            return null;
+          }),
+        ),
       );
       for (const [at, app] of apps.entries()) {
         if (!answers[at]?.code) continue;
@@ -204,6 +231,8 @@ describe('the picker', () => {
         expect(claimsOf((await app.redeem(later)).body.access_token).org_id).toBe(id);
       }
     }
+    const failed = server.logLines.slice(before).filter((line) => line.includes('request failed'));
+    expect(failed).toEqual([]);
   });
 
   test('takes no organization that is not the user’s', async () => {
@@ -288,6 +317,32 @@ describe('an external client that was allowed for one organization', () => {
     expect(await errorOf({ org: organizations[2]!.id })).toBeNull();
     expect(consents).toEqual([[one], [other], null]);
   });
+});
+
+// Attack: have more scopes allowed for one organization, and use them in the others.
+test('scopes that are allowed for one organization are had in no other', async () => {
+  const app = await OidcClient.create(server, issuer, {
+    type: 'external',
+    settings: { organization_scopes: ['invoices:read'] },
+  });
+  const { userId, organizations } = await member(2);
+  const browser = new OidcBrowser(server);
+  const all = await app.signIn(browser, { userId, organizationId: null });
+  const settings = { organization_scopes: ['invoices:read', 'invoices:write'] };
+  succeeded(await api.patch(`${issuer.path}/clients/${app.id}`, { settings }));
+  const one = await app.signIn(browser, { userId }, { org: organizations[1]!.id });
+  expect(claimsOf(one.access_token).organizations[0].scopes).toEqual(['invoices:read', 'invoices:write']);
+  const { body } = await app.refresh(all.refresh_token!);
+  const userinfo = await app.userinfo(body.access_token);
+  for (const told of [claimsOf(body.access_token), userinfo.body])
+    expect(told.organizations.map(({ scopes }: { scopes: string[] }) => scopes)).toEqual([
+      ['invoices:read'],
+      ['invoices:read'],
+    ]);
+  for (const parameters of [{}, { org: organizations[0]!.id }]) {
+    const silent = await app.code(browser, { userId }, { prompt: 'none', ...parameters });
+    expect(silent.parameters.get('error')).toBe('consent_required');
+  }
 });
 
 test('organization_scopes of a client let no others through', async () => {

@@ -55,8 +55,7 @@ export class RecordAdapter implements Adapter {
     const before = visitOf(this.#model, id)?.state;
     // Taken away while this request went on: what it remembers of it must not bring it back.
     if (before === 'gone' || (this.#model === 'Session' && isGone(payload.uid))) {
-      // What the user has just answered would be forgotten, its choice of an organization for one.
-      if (this.#model === 'Session' && isOfAnswer(this.#runtime)) throw new errors.SessionNotFound();
+      if (this.#model === 'Session') refuseAnswer(this.#runtime);
       return;
     }
     const now = this.#runtime.now();
@@ -204,9 +203,19 @@ export class RecordAdapter implements Adapter {
   }
 }
 
-/** Whether the request goes on with what the user has answered on a page. */
-function isOfAnswer({ context }: IssuerRuntime): boolean {
-  return ['resume', 'device_resume'].includes(context.current?.oidc.route ?? '');
+/**
+ * Ends a request that goes on with what the user has answered on a page, once another window has gone on with the login in
+ * its place: its answer would be forgotten, a choice of an organization for one. The browser keeps the other's cookie.
+ *
+ * @throws the library's error, for a page
+ */
+function refuseAnswer({ context: { current } }: IssuerRuntime): void {
+  if (current === undefined || !['resume', 'device_resume'].includes(current.oidc.route)) return;
+  current.oidc.session.touched = false;
+  current.res.removeHeader('Set-Cookie');
+  const error = new errors.SessionNotFound('the sign-in went on in another window');
+  error.allow_redirect = false;
+  throw error;
 }
 
 /** What a request has met so far of a record. */

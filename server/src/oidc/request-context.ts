@@ -67,6 +67,10 @@ export class RequestContext {
     this.#authorize((entry) => ({ ...entry, isPicking: true }));
   }
 
+  endPicking(): void {
+    this.#authorize(({ isPicking: _is, ...rest }) => rest);
+  }
+
   /** @param picked an organization; null for all, undefined for nothing that was picked */
   rememberOrganization(picked: string | null | undefined): void {
     this.#authorize(({ organization: _before, isPicking: _is, ...rest }) => ({

@@ -159,9 +159,12 @@ export class RequestOtp implements OtpOperation<OtpAsked> {
         environment: issuer.environment,
         issuerId: issuer.id,
         organizationId: organizationOf(sender),
-        // Not whether it was mailed: what other issuers have sent to the address is nothing that this one is told. The cause
-        // is for whoever looks after the issuer; no answer has it.
-        data: { digits: code.length, may_sign_in: maySignIn, cause },
+        // Not whether it was mailed: what other issuers have sent to the address is nothing that this one is told. Who may
+        // sign in, and why not, is for whoever looks after the issuer: an organization reads the events of its keys.
+        data: {
+          digits: code.length,
+          ...(organizationOf(sender) === null && { may_sign_in: maySignIn, cause }),
+        },
       },
     );
     return { issuerId: issuer.id, lifetimeSeconds: settings.code_lifetime_seconds };
