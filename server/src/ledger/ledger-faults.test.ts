@@ -5,7 +5,7 @@ import { LedgerLoad, ledgerDirectory } from './fixtures/ledger-load.ts';
 import { readLedger } from './fixtures/ledger-records.ts';
 import { type DiskCall, type DiskFault, MemoryDisk } from './fixtures/memory-disk.ts';
 
-const bursts = 25;
+const bursts = scaled(16, 25);
 
 /** The calls of a run in which nothing fails; another with the same seed makes the same ones up to its first fault. */
 async function callsOfRun(seed: number): Promise<readonly DiskCall[]> {
@@ -79,7 +79,7 @@ describe.each(seeds)('in the run %i', (seed) => {
 test('a disk that fails again and again, and then the power: nothing acknowledged is lost or doubled', async () => {
   const random = new Random();
   let uncertain = 0;
-  for (let run = 0; run < scaled(150, 5_000); run++) {
+  for (let run = 0; run < scaled(80, 5_000); run++) {
     const seed = random.int(2 ** 31);
     const failing = random.pick([0.02, 0.1, 0.3]);
     const faults = new Random(seed + 1);

@@ -17,7 +17,7 @@ import { FuzzWorld } from './world.ts';
  * status, headers, content type, body and code.
  */
 
-const requestsEach = scaled(40, 10_000);
+const requestsEach = scaled(25, 10_000);
 const connectionsAtOnce = 4;
 const metricsToken = 'metrics-token-of-the-fuzz-run-0123456789';
 
