@@ -98,7 +98,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     close: async () => {
       // The clients of these tests keep connections that nothing will come over any more.
       await running.close({ lingerMs: 0 });
-      letGo(server, logLines, statements);
+      letGo(server);
       if (nodeOf !== undefined) return;
       if (options.database === undefined) await database.drop();
       await rm(dataDir, { recursive: true, force: true });
@@ -108,11 +108,10 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
 }
 
 /**
- * Takes from a server that is closed what it holds. The runner keeps the variables of every file until the worker ends, and
+ * Takes from a server that is closed what it holds but its log. The runner keeps the variables of every file until the worker ends, and
  * with hundreds of servers among them it would do little but collect garbage.
  */
-function letGo(server: TestServer, ...kept: string[][]): void {
-  for (const list of kept) list.length = 0;
+function letGo(server: TestServer): void {
   const services = server.running.services as Partial<TestServer['running']['services']>;
   for (const name of Object.keys(services)) delete services[name as keyof typeof services];
   delete (server as { running?: TestServer['running'] }).running;
