@@ -89,6 +89,18 @@ export async function listMembers(
   if (filter.search) query = query.where(contains(searchedOfUser, filter.search));
   const { group } = filter;
   if (group !== undefined) {
+    // By itself as well: where the group is gone, none of the places that it has left are read.
+    query = query.where((eb) =>
+      eb.exists(
+        eb
+          .selectFrom('groups as asked')
+          .select('asked.id')
+          .where('asked.account_id', '=', organization.account_id)
+          .where('asked.issuer_id', '=', organization.issuer_id)
+          .where('asked.organization_id', '=', organization.id)
+          .where('asked.id', '=', group),
+      ),
+    );
     query = query.where((eb) =>
       eb.exists(
         eb
