@@ -89,35 +89,60 @@ export async function listMembers(
   if (filter.search) query = query.where(contains(searchedOfUser, filter.search));
   const { group } = filter;
   if (group !== undefined) {
-    // By itself as well: where the group is gone, none of the places that it has left are read.
-    query = query.where((eb) =>
-      eb.exists(
-        eb
-          .selectFrom('groups as asked')
-          .select('asked.id')
-          .where('asked.account_id', '=', organization.account_id)
-          .where('asked.issuer_id', '=', organization.issuer_id)
-          .where('asked.organization_id', '=', organization.id)
-          .where('asked.id', '=', group),
-      ),
-    );
-    query = query.where((eb) =>
-      eb.exists(
-        eb
-          .selectFrom('group_memberships as x')
-          // What a deleted group has left is nobody's place.
-          .innerJoin('groups as g', 'g.id', 'x.group_id')
-          .select('x.membership_id')
-          .where('x.account_id', '=', organization.account_id)
-          .where('x.issuer_id', '=', organization.issuer_id)
-          .where('x.organization_id', '=', organization.id)
-          .where('x.group_id', '=', group)
-          .whereRef('x.membership_id', '=', 'memberships.id'),
-      ),
+    const places = await placesOf(tx, organization, group, manyPlaces + 1);
+    if (places.length === 0) return [];
+    query = query.where(
+      places.length > manyPlaces ? isIn(organization, group) : (eb) => eb('memberships.id', 'in', places),
     );
   }
   const rows = await paged(query, 'memberships', filter, cursors, 'users.username').execute();
   return addGroups(tx, rows);
+}
+
+/**
+ * Groups of more members than this are found by looking at the organization's members one by one, which are to a good part
+ * theirs; smaller ones by their own places. So neither hangs on how many Postgres takes a group for: where its statistics are
+ * behind, it would read all places for each member.
+ */
+const manyPlaces = 1_000;
+
+/** Of a group that is there; what a deleted one has left is nobody's place. No more than `limit`. */
+async function placesOf(
+  tx: Transaction,
+  organization: OrganizationPlace,
+  groupId: string,
+  limit: number,
+): Promise<string[]> {
+  const rows = await tx
+    .selectFrom('group_memberships')
+    .select('membership_id')
+    .where('account_id', '=', organization.account_id)
+    .where('issuer_id', '=', organization.issuer_id)
+    .where('organization_id', '=', organization.id)
+    .where('group_id', '=', groupId)
+    .where((eb) =>
+      eb.exists(
+        eb
+          .selectFrom('groups')
+          .select('groups.id')
+          .where('groups.account_id', '=', organization.account_id)
+          .where('groups.issuer_id', '=', organization.issuer_id)
+          .where('groups.organization_id', '=', organization.id)
+          .where('groups.id', '=', groupId),
+      ),
+    )
+    .limit(limit)
+    .execute();
+  return rows.map(({ membership_id }) => membership_id);
+}
+
+/** Whether a member has a place in a group, asked of each by itself: `offset 0` keeps it from becoming a join. */
+function isIn(organization: OrganizationPlace, groupId: string) {
+  return sql<boolean>`exists (
+    select from group_memberships x
+    where x.account_id = ${organization.account_id} and x.issuer_id = ${organization.issuer_id}
+      and x.organization_id = ${organization.id} and x.group_id = ${groupId} and x.membership_id = memberships.id
+    offset 0)`;
 }
 
 /** Where a member stands in that order. */
