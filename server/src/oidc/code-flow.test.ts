@@ -126,6 +126,25 @@ describe('a code flow', () => {
   });
 });
 
+// OpenID Connect Core 1.0 §3.1.2.1: the user that the hint names, or an error.
+test('of an id_token_hint, nobody else gets a code, whoever signs in on the page', async () => {
+  const other = await api.create(`${issuer.path}/users`, { username: 'bob@example.com' });
+  const { id_token: hint } = await client.signIn(new OidcBrowser(server), { userId: user.id });
+  const asked = { id_token_hint: hint! };
+  const signInAs = (browser: OidcBrowser, userId: string) => client.code(browser, { userId }, asked);
+  const browser = new OidcBrowser(server);
+  const { parameters } = await signInAs(browser, other.id);
+  expect([parameters.get('error'), parameters.get('code'), parameters.get('state')]).toEqual([
+    'login_required',
+    null,
+    'some-state',
+  ]);
+  expect(parameters.get('error_description')).toContain('id_token_hint');
+  expect((await signInAs(new OidcBrowser(server), user.id)).code).not.toBe('');
+  // A browser in which somebody else is signed in asks anew, and takes only whom the client means.
+  expect((await signInAs(browser, other.id)).parameters.get('error')).toBe('login_required');
+});
+
 test('an external client’s users are asked once what they allow it', async () => {
   const external = await OidcClient.create(server, issuer, { type: 'external' });
   const steps: string[] = [];

@@ -1,3 +1,4 @@
+import { decodeJwt } from 'jose';
 import { type Client, type Context, errors, interactionPolicy } from 'oidc-provider';
 import { requestInfoOf } from '../edge/request-info.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
@@ -18,16 +19,18 @@ export const otherAccount = 'other_account';
 export function policyOf(runtime: IssuerRuntime): unknown {
   const policy = interactionPolicy.base();
   policy.add(organizationPrompt(runtime), 1);
-  policy
-    .get('login')
-    .checks.push(
-      new Check(
-        otherAccount,
-        'the user wants to use another account',
-        'login_required',
-        ({ oidc }) => oidc.result?.other_account === true,
-      ),
-    );
+  policy.get('login').checks.push(
+    new Check(
+      otherAccount,
+      'the user wants to use another account',
+      'login_required',
+      ({ oidc }) => oidc.result?.other_account === true,
+    ),
+    new Check('hinted_user', 'another user is meant', 'login_required', ({ oidc }) => {
+      requireHintedUser(oidc);
+      return false;
+    }),
+  );
   const consent = policy.get('consent');
   // Whoever else is on a device can take a native client's redirect, so the user is asked each time (RFC 8252 §8.6);
   // PKCE keeps what it gets worthless to others, which is enough where the client is the issuer's own.
@@ -64,6 +67,19 @@ export function policyOf(runtime: IssuerRuntime): unknown {
     return { asked: askedOf(oidc, organization), organization };
   };
   return policy;
+}
+
+/**
+ * Whoever was asked to sign in has to be whom the client has named (OpenID Connect Core 1.0 §3.1.2.1). Until then the library
+ * sees to it; where it goes on after a page it looks at no hint, and has verified this one before it kept it.
+ *
+ * @throws the library's error, which is sent to the client
+ */
+function requireHintedUser({ route, params, session }: Context['oidc']): void {
+  const { id_token_hint: hint } = params;
+  if (route !== 'resume' || typeof hint !== 'string' || session.accountId === undefined) return;
+  if (decodeJwt(hint).sub !== session.accountId)
+    throw new errors.LoginRequired('another user has signed in than the one that id_token_hint names');
 }
 
 /** Whether the user has agreed to all that the client gets of scopes in organizations; undefined: it was not asked. */

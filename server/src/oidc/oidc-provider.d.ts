@@ -22,8 +22,15 @@ declare module 'oidc-provider' {
     authTime?: number;
     scope?: string | undefined;
     org?: string | null;
+    authorizations?: Authorizations;
     [member: string]: unknown;
   }
+
+  /** What a browser login has with each client. `organization` is ours: what the user has picked for it, null for all; nothing where it has not. So is `isPicking`. */
+  export type Authorizations = Record<
+    string,
+    { sid?: string; grantId?: string; organization?: string | null; isPicking?: boolean }
+  >;
 
   /** Where models are kept; one for each model of a provider. */
   export interface Adapter {
@@ -63,11 +70,8 @@ declare module 'oidc-provider' {
     uid: string;
     loginTs?: number;
     touched?: boolean;
-    /** By client. `organization` is ours: what the user has picked for it, null for all; nothing where it has not. So is `isPicking`. */
-    authorizations?: Record<
-      string,
-      { sid?: string; grantId?: string; organization?: string | null; isPicking?: boolean }
-    >;
+    /** The id that it had before this request gave it another one. */
+    readonly oldId?: string;
     sidFor(clientId: string, sid?: string): string | undefined;
     grantIdFor(clientId: string, grantId?: string): string | undefined;
     ensureClientContainer(clientId: string): void;
@@ -303,6 +307,7 @@ declare module 'oidc-provider' {
     InvalidTarget: DescribedError;
     InvalidScope: new (description: string, scope?: string) => OIDCProviderError;
     InvalidRequestUri: DescribedError;
+    LoginRequired: DescribedError;
     SessionNotFound: DescribedError;
     InvalidRedirectUri: new () => OIDCProviderError;
     UnauthorizedClient: DescribedError;

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import {
+  type Adapter,
   type Client,
   type Context,
   errors,
@@ -22,6 +23,7 @@ import { configurationOf } from './configuration.ts';
 import { grantTypesOf } from './grant-types.ts';
 import { asLibraryError, noteRefusal } from './library-errors.ts';
 import { libraryKeys } from './library-keys.ts';
+import { LoginAdapter } from './login-adapter.ts';
 import { rememberNotFound, rememberOrganization } from './not-found-reasons.ts';
 import { pageHeaders } from './pages.ts';
 import { proofSeconds } from './proof.ts';
@@ -73,7 +75,7 @@ export function createProvider(
     runtime.url,
     configurationOf(runtime, {
       adapter: (model) =>
-        model === 'Client' ? new ClientAdapter(runtime, clients, how) : new RecordAdapter(model, runtime),
+        model === 'Client' ? new ClientAdapter(runtime, clients, how) : recordAdapterOf(model, runtime),
       keys: libraryKeys(set, signer, runtime.now().getTime()),
       algorithm: signer.algorithm,
     }),
@@ -108,6 +110,10 @@ export function createProvider(
   // What fails outside of the library's own handling.
   provider.on('error', logFailure);
   return provider;
+}
+
+function recordAdapterOf(model: string, runtime: IssuerRuntime): Adapter {
+  return model === 'Session' ? new LoginAdapter(runtime) : new RecordAdapter(model, runtime);
 }
 
 /** By these the library tells of what it refuses. */

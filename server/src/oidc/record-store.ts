@@ -19,6 +19,15 @@ export interface FoundRecord extends pg.QueryResultRow {
   consumed_at: Date | null;
 }
 
+const foundColumns = [
+  'digest',
+  'secret_generation',
+  'sealed',
+  'session_id',
+  'expires_at',
+  'consumed_at',
+] as const;
+
 /** By what a record is looked up: the digests of its id, of its user code, or the name of the browser login it is. */
 export type RecordName = { digests: Buffer[] } | { loginUid: string } | { userCodes: Buffer[] };
 
@@ -35,7 +44,11 @@ export async function findRecord(
     'loginUid' in name ? name.loginUid : null,
     'userCodes' in name ? name.userCodes : null,
   ]);
-  // Under two generations of the secret where it was written anew while one was made: the newer says how it stands.
+  return newestOf(found);
+}
+
+/** Under two generations of the secret where it was written anew while one was made: the newer says how it stands. */
+function newestOf(found: FoundRecord[]): FoundRecord | undefined {
   return found.sort((a, b) => b.secret_generation - a.secret_generation)[0];
 }
 
@@ -166,20 +179,39 @@ function usesOf(tx: Transaction, { accountId, issuerId, model }: RecordScope, di
     .where('digest', 'in', digests);
 }
 
-/** Takes a record away. Answers whether it was there. */
+/** A record that nobody else changes until the transaction ends; undefined where there is none. */
+export async function lockRecord(
+  tx: Transaction,
+  { accountId, issuerId, model }: RecordScope,
+  digests: readonly Buffer[],
+): Promise<FoundRecord | undefined> {
+  return tx
+    .selectFrom('oidc_records')
+    .select(foundColumns)
+    .where('account_id', '=', accountId)
+    .where('issuer_id', '=', issuerId)
+    .where('model', '=', model)
+    .where('digest', 'in', digests)
+    .orderBy('secret_generation', 'desc')
+    .forUpdate()
+    .executeTakeFirst();
+}
+
+/** Takes a record away. Answers what it was; undefined where there was none. */
 export async function deleteRecord(
   tx: Transaction,
   { accountId, issuerId, model }: RecordScope,
   digests: readonly Buffer[],
-): Promise<boolean> {
-  const { numDeletedRows } = await tx
+): Promise<FoundRecord | undefined> {
+  const deleted = await tx
     .deleteFrom('oidc_records')
     .where('account_id', '=', accountId)
     .where('issuer_id', '=', issuerId)
     .where('model', '=', model)
     .where('digest', 'in', digests)
-    .executeTakeFirst();
-  return numDeletedRows > 0n;
+    .returning(foundColumns)
+    .execute();
+  return newestOf(deleted);
 }
 
 /** What has been granted lasts as long as the newest token that came of it. */

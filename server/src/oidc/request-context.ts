@@ -1,4 +1,4 @@
-import { type Context, Provider, type Session } from 'oidc-provider';
+import { type Authorizations, type Context, Provider } from 'oidc-provider';
 import { type RequestInfo, requestInfoOf } from '../edge/request-info.ts';
 
 const nobody: RequestInfo = { id: '', ip: '', userAgent: null };
@@ -6,7 +6,7 @@ const nobody: RequestInfo = { id: '', ip: '', userAgent: null };
 /** What keeps the organization that was chosen. */
 const keepsOrganization: ReadonlySet<string> = new Set(['AuthorizationCode', 'RefreshToken', 'DeviceCode']);
 
-type Authorization = NonNullable<Session['authorizations']>[string];
+type Authorization = Authorizations[string];
 
 /** What is known of the request that is under way, wherever in the library it is. */
 export class RequestContext {
