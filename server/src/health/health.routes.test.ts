@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { PerformanceObserver } from 'node:perf_hooks';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { PostgresProxy } from '../../test/harness/postgres-proxy.ts';
 import { send } from '../../test/harness/raw-http.ts';
 import { startTestServer } from '../../test/harness/server.ts';
@@ -104,6 +105,21 @@ describe('GET /metrics', () => {
     ])
       expect(answer.text).toMatch(new RegExp(`^gatelodge_${name} [0-9.]+$`, 'm'));
     expect(answer.text).toContain('process_cpu_seconds_total');
+  });
+
+  // Whatever watches the process is never taken down: of one for each service, each would hold on to all of its service.
+  test('200: tells of the process without watching it once more for each service in it', async () => {
+    const observe = vi.spyOn(PerformanceObserver.prototype, 'observe');
+    const another = await startTestServer({ nodeOf: server });
+    try {
+      const answer = await get('/metrics', bearer(token), another);
+      expect(answer.text).toMatch(/^process_start_time_seconds \d+$/m);
+      expect(answer.text).toContain('nodejs_gc_duration_seconds');
+      expect(observe).not.toHaveBeenCalled();
+    } finally {
+      observe.mockRestore();
+      await another.close();
+    }
   });
 
   test('200: counts every decision by its outcome', async () => {

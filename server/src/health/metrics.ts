@@ -1,4 +1,4 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Metering } from '../ledger/metering.ts';
 import type { Mailing } from '../mail/mailing.ts';
 import type { OutboundClient } from '../outbound/outbound-client.ts';
@@ -6,6 +6,7 @@ import type { DecisionCounters } from '../verification/decision-counters.ts';
 import type { Freshness } from '../verification/freshness.ts';
 import type { ImportedKeys } from '../verification/imported-keys.ts';
 import type { RecordCache } from '../verification/record-cache.ts';
+import { processMetrics } from './process-metrics.ts';
 
 interface Sources {
   counters: DecisionCounters;
@@ -29,7 +30,7 @@ export class Metrics {
     const { counters, freshness, cache, imported, exposures, reportLeak, metering, pools } = sources;
     const { mail, outbound } = sources;
     const registers = [this.#registry];
-    collectDefaultMetrics({ register: this.#registry });
+    processMetrics();
     this.#requests = new Histogram({
       name: 'gatelodge_http_request_duration_seconds',
       help: 'Duration of requests of the management API.',
@@ -182,6 +183,6 @@ export class Metrics {
   readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;
 
   render(): Promise<string> {
-    return this.#registry.metrics();
+    return Registry.merge([processMetrics(), this.#registry]).metrics();
   }
 }
