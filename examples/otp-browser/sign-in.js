@@ -15,7 +15,6 @@ const gatelodge = await import('./gatelodge.js').catch((error) => {
 });
 let email = '';
 let countdown;
-emailField.focus();
 
 onSubmit(addressForm, async (submitter) => {
   email = emailField.value.trim();
@@ -51,6 +50,9 @@ onSubmit(element('sign-out-form'), async () => {
   addressForm.reset();
   showAddressForm();
 });
+
+setBusy(addressForm, false);
+emailField.focus();
 
 async function sendCode() {
   try {

@@ -194,6 +194,29 @@ describe('examples/otp-browser', () => {
     expect(body.data).toEqual([]);
   });
 
+  // Attack: of an address that is typed before the script is there, the browser would make a URL, which stays in its history.
+  test('puts no address into the URL where it is entered before the script has come', async () => {
+    const page = await (await browser.newContext()).newPage();
+    let arrive = () => {};
+    const arrived = new Promise<void>((resolve) => {
+      arrive = resolve;
+    });
+    await page.route('**/gatelodge.js', async (route) => {
+      await arrived;
+      await route.continue();
+    });
+    await page.goto(listed, { waitUntil: 'commit' });
+    const field = page.getByLabel('E-mail address');
+    await field.fill(newAddress('browser'));
+    await field.press('Enter');
+    expect(await page.getByRole('button', { name: 'Send me a code' }).isDisabled()).toBe(true);
+    expect(page.url()).not.toContain('email');
+    arrive();
+    await page.getByRole('button', { name: 'Send me a code' }).click();
+    await page.getByRole('heading', { level: 1, name: 'Enter your code' }).waitFor();
+    expect(page.url()).not.toContain('email');
+  });
+
   test('says that it has not been set up', async () => {
     isConfigured = false;
     try {
