@@ -18,6 +18,8 @@ export type EmbeddedPostgresOptions = {
   settings?: Record<string, string>;
   /** The socket directory of an earlier start on the same data directory, so that its URLs stay valid. */
   socketDirectory?: string;
+  /** Others than the ones that npm has installed. */
+  binaries?: PostgresBinaries;
   /** Ends the start (and Postgres with it) while it is under way. */
   signal?: AbortSignal;
 };
@@ -57,7 +59,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
       'The database is outside of the data directory: back the two up together',
     );
   }
-  const binaries = await openBinaries(home);
+  const binaries = options.binaries ?? (await openBinaries(home));
   const cluster = await openCluster(home, binaries);
   // Before the socket directory is claimed, which an orphan would still be using.
   await clearOrphan(cluster, options.log);

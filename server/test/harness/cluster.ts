@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { PostgresBinaries } from '../../src/supervisor/binaries.ts';
 import { removeClusterHome } from '../../src/supervisor/cluster-home.ts';
 import { openDataDirectory } from '../../src/supervisor/data-directory.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/supervisor/embedded-postgres.ts';
@@ -18,14 +19,22 @@ export type TestCluster = {
  * Tests share the run's one (`createTestDatabase`); this is for those that change what belongs to a whole server
  * (roles) or stop it.
  */
-export async function startTestCluster(settings: Record<string, string> = {}): Promise<TestCluster> {
+export async function startTestCluster(
+  settings: Record<string, string> = {},
+  binaries?: PostgresBinaries,
+): Promise<TestCluster> {
   const dataDirectory = await openDataDirectory(await mkdtemp(join(tmpdir(), 'gatelodge-test-')));
   const removeFiles = async () => {
     await removeClusterHome(dataDirectory);
     await rm(dataDirectory.path, { recursive: true, force: true });
   };
   try {
-    const postgres = await startEmbeddedPostgres({ dataDirectory, log: silentLog, settings });
+    const postgres = await startEmbeddedPostgres({
+      dataDirectory,
+      log: silentLog,
+      settings,
+      ...(binaries && { binaries }),
+    });
     return {
       postgres,
       remove: async () => {

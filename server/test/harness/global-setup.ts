@@ -4,7 +4,8 @@ import type { TestProject } from 'vitest/node';
 import { migrateDatabase } from '../../src/postgres/migrate.ts';
 import type { EmbeddedPostgres } from '../../src/supervisor/embedded-postgres.ts';
 import { silentLog } from '../../src/supervisor/log.ts';
-import { startTestCluster } from './cluster.ts';
+import { startTestCluster, type TestCluster } from './cluster.ts';
+import { openPostgres15 } from './postgres-15.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -28,13 +29,19 @@ export const templateDatabase = 'gatelodge_template';
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   // What a crash takes along is tested on clusters that crash; this one need not wait for the disk.
   const settings = { max_connections: '300', fsync: 'off', full_page_writes: 'off' };
-  const { postgres, remove: removeCluster } = await startTestCluster(settings);
   // The account that runs Postgres passes through it.
   const runDirectory = await mkdtemp('/tmp/gatelodge-run-');
   await chmod(runDirectory, 0o755);
+  const removeDirectory = () => rm(runDirectory, { recursive: true, force: true });
+  const { postgres, remove: removeCluster } = await startCluster(runDirectory, settings).catch(
+    async (error: unknown) => {
+      await removeDirectory();
+      throw error;
+    },
+  );
   const remove = async () => {
     await removeCluster();
-    await rm(runDirectory, { recursive: true, force: true });
+    await removeDirectory();
   };
   try {
     project.provide('runDirectory', runDirectory);
@@ -49,6 +56,16 @@ export default async function setup(project: TestProject): Promise<() => Promise
     throw error;
   }
   return remove;
+}
+
+/** Of the Postgres that comes with Gatelodge, or of version 15 where GATELODGE_TEST_POSTGRES says so. */
+async function startCluster(directory: string, settings: Record<string, string>): Promise<TestCluster> {
+  const version = process.env.GATELODGE_TEST_POSTGRES ?? '';
+  if (version !== '' && version !== '15')
+    throw new Error(`GATELODGE_TEST_POSTGRES may be 15 or empty, not ${version}`);
+  if (version === '') return startTestCluster(settings);
+  const older = await openPostgres15(directory);
+  return startTestCluster({ ...settings, ...older.settings }, older.binaries);
 }
 
 async function makeTemplate(postgres: EmbeddedPostgres): Promise<void> {
