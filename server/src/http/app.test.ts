@@ -4,6 +4,7 @@ import { send } from '../../test/harness/raw-http.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { createKey, succeeded } from '../../test/harness/test-issuer.ts';
 import { errorTable } from '../errors.ts';
+import { idPrefixes, newId } from '../ids/ids.ts';
 
 const server = await startTestServer();
 afterAll(() => server.close());
@@ -265,7 +266,7 @@ test('the line of a refused request has the code, and the first member that is w
     'invalid_request',
     undefined,
   ]);
-  expect(await lineOf(() => api.get(`/v1/issuers/${id.slice(0, -1)}0`))).toEqual([
+  expect(await lineOf(() => api.get(`/v1/issuers/${newId(idPrefixes.issuer)}`))).toEqual([
     404,
     'not_found',
     undefined,

@@ -5,6 +5,7 @@ import { OidcClient, redirectUri } from '../../test/harness/oidc-client.ts';
 import { send } from '../../test/harness/raw-http.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { TestIssuer } from '../../test/harness/test-issuer.ts';
+import { idPrefixes, newId } from '../ids/ids.ts';
 
 const server = await startTestServer();
 afterAll(() => server.close());
@@ -125,7 +126,7 @@ test('claims of names that nobody knows are passed over', async () => {
 });
 
 test('unknown and malformed issuers are 404 everywhere', async () => {
-  for (const id of [issuer.id.replace(/.$/, 'z'), 'i_x', 'v1', '..', '%00'])
+  for (const id of [newId(idPrefixes.issuer), 'i_x', 'v1', '..', '%00'])
     for (const path of ['/authorize', '/token', '/userinfo', '/.well-known/openid-configuration']) {
       const { status } = await send(`${server.url}/${id}${path}`, {
         method: path === '/token' ? 'POST' : 'GET',
