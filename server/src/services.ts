@@ -137,6 +137,7 @@ export interface Services {
   accountDeletion: Periodic;
   issuerDeletion: Periodic;
   organizationSweep: Periodic;
+  backchannelLogout: BackchannelLogout;
   clientDeletion: Periodic;
   authenticator: Authenticator;
   meter: Meter;
@@ -384,6 +385,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       accountDeletion: jobs[0],
       issuerDeletion: jobs[1],
       organizationSweep: jobs[2],
+      backchannelLogout: jobs[13],
       clientDeletion: jobs[3],
       authenticator,
       meter,

@@ -35,6 +35,8 @@ beforeAll(async () => {
     supportGrantId: newId(idPrefixes.supportGrant),
     planName: (await api.create('/v1/plans', { name: 'operators-plan' })).name,
   };
+  // It looks up whom it tells by the same look-ups as requests do.
+  await server.running.services.backchannelLogout.close();
   sql = new SqlLog(server);
 });
 afterAll(async () => {

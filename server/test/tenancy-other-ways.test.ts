@@ -20,6 +20,8 @@ let theirs: Tenant;
 beforeAll(async () => {
   server = await startTestServer();
   [ours, theirs] = [await createTenant(server, 'ours'), await createTenant(server, 'theirs')];
+  // It looks up whom it tells by the same look-ups as requests do.
+  await server.running.services.backchannelLogout.close();
   sql = new SqlLog(server);
 });
 afterAll(() => server.close());

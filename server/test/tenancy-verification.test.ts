@@ -26,6 +26,8 @@ beforeAll(async () => {
   const rows = await Rows.open(server.database);
   traces = new RegExp(['theirs', ...(await idsIn(rows, { accountId: theirs.accountId }))].join('|'));
   await rows.close();
+  // It looks up whom it tells by the same look-ups as requests do.
+  await server.running.services.backchannelLogout.close();
   sql = new SqlLog(server);
 });
 afterAll(() => server.close());

@@ -92,7 +92,9 @@ export async function listMembers(
     const places = await placesOf(tx, organization, group, manyPlaces + 1);
     if (places.length === 0) return [];
     query = query.where(
-      places.length > manyPlaces ? isIn(organization, group) : (eb) => eb('memberships.id', 'in', places),
+      places.length > manyPlaces
+        ? isIn(organization, group)
+        : sql<boolean>`memberships.id = any (${places}::text[])`,
     );
   }
   const rows = await paged(query, 'memberships', filter, cursors, 'users.username').execute();
@@ -104,7 +106,7 @@ export async function listMembers(
  * theirs; smaller ones by their own places. So neither hangs on how many Postgres takes a group for: where its statistics are
  * behind, it would read all places for each member.
  */
-const manyPlaces = 1_000;
+const manyPlaces = 10_000;
 
 /** Of a group that is there; what a deleted one has left is nobody's place. No more than `limit`. */
 async function placesOf(

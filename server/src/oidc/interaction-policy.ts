@@ -14,23 +14,26 @@ const { Check, Prompt } = interactionPolicy;
 
 /** Why a user is asked who it is that is signed in, and has said that it wants to be somebody else. */
 export const otherAccount = 'other_account';
+const hintedUser = 'hinted_user';
+
+/** Why a user is asked who it is while somebody is signed in who is not meant; the second is the library's own. */
+export const asksForAnother: ReadonlySet<string> = new Set([otherAccount, 'id_token_hint', hintedUser]);
 
 /** What the user is asked, in this order: who it is, which organization it means, and whether the client may. */
 export function policyOf(runtime: IssuerRuntime): unknown {
   const policy = interactionPolicy.base();
   policy.add(organizationPrompt(runtime), 1);
-  policy.get('login').checks.push(
-    new Check(
-      otherAccount,
-      'the user wants to use another account',
-      'login_required',
-      ({ oidc }) => oidc.result?.other_account === true,
-    ),
-    new Check('hinted_user', 'another user is meant', 'login_required', ({ oidc }) => {
-      requireHintedUser(oidc);
-      return false;
-    }),
-  );
+  policy
+    .get('login')
+    .checks.push(
+      new Check(
+        otherAccount,
+        'the user wants to use another account',
+        'login_required',
+        ({ oidc }) => oidc.result?.other_account === true,
+      ),
+      new Check(hintedUser, 'another user is meant', 'login_required', ({ oidc }) => isOtherMeant(oidc)),
+    );
   const consent = policy.get('consent');
   // Whoever else is on a device can take a native client's redirect, so the user is asked each time (RFC 8252 §8.6);
   // PKCE keeps what it gets worthless to others, which is enough where the client is the issuer's own.
@@ -70,17 +73,21 @@ export function policyOf(runtime: IssuerRuntime): unknown {
 }
 
 /**
- * Whoever was asked to sign in has to be whom the client has named (OpenID Connect Core 1.0 §3.1.2.1). Until then the library
- * sees to it; where it goes on after a page it looks at no hint, and has verified this one before it kept it.
+ * Whether the client has named another user than the one that is signed in (OpenID Connect Core 1.0 §3.1.2.1). Where it comes
+ * with its request the library sees to that; where it goes on with one it looks at no hint, and has verified this one before
+ * it kept it.
  *
- * @throws the library's error, which is sent to the client
+ * @throws the library's error where another one has just signed in
  */
-function requireHintedUser({ route, params, session }: Context['oidc']): void {
+function isOtherMeant({ route, params, session, result }: Context['oidc']): boolean {
   const { id_token_hint: hint } = params;
-  if (route !== 'resume' || typeof hint !== 'string' || session.accountId === undefined) return;
-  if (decodeJwt(hint).sub !== session.accountId)
-    throw new errors.LoginRequired('another user has signed in than the one that id_token_hint names');
+  if (!hintedRoutes.has(route) || typeof hint !== 'string' || session.accountId === undefined) return false;
+  if (decodeJwt(hint).sub === session.accountId) return false;
+  if (result?.login === undefined) return true;
+  throw new errors.LoginRequired('another user has signed in than the one that id_token_hint names');
 }
+
+const hintedRoutes: ReadonlySet<string> = new Set(['resume', 'device_resume', 'code_verification']);
 
 /** Whether the user has agreed to all that the client gets of scopes in organizations; undefined: it was not asked. */
 function mayHaveInOrganizations(client: Client, agreed: readonly string[] | null | undefined): boolean {

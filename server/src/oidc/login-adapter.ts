@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { type Adapter, errors, type RecordPayload } from 'oidc-provider';
+import type { Transaction } from '../postgres/database.ts';
 import { mergeAuthorizations } from './merge-authorizations.ts';
 import { RecordCodec } from './record-codec.ts';
 import {
@@ -47,28 +48,41 @@ export class LoginAdapter implements Adapter {
     if (before?.state === 'gone') return this.#leaveToOthers();
     const { scope } = this.#codec;
     const now = this.#runtime.now();
-    const expiresAt = new Date(now.getTime() + expiresInSeconds * 1000);
-    const outcome = await this.#runtime.inAccount(async (tx) => {
+    const isOfNow = before?.id === id && isAboutAsLong(before.exp, payload.exp, expiresInSeconds);
+    const exp = isOfNow ? before.exp : payload.exp;
+    const expiresAt = new Date(isOfNow ? before.exp! * 1000 : now.getTime() + expiresInSeconds * 1000);
+    const write = async (tx: Transaction) => {
       const { accountId } = payload;
       if (accountId !== undefined && !(await this.#runtime.lockActiveUser(tx, accountId))) return 'of nobody';
       if (before?.id === undefined) {
         await putRecord(tx, scope, this.#codec.valuesOf(id, payload, expiresAt), now);
         return 'kept';
       }
-      const oldDigests = this.#codec.digestsOf(before.id);
-      const row = await (before.id === id ? lockRecord : deleteRecord)(tx, scope, oldDigests);
+      const digests = this.#codec.digestsOf(before.id);
+      const row = await lockRecord(tx, scope, digests);
       if (row === undefined) return 'gone';
       const { authorizations: others } = this.#codec.open(row);
       const authorizations = mergeAuthorizations(before.authorizations, payload.authorizations, others);
-      const values = this.#codec.valuesOf(id, { ...payload, authorizations }, expiresAt);
-      if (before.id === id) await changeRecord(tx, scope, oldDigests, values);
-      else await putRecord(tx, scope, values, now);
+      const values = this.#codec.valuesOf(
+        id,
+        { ...payload, exp, authorizations } as RecordPayload,
+        expiresAt,
+      );
+      // Also under another id: whoever ends the login at this moment waits for the row, and finds no other one.
+      await changeRecord(tx, scope, digests, values);
       return 'kept';
+    };
+    const outcome = await this.#runtime.inAccount(write).catch((error: unknown) => {
+      visit(model, uid, { ...before, state: 'unsaved', sessionId: null });
+      this.#keepCookie();
+      throw error;
     });
     const { authorizations } = structuredClone({ authorizations: payload.authorizations });
     const state = outcome === 'kept' ? 'found' : 'gone';
-    visit(model, uid, { state, sessionId: null, id, authorizations });
+    visit(model, uid, { state, sessionId: null, id, exp, authorizations });
     if (outcome === 'gone') this.#leaveToOthers();
+    // The browser has it. An answer that comes late would take away what another window has been given meanwhile.
+    else if (isOfNow) this.#keepCookie();
   }
 
   /** Logins are not used up. */
@@ -94,7 +108,7 @@ export class LoginAdapter implements Adapter {
     // The library changes what it is given.
     const { authorizations } = structuredClone({ authorizations: payload.authorizations });
     if (id !== undefined && payload.uid !== undefined)
-      visit(model, payload.uid, { state: 'found', sessionId: null, id, authorizations });
+      visit(model, payload.uid, { state: 'found', sessionId: null, id, exp: payload.exp, authorizations });
     return payload;
   }
 
@@ -108,17 +122,29 @@ export class LoginAdapter implements Adapter {
   #leaveToOthers(): void {
     const { current } = this.#runtime.context;
     if (current === undefined) return;
-    const { session, route, provider } = current.oidc;
+    const { session, route } = current.oidc;
     session.touched = false;
     if (!['resume', 'device_resume'].includes(route)) {
-      keepFromSetting(current.res, provider.cookieName('session'));
+      this.#keepCookie();
       return;
     }
-    current.res.removeHeader('Set-Cookie');
+    // Nor does it get to the client, whose code may be made already.
+    for (const name of ['Set-Cookie', 'Location']) current.res.removeHeader(name);
     const error = new errors.SessionNotFound('the sign-in went on in another window');
     error.allow_redirect = false;
     throw error;
   }
+
+  /** Of a login the browser keeps the cookie that it has. */
+  #keepCookie(): void {
+    const { current } = this.#runtime.context;
+    if (current !== undefined) keepFromSetting(current.res, current.oidc.provider.cookieName('session'));
+  }
+}
+
+/** Whether a login that would be renewed has still almost all of its time. */
+function isAboutAsLong(before: number | undefined, after: number | undefined, seconds: number): boolean {
+  return before !== undefined && after !== undefined && after - before < seconds / 20;
 }
 
 /** Takes this cookie, and its signature, from those that an answer would set. */

@@ -28,6 +28,7 @@ import { rememberNotFound, rememberOrganization } from './not-found-reasons.ts';
 import { pageHeaders } from './pages.ts';
 import { proofSeconds } from './proof.ts';
 import { RecordAdapter } from './record-adapter.ts';
+import { visitOf } from './record-visits.ts';
 import { redeem } from './redemption.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { requireStillAllowed } from './still-allowed.ts';
@@ -89,6 +90,7 @@ export function createProvider(
   nameSessions(provider);
   keepSavedSessions(provider);
   holdToNow(provider);
+  keepUsersApart(provider);
   keepOrganizations(provider);
   keepWhatWasAgreed(provider);
   takeProofsOnce(provider, runtime);
@@ -165,9 +167,14 @@ function nameSessions(provider: Provider): void {
   };
 }
 
-/** Where a form comes without a session, the library wants to keep one that has never been saved, and would fail at it. */
+/**
+ * Where a form comes without a session, the library wants to keep one that has never been saved, and would fail at it. And
+ * after every error it wants to keep it once more, outside of all that answers errors: one that is gone, or can't be written.
+ */
 function keepSavedSessions(provider: Provider): void {
   provider.Session.prototype.persist = async function persistSaved(this: Session) {
+    const { state } = visitOf('Session', this.uid) ?? {};
+    if (state === 'gone' || state === 'unsaved') return '';
     return typeof this.exp === 'number' ? this.save(this.exp - Math.floor(Date.now() / 1000)) : '';
   };
 }
@@ -201,6 +208,27 @@ function holdToNow({ Client: model }: Provider): void {
     if (client !== undefined && goingOn.has(route ?? '') && params?.client_id === id)
       requireStillAllowed(client, params.redirect_uri);
     return client;
+  };
+}
+
+/**
+ * Two windows in which nobody was signed in yet, and then somebody in each: the second goes on once the first has, and the
+ * library would lead it to a page to sign out which is not served. It is as over as any other sign-in whose browser has gone on
+ * without it.
+ */
+function keepUsersApart({ Interaction: model }: Provider): void {
+  const find = model.find.bind(model);
+  model.find = async (id, ...rest) => {
+    const interaction = await find(id, ...rest);
+    const { route, session } = Provider.ctx?.oidc ?? {};
+    const userId = interaction?.result?.login?.accountId;
+    const signedIn = goingOn.has(route ?? '') ? session?.accountId : undefined;
+    if (userId !== undefined && signedIn !== undefined && signedIn !== userId) {
+      const error = new errors.SessionNotFound('somebody else has signed in in another window');
+      error.allow_redirect = false;
+      throw error;
+    }
+    return interaction;
   };
 }
 

@@ -60,7 +60,7 @@ export class RecordAdapter implements Adapter {
     const isStored = await this.#runtime.inAccount(async (tx) => {
       if (modelsOfSessions.has(model) && typeof payload.sid === 'string' && payload.accountId !== undefined) {
         if (!(await beginSession(tx, this.#runtime, stored)))
-          throw new errors.InvalidGrant('the session has ended');
+          throw new errors.LoginRequired('the sign-in has ended meanwhile');
       } else if (values.user_id !== null && !(await this.#runtime.lockActiveUser(tx, values.user_id)))
         return false;
       if (before === 'found') return changeRecord(tx, scope, this.#codec.digestsOf(id), values);

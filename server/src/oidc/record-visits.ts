@@ -2,11 +2,14 @@ import { type Authorizations, type Context, Provider } from 'oidc-provider';
 
 /** What a request has met so far of a record. */
 export interface Visit {
-  readonly state: 'found' | 'gone' | 'unknown';
+  /** `unsaved`: it could not be written, and is not tried again. */
+  readonly state: 'found' | 'gone' | 'unknown' | 'unsaved';
   readonly sessionId: string | null;
   readonly isUsed?: boolean;
   /** Of a browser login, which is named by its `uid`: the id by which it is kept. */
   readonly id?: string;
+  /** Of a browser login: until when it is kept, in seconds since 1970. */
+  readonly exp?: number | undefined;
   /** Of a browser login: what it has with its clients, as it was found or written last. */
   readonly authorizations?: Authorizations | undefined;
 }

@@ -2,11 +2,13 @@ import { errors, type RecordPayload } from 'oidc-provider';
 import { actorOfUser } from '../events/actor.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
 import type { Transaction } from '../postgres/database.ts';
+import { holdBrowserLogin } from '../sessions/browser-login-store.ts';
 import { beginClientSession } from '../sessions/client-session-store.ts';
 import { tooManyRefreshes } from '../sessions/refresh-budget.ts';
 import { lockOwnSession, prolongSession } from '../sessions/session-store.ts';
 import { secondsOfSession } from './client-metadata.ts';
 import { agreedInOrganizations } from './grants.ts';
+import { visitOf } from './record-visits.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { claimNames } from './scopes.ts';
 
@@ -14,7 +16,7 @@ import { claimNames } from './scopes.ts';
  * Begins the session that a code is of, or carries it on, in the transaction that writes the code: with the request of the
  * browser, not with that of the client's backend which redeems it.
  *
- * @returns whether the user is active and the session has not ended
+ * @returns whether the user is active, and neither the session nor the browser login that it is of has ended
  */
 export async function beginSession(
   tx: Transaction,
@@ -56,6 +58,7 @@ export async function beginSession(
     now,
     expiresAt: sessionEnd(runtime),
   });
+  if (begun !== null && !(await isLoginThere(tx, runtime, sessionUid))) return false;
   if (begun === 'begun') {
     await runtime.recordAll(tx, actorOfUser(accountId, info), info, [
       {
@@ -68,6 +71,14 @@ export async function beginSession(
     ]);
   }
   return begun !== null;
+}
+
+/** Of a login that this request begins there is no record yet, and nobody who could end it. */
+async function isLoginThere(tx: Transaction, { issuer }: IssuerRuntime, loginUid?: string): Promise<boolean> {
+  const login = loginUid === undefined ? undefined : visitOf('Session', loginUid);
+  if (loginUid === undefined || login === undefined) return true;
+  if (login.state !== 'found') return false;
+  return holdBrowserLogin(tx, { accountId: issuer.account.id, issuerId: issuer.id, loginUid });
 }
 
 /** Makes sure that nobody ends the session before the transaction ends. Answers whether it goes on. */

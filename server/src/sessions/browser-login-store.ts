@@ -2,6 +2,28 @@ import type { Transaction } from '../postgres/database.ts';
 import type { EndedScope } from './session-store.ts';
 
 /**
+ * Makes sure that nobody ends this browser login before the transaction ends: whoever does waits, and then finds what has
+ * come of it. Sessions are locked before their login, here as where they end.
+ *
+ * @returns whether it is there
+ */
+export async function holdBrowserLogin(
+  tx: Transaction,
+  { accountId, issuerId, loginUid }: { accountId: string; issuerId: string; loginUid: string },
+): Promise<boolean> {
+  const row = await tx
+    .selectFrom('oidc_records')
+    .select('login_uid')
+    .where('account_id', '=', accountId)
+    .where('issuer_id', '=', issuerId)
+    .where('model', '=', 'Session')
+    .where('login_uid', '=', loginUid)
+    .forShare()
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/**
  * Ends the browser logins that sessions came from: whoever holds the cookie of one has to sign in again. Of a user every
  * one, also one that no client has a session of yet.
  */

@@ -107,7 +107,22 @@ export async function endSessions(
   reason: EndReason,
   { now, recordAll }: { now: Date; recordAll: (events: readonly NewEvent[]) => Promise<void> },
 ): Promise<number> {
-  const rows = await tx
+  const rows = await markEnded(tx, scope, reason, now);
+  if (!reasonsOfOneClient.has(reason)) {
+    await endBrowserLogins(tx, scope, rows);
+    // Those that came of the login before it was gone, and after its sessions were looked at.
+    if ('loginUid' in scope) rows.push(...(await markEnded(tx, scope, reason, now)));
+  }
+  const ended = rows.filter((row) => row.expires_at > now);
+  if (reason !== 'token_revoked') await noteLogouts(tx, scope.accountId, ended, now);
+  const events = ended.map((row) => terminated(row, scope, reason));
+  for (let from = 0; from < events.length; from += eventsAtOnce)
+    await recordAll(events.slice(from, from + eventsAtOnce));
+  return ended.length;
+}
+
+function markEnded(tx: Transaction, scope: EndedScope, reason: EndReason, now: Date) {
+  return tx
     .updateTable('sessions')
     .set({ ended_at: now, end_reason: reason, version: sql`version + 1` })
     .where('account_id', '=', scope.accountId)
@@ -121,13 +136,6 @@ export async function endSessions(
     })
     .returning(['id', 'issuer_id', 'user_id', 'client_id', 'login_uid', 'expires_at'])
     .execute();
-  if (!reasonsOfOneClient.has(reason)) await endBrowserLogins(tx, scope, rows);
-  const ended = rows.filter((row) => row.expires_at > now);
-  if (reason !== 'token_revoked') await noteLogouts(tx, scope.accountId, ended, now);
-  const events = ended.map((row) => terminated(row, scope, reason));
-  for (let from = 0; from < events.length; from += eventsAtOnce)
-    await recordAll(events.slice(from, from + eventsAtOnce));
-  return ended.length;
 }
 
 function terminated(
