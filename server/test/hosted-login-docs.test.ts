@@ -12,7 +12,7 @@ import { startTestServer } from './harness/server.ts';
 
 const run = promisify(execFile);
 const guide = await readFile(new URL('../../docs/hosted-login.md', import.meta.url), 'utf8');
-const [make, send, paste, redeem, picker, partner, look, leave, ...others] = [
+const [make, send, paste, redeem, picker, partner, look, leave, device, poll, ...others] = [
   ...guide.matchAll(/```sh\n(.*?)```/gs),
 ].map(([, snippet]) => String(snippet));
 const readJson = String(/^read_json\(\).*$/m.exec(guide)?.[0]);
@@ -35,7 +35,7 @@ async function answerOf(script: string | undefined): Promise<string> {
       '-euo',
       'pipefail',
       '-c',
-      `${readJson}\n${script}\nfor name in ISSUER CLIENT_ID CLIENT_SECRET VERIFIER CODE; do
+      `${readJson}\n${script}\nfor name in ISSUER CLIENT_ID CLIENT_SECRET VERIFIER CODE DEVICE; do
       if [ -n "\${!name:-}" ]; then printf '\\n@@%s=%s' "$name" "\${!name}"; fi
     done`,
     ],
@@ -85,6 +85,13 @@ test('every snippet of docs/hosted-login.md does what the text beside it says', 
   expect(left.url.href).toBe('https://app.example/');
   const again = await visitor.go((await answerOf(send)).trim(), { headers: { 'Accept-Language': 'fr' } });
   expect(again.title).toBe('Anmelden – Acme Invoices');
+
+  const answer = await answerOf(device);
+  const started = JSON.parse(answer.slice(answer.indexOf('{"device_code"')));
+  variables.DEVICE_CODE = started.device_code;
+  expect(JSON.parse(await answerOf(poll)).error).toBe('authorization_pending');
+  const shown = await visitor.go(started.verification_uri_complete);
+  expect(shown.html).toContain(`value="${started.user_code}"`);
 });
 
 test('the figures are those that the guide tells', () => {

@@ -5,7 +5,7 @@ import { codeOf, type LoginPage, LoginVisitor } from '../../test/harness/login-p
 import { claimsOf, OidcClient, redirectUri } from '../../test/harness/oidc-client.ts';
 import { newAddress } from '../../test/harness/otp-client.ts';
 import { startTestServer, TestClock } from '../../test/harness/server.ts';
-import { TestIssuer } from '../../test/harness/test-issuer.ts';
+import { succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
 
 const clock = new TestClock(new Date().toISOString());
 const server = await startTestServer({ clock });
@@ -89,6 +89,22 @@ describe('a member of several organizations', () => {
     expect(theirs.forms[0]!.buttons.map(({ text }) => text)).toContain('FFour');
     const arrived = await visitor.submit(theirs);
     expect(await organizationsIn(codeOf(arrived))).toEqual({ organizations: ['Four'], org_id: other.ids[1] });
+  });
+
+  test('is told so where what it chose is not its own any more, and asked about the one that is left', async () => {
+    const { address, ids } = await memberOf(['Kept', 'Lost']);
+    const visitor = new LoginVisitor(server);
+    const picker = await visitor.signIn(client, address, plain);
+    await visitor.submit(picker, {}, { button: 1 });
+    succeeded(await api.post(`${issuer.path}/organizations/${ids[1]}/suspend`));
+    const asked = await visitor.begin(client, plain);
+    expect(asked.html).toContain('isn’t available to you any more');
+    expect(asked.html).not.toContain('You belong to more than one');
+    expect(asked.forms[0]!.buttons.map(({ text }) => text)).toEqual(['KKept']);
+    const german = await visitor.go(asked.url.pathname, { headers: { 'Accept-Language': 'de' } });
+    expect(german.html).toContain('steht Ihnen nicht mehr zur Verfügung');
+    const arrived = await visitor.submit(asked);
+    expect(await organizationsIn(codeOf(arrived))).toEqual({ organizations: ['Kept'], org_id: ids[0] });
   });
 
   test('is not asked where the client has named one, nor where it has only one', async () => {

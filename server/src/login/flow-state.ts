@@ -20,6 +20,8 @@ export interface FlowState {
   readonly asks: 'address' | 'code';
   /** As it was typed; null until a code has been asked for. */
   readonly address: string | null;
+  /** A code was mailed to it from here; it is no more than known that one was, where it was asked for elsewhere. */
+  readonly isMailed: boolean;
   /** From when on another code may be asked for, in milliseconds since 1970. */
   readonly resendAtMs: number;
   /** The code that was mailed has had all of its guesses: only another one helps. */
@@ -60,7 +62,15 @@ export class FlowStates {
   /** Of an interaction whose first page is about to be shown. */
   begin(): FlowState {
     const token = randomBytes(tokenBytes).toString('base64url');
-    return { token, asks: 'address', address: null, resendAtMs: 0, isCodeSpent: false, said: null };
+    return {
+      token,
+      asks: 'address',
+      address: null,
+      isMailed: false,
+      resendAtMs: 0,
+      isCodeSpent: false,
+      said: null,
+    };
   }
 
   /** The value of the cookie. */

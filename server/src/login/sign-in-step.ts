@@ -81,12 +81,14 @@ export class SignInStep implements Step {
     const before = state.address === null ? null : normalizeAddress(state.address);
     const isSame = before?.ok === true && before.key === parsed.key;
     // Sent back and forth between the two pages, it needs no other code.
-    if (isSame && state.resendAtMs > this.#deps.nowMs()) return { state: { ...state, asks: 'code' } };
+    const isMailed = isSame && state.isMailed && state.resendAtMs > this.#deps.nowMs();
+    if (isMailed) return { state: { ...state, asks: 'code' } };
     const address = typed.trim();
     const sent = await this.#mail(visit, parsed);
+    const shown = { ...state, address, isMailed: !('untilMs' in sent) };
     return 'untilMs' in sent
-      ? { state: { ...state, resendAtMs: 0, ...this.#refusedCode(sent.untilMs), asks: 'address', address } }
-      : { state: { ...state, asks: 'code', address, isCodeSpent: false, ...sent } };
+      ? { state: { ...shown, resendAtMs: 0, ...this.#refusedCode(sent.untilMs), asks: 'address' } }
+      : { state: { ...shown, asks: 'code', isCodeSpent: false, ...sent } };
   }
 
   async #resend(visit: Visit, state: CodeState): Promise<Reply> {
@@ -97,7 +99,7 @@ export class SignInStep implements Step {
       return { state: { ...state, said: { what: 'too-soon', untilMs: state.resendAtMs } } };
     const sent = await this.#mail(visit, parsed);
     if (!('untilMs' in sent))
-      return { state: { ...state, isCodeSpent: false, said: { what: 'resent' }, ...sent } };
+      return { state: { ...state, isMailed: true, isCodeSpent: false, said: { what: 'resent' }, ...sent } };
     return { state: { ...state, ...this.#refusedCode(sent.untilMs) } };
   }
 

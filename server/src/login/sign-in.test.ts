@@ -85,7 +85,10 @@ describe('a user', () => {
       const refused = await visitor.submit(await visitor.begin(client), { email: address });
       expect([refused.status, refused.headers.get('Retry-After')]).toEqual([429, '52']);
       expect(refused.html).toContain(text);
-      const withCode = await visitor.submit(refused, {}, { form: 1 });
+      // Another press promises no mail either.
+      const again = await visitor.submit(refused, { email: address });
+      expect([again.status, again.html.includes(text)]).toEqual([429, true]);
+      const withCode = await visitor.submit(again, {}, { form: 1 });
       expect(withCode.status).toBe(200);
       expect(withCode.html).toContain('data-wait-seconds="52"');
       expect(codeOf(await visitor.submit(withCode, { code }))).not.toBeNull();

@@ -56,6 +56,8 @@ export interface Texts {
   readonly organization: {
     readonly title: string;
     readonly lead: (client: string) => string;
+    /** Where the one that was chosen before is none of the user's any more, and one is left. */
+    readonly left: (client: string) => string;
     readonly all: string;
     readonly search: string;
     readonly more: string;

@@ -211,6 +211,51 @@ test('pushed authorization requests', async () => {
 });
 
 // Attack: anybody with the id of a public client has rows of half a megabyte kept, a thousand a minute.
+test('of a pushed request, max_age=0 beside prompt=none says that the user has to sign in', async () => {
+  const browser = new OidcBrowser(server);
+  await client.signIn(browser, { userId: user.id });
+  const pushed = await client.post('/par', {
+    client_id: client.id,
+    redirect_uri: redirectUri,
+    response_type: 'code',
+    scope: 'openid',
+    code_challenge: pkce().challenge,
+    code_challenge_method: 'S256',
+    prompt: 'none',
+    max_age: '0',
+  });
+  const { parameters } = await browser.authorize(
+    issuer.id,
+    { client_id: client.id, request_uri: pushed.body.request_uri },
+    { userId: user.id },
+  );
+  expect(parameters.get('error')).toBe('login_required');
+});
+
+// RFC 6749 §5.2: a grant type that the client is not for.
+test('a grant type that a client does not have is named, with where it is added', async () => {
+  for (const grantType of ['client_credentials', 'urn:ietf:params:oauth:grant-type:device_code']) {
+    const { status, body } = await client.post('/token', { grant_type: grantType, device_code: 'x' });
+    if (body.error === 'unsupported_grant_type') continue;
+    expect([status, body]).toEqual([
+      400,
+      {
+        error: 'unauthorized_client',
+        error_description: `${grantType}: not among the client's grant types; add it to settings.openid.grant_types of the client`,
+      },
+    ]);
+  }
+  const plain = await OidcClient.create(server, issuer, { openid: { grant_types: ['authorization_code'] } });
+  const { body } = await plain.refresh('x');
+  expect([body.error, body.error_description]).toEqual([
+    'unauthorized_client',
+    expect.stringContaining('refresh_token: not among'),
+  ]);
+  // What it goes without is not refused with it.
+  const tokens = await plain.signIn(new OidcBrowser(server), { userId: user.id });
+  expect([tokens.access_token !== '', tokens.refresh_token]).toEqual([true, undefined]);
+});
+
 test('what is pushed is no longer than what would stand in a URL', async () => {
   const parameters = {
     client_id: client.id,

@@ -99,6 +99,25 @@ test('a user connects a device by the code that it shows', async () => {
 });
 
 // Attack: whoever knows the id of a client on devices, which is no secret, has rows of 40 kB kept, a thousand a minute.
+// RFC 8628 §3.3.1, §5.4: a link can bring the code, and whoever follows one compares it first.
+test('a link that brings the code shows it on the page, and submits nothing', async () => {
+  const started = await client.post('/device/authorization', { scope: 'openid' });
+  const { pathname, search } = new URL(started.body.verification_uri_complete);
+  const browser = new OidcBrowser(server);
+  const page = await browser.request(pathname + search);
+  expect([page.status, page.text]).toEqual([200, expect.stringMatching(/^<!doctype html>/)]);
+  expect(page.text).not.toMatch(/<script>|onload|Submitting/);
+  const form = formOf(page.text);
+  form.set('user_code', / name="user_code"[^>]* value="([^"]*)"/.exec(page.text)![1]!);
+  expect(form.get('user_code')).toBe(started.body.user_code);
+  expect((await submit(browser, form)).text).toContain('Is this your device?');
+  const hostile = await browser.request(
+    `${pathname}?user_code=${encodeURIComponent('"><script>1</script>')}`,
+  );
+  expect(hostile.text).not.toContain('<script>');
+  expect((await browser.request(`${pathname}?user_code=`)).status).toBe(200);
+});
+
 test('what a device asks with is no longer than what would stand in a URL', async () => {
   const ask = (length: number, query = '') =>
     client.post(`/device/authorization${query}`, { scope: 'openid', nonce: 'x'.repeat(length) });

@@ -131,7 +131,7 @@ function organizationPrompt(runtime: IssuerRuntime) {
     { name: 'organization' },
     new Check(
       'organization_unknown',
-      'the organization of the tokens is not known',
+      'the user has to choose an organization; org names one',
       'interaction_required',
       async ({ oidc: { session, result, client } }: Context) => {
         if (session.accountId === undefined || client === undefined) return false;
@@ -200,6 +200,7 @@ export function checkAuthorizationRequest(context: Context, org: unknown, client
     (kept) => Buffer.byteLength(JSON.stringify(kept)) > maxParametersBytes,
   );
   if (isTooLong) throw new errors.InvalidRequest('the request is too long');
+  keepAsPushed(oidc);
   if (org !== undefined && (typeof org !== 'string' || !isId(idPrefixes.organization, org)))
     throw new errors.InvalidRequest('org must be the id of an organization');
   const refused = [...oidc.requestParamScopes].filter((scope) => !mayAskForScope(client, scope)).join(' ');
@@ -210,6 +211,16 @@ export function checkAuthorizationRequest(context: Context, org: unknown, client
     );
   requireKnownScope(context);
   checkClaims(oidc.params.claims, client);
+}
+
+/**
+ * Of `max_age=0` the library makes `prompt=login`, and keeps that of a pushed request: beside `prompt=none` it would refuse it
+ * once it is used, where it has to say that the user has to sign in. So that is kept as it came.
+ */
+function keepAsPushed({ route, params, prompts }: Context['oidc']): void {
+  if (route !== 'pushed_authorization_request' || !prompts.has('none') || !prompts.has('login')) return;
+  params.prompt = 'none';
+  params.max_age = '0';
 }
 
 /** Whoever has written the request may have written anything: no more of it is repeated, and of that only what is a name. */

@@ -144,7 +144,7 @@ export class LoginAdapter implements Adapter {
 
 /** Whether a login that would be renewed has still almost all of its time. */
 function isAboutAsLong(before: number | undefined, after: number | undefined, seconds: number): boolean {
-  return before !== undefined && after !== undefined && after - before < seconds / 20;
+  return before !== undefined && after !== undefined && after - before < seconds / 50;
 }
 
 /** Takes this cookie, and its signature, from those that an answer would set. */

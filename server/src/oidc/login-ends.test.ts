@@ -47,8 +47,9 @@ async function upToResume(browser: OidcBrowser, of: OidcClient, userId: string, 
       ...parameters,
     })}`,
   );
-  const uid = new URL(start.headers.get('Location')!).pathname.split('/').at(-1)!;
-  return { answer: () => browser.answer(issuer.id, uid, { userId }) };
+  const page = new URL(start.headers.get('Location')!).pathname;
+  const uid = page.split('/').at(-1)!;
+  return { page, answer: () => browser.answer(issuer.id, uid, { userId }) };
 }
 
 const isSignedIn = async (browser: OidcBrowser) =>
@@ -175,6 +176,16 @@ test('where a login can’t be written the client is told, and the browser goes 
     null,
   ]);
   expect(await isSignedIn(browser)).toBe(true);
+});
+
+test('who is not meant by an id_token_hint finds no address of its own on the page', async () => {
+  const { id_token: hint } = await client.signIn(new OidcBrowser(server), { userId: ada.id });
+  const browser = new OidcBrowser(server);
+  await other.signIn(browser, { userId: bob.id });
+  const { page } = await upToResume(browser, client, ada.id, { id_token_hint: hint!, prompt: '' });
+  const { text } = await browser.request(page);
+  expect(text).toContain('type="email"');
+  expect(text).not.toContain('bob@example.com');
 });
 
 describe('an id_token_hint of a device', () => {

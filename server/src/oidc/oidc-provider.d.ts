@@ -207,6 +207,7 @@ declare module 'oidc-provider' {
     readonly oidc: OidcContext;
     readonly method: string;
     readonly path: string;
+    querystring: string;
     status: number;
     body: unknown;
     type: string;
@@ -260,6 +261,7 @@ declare module 'oidc-provider' {
     readonly Client: {
       find(id: string): Promise<Client | undefined>;
       readonly prototype: {
+        grantTypeAllowed(type: string): boolean;
         includeSid(): boolean;
         compareClientSecret(this: Client, secret: string): boolean | Promise<boolean>;
       };

@@ -14,7 +14,7 @@ const members = {
     .enum(['off', 'token', 'open'])
     .default('off')
     .describe(
-      'Who may register a client (RFC 7591): nobody, whoever holds an initial access token, or anybody. Clients made so are external, and users are asked for their consent.',
+      'Who may register a client (RFC 7591): nobody, whoever sends a secret key with `gatelodge.clients:write` as `Authorization: Bearer`, or anybody. Clients made so are external, and users are asked for their consent.',
     ),
   registration_quota: z
     .int()

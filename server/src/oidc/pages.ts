@@ -11,6 +11,7 @@ import {
 import { type NoticeName, noticePage } from '../login/pages/notice-page.ts';
 import type { ShownIssuer } from '../login/surface.ts';
 import { noteOnRequest } from '../logs/request-note.ts';
+import { linkedCode } from './linked-code.ts';
 import type { IssuerRuntime } from './runtime.ts';
 
 /**
@@ -83,7 +84,7 @@ export function pagesOf(runtime: IssuerRuntime) {
           : userCodePage(surface, {
               action: actionOf(form),
               xsrf: hiddenOf(form, 'xsrf'),
-              userCode: error?.userCode ?? '',
+              userCode: error?.userCode ?? linkedCode(context),
               isUnknown,
             }),
       );

@@ -20,9 +20,10 @@ import type { KeySet } from '../signing-keys/key-set.ts';
 import { accessTokenOf } from './access-tokens.ts';
 import { ClientAdapter } from './client-adapter.ts';
 import { configurationOf } from './configuration.ts';
-import { grantTypesOf } from './grant-types.ts';
+import { deviceCodeGrant, grantTypesOf } from './grant-types.ts';
 import { asLibraryError, noteRefusal } from './library-errors.ts';
 import { libraryKeys } from './library-keys.ts';
+import { takeLinkedCode } from './linked-code.ts';
 import { LoginAdapter } from './login-adapter.ts';
 import { rememberNotFound, rememberOrganization } from './not-found-reasons.ts';
 import { pageHeaders } from './pages.ts';
@@ -32,7 +33,7 @@ import { visitOf } from './record-visits.ts';
 import { redeem } from './redemption.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { requireStillAllowed } from './still-allowed.ts';
-import { explainRefusal } from './token-refusals.ts';
+import { describeMissingGrantType, explainRefusal } from './token-refusals.ts';
 
 /** Where the library wants a client's secret to stand. It compares none with it, and no key is made of it. */
 const placeholderSecret = randomBytes(32).toString('base64url');
@@ -86,6 +87,7 @@ export function createProvider(
   // It would write errors to the console, bodies and all.
   provider.silent = true;
   compareSecrets(provider, runtime, clients);
+  nameMissingGrantTypes(provider);
   makeOwnTokens(provider, runtime);
   nameSessions(provider);
   keepSavedSessions(provider);
@@ -140,6 +142,24 @@ function compareSecrets(provider: Provider, { issuer }: IssuerRuntime, clients: 
   };
   // So that the library remembers the `sid` of every code.
   provider.Client.prototype.includeSid = () => true;
+}
+
+/** What a client may not do, the library calls an invalid request, and does not say what it was or how to mend it. */
+function nameMissingGrantTypes({ Client: { prototype } }: Provider): void {
+  const allowed = prototype.grantTypeAllowed;
+  prototype.grantTypeAllowed = function grantTypeAllowed(this: Client, type: string) {
+    const isAllowed = allowed.call(this, type);
+    if (!isAllowed && type === grantTypeAsked())
+      throw new errors.UnauthorizedClient(describeMissingGrantType(type));
+    return isAllowed;
+  };
+}
+
+/** By which the request under way wants to get tokens, or to begin with it; undefined elsewhere. */
+function grantTypeAsked(): unknown {
+  const { route, params } = Provider.ctx?.oidc ?? {};
+  if (route === 'device_authorization') return deviceCodeGrant;
+  return route === 'token' ? params?.grant_type : undefined;
 }
 
 /** Access tokens are signed JWTs of ours, and are not stored. */
@@ -264,6 +284,7 @@ async function answerAsWeDo(
   for (const [name, value] of Object.entries(headers)) context.set(name, value);
   context.set('X-Content-Type-Options', 'nosniff');
   context.set('Cache-Control', 'no-store');
+  takeLinkedCode(context);
   await next();
   // Nobody reads what stands in a redirect, and it would repeat what is in the URL.
   if (context.status === 303) context.body = '';

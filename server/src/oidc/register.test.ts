@@ -211,14 +211,25 @@ test('with `token` it takes an API key that may write clients of this issuer, an
   const mayWrite = { restrictions: { scopes: ['gatelodge.clients:write'] } };
   const organization = await issuer.createOrganization();
   const bad = [
-    await issuer.createKey({ restrictions: { scopes: ['gatelodge.clients:read'] } }),
     await issuer.createKey(mayWrite, organization.id),
     await elsewhere.createKey(mayWrite),
     await createKey(otherApi, '/v1/api-keys', mayWrite),
   ].map(({ secret }) => secret);
   for (const secret of [...bad, 'x', ''])
     expect((await register(metadata, { Authorization: `Bearer ${secret}` })).status).toBe(401);
-  expect((await register(metadata)).body.error).toBe('invalid_token');
+  expect((await register(metadata)).body).toEqual({
+    error: 'invalid_token',
+    error_description: 'send a secret key of the issuer that holds gatelodge.clients:write, as Bearer',
+  });
+  const mayRead = await issuer.createKey({ restrictions: { scopes: ['gatelodge.clients:read'] } });
+  const refused = await register(metadata, { Authorization: `Bearer ${mayRead.secret}` });
+  expect([refused.status, refused.body]).toEqual([
+    403,
+    {
+      error: 'insufficient_scope',
+      error_description: 'the key lacks the permission gatelodge.clients:write',
+    },
+  ]);
   const key = await issuer.createKey(mayWrite);
   expect((await register(metadata, { Authorization: `Bearer ${key.secret}` })).status).toBe(201);
   succeeded(await api.post(`${key.path}/revoke`));

@@ -67,7 +67,7 @@ export class RegisterEndpoint implements EdgeEndpoint {
     }
   }
 
-  /** @throws invalid_token (401) */
+  /** @throws invalid_token (401), insufficient_scope (403) */
   async #keyOf({ headers }: EdgeRequest, ip: string, { issuer }: IssuerRuntime): Promise<KeyRecord> {
     const secret = /^bearer +(\S{1,512})$/i.exec(headers.authorization ?? '')?.[1];
     const key = secret === undefined ? null : await this.#deps.keys.find(secret);
@@ -79,9 +79,18 @@ export class RegisterEndpoint implements EdgeEndpoint {
       (key.issuer === null || key.issuer.id === issuer.id) &&
       (key.environment === 'live' || issuer.environment === 'sandbox');
     const holds = key !== null && (key.scopes === null || key.scopes.includes(neededPermission));
-    if (!reaches || !holds || !decide(key, { ...nothingAsked, ip }, this.#deps.nowMs()).valid)
-      throw new OAuthError(401, 'invalid_token', 'send an initial access token', {
-        'WWW-Authenticate': 'Bearer realm="gatelodge", error="invalid_token"',
+    if (!reaches || !decide(key, { ...nothingAsked, ip }, this.#deps.nowMs()).valid)
+      throw new OAuthError(
+        401,
+        'invalid_token',
+        `send a secret key of the issuer that holds ${neededPermission}, as Bearer`,
+        {
+          'WWW-Authenticate': 'Bearer realm="gatelodge", error="invalid_token"',
+        },
+      );
+    if (!holds)
+      throw new OAuthError(403, 'insufficient_scope', `the key lacks the permission ${neededPermission}`, {
+        'WWW-Authenticate': `Bearer realm="gatelodge", error="insufficient_scope", scope="${neededPermission}"`,
       });
     return key;
   }

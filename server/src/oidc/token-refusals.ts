@@ -52,6 +52,11 @@ export function describeInvalidGrant(grantType: string, detail: string | undefin
   }
 }
 
+/** The `error_description` of an `unauthorized_client` (RFC 6749 §5.2). */
+export function describeMissingGrantType(grantType: string): string {
+  return `${grantType}: not among the client's grant types; add it to settings.openid.grant_types of the client`;
+}
+
 /** Longer ones are only in the member `scope` of the answer. */
 const maxNamedScopes = 200;
 
@@ -61,6 +66,6 @@ export function explainRefusal(grantType: string, error: unknown): void {
   const { error: code, scope = '', error_detail: detail, error_description: description } = error;
   if (code === 'invalid_grant') error.error_description = describeInvalidGrant(grantType, detail);
   if (code !== 'invalid_scope' || scope === '' || scope.length > maxNamedScopes) return;
-  error.error_description = `${scope}: not among the scopes that ${shown[grantType] ?? 'the client'} is for; ask for fewer`;
+  error.error_description = `${scope}: not among the scopes that ${shown[grantType] ?? 'the client'} is for; ask only for those`;
   error.error_detail = description ?? code;
 }

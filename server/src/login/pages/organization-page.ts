@@ -37,13 +37,14 @@ export function organizationPage(
   const last = choices.at(-1);
   const next = new URLSearchParams({ ...(query !== '' && { q: query }), after: last?.id ?? '' }).toString();
   const isPart = !isFirstPage || query !== '';
+  const isOnlyOne = choices.length === 1 && !isPart;
   return {
     status: 200,
     title: of.title,
     targets,
     body: html`
 ${username === null ? none : html`<p class="lead">${texts.consent.as} <strong>${username}</strong></p>`}
-<p>${of.lead(client)}</p>
+<p>${(isOnlyOne ? of.left : of.lead)(client)}</p>
 ${
   isSearchable
     ? html`<search class="search">
@@ -70,7 +71,7 @@ ${isPart ? html`<a class="link" href="${path}">${query === '' ? of.first : of.sh
 </nav>`
     : none
 }
-<button type="submit" class="plain" name="organization" value="all">${of.all}</button>
+${isOnlyOne ? none : html`<button type="submit" class="plain" name="organization" value="all">${of.all}</button>`}
 </form>
 ${isSearchable ? html`<form id="search" method="get" action="${path}"></form>` : none}
 ${username === null ? none : otherAccountForm(texts, path, token)}`,
