@@ -146,9 +146,8 @@ function compareSecrets(provider: Provider, { issuer }: IssuerRuntime, clients: 
 
 /** What a client may not do, the library calls an invalid request, and does not say what it was or how to mend it. */
 function nameMissingGrantTypes({ Client: { prototype } }: Provider): void {
-  const allowed = prototype.grantTypeAllowed;
   prototype.grantTypeAllowed = function grantTypeAllowed(this: Client, type: string) {
-    const isAllowed = allowed.call(this, type);
+    const isAllowed = this.grantTypes.includes(type);
     if (!isAllowed && type === grantTypeAsked())
       throw new errors.UnauthorizedClient(describeMissingGrantType(type));
     return isAllowed;

@@ -327,8 +327,8 @@ describe('a refused one says why, more precisely than its answer', () => {
     expect(await refusal(() => client.post('/device/authorization', {}))).toEqual([
       400,
       client.id,
-      'invalid_request',
-      expect.stringContaining('not allowed'),
+      'unauthorized_client',
+      expect.stringContaining('device_code: not among'),
     ]);
   });
 });

@@ -128,7 +128,7 @@ describe('refused, as the library refuses', () => {
 
   test('a client without that grant, one without a secret, one whose tokens are bound to a key', async () => {
     const web = await OidcClient.create(server, issuer);
-    expect((await web.post('/token', grant)).body.error).toBe('invalid_request');
+    expect((await web.post('/token', grant)).body.error).toBe('unauthorized_client');
     const spa = await OidcClient.create(server, issuer, { openid: { application_type: 'spa' } });
     expect((await spa.post('/token', grant)).status).toBe(400);
     succeeded(await api.patch(`${issuer.path}/oidc-settings`, { dpop: true }));
