@@ -91,18 +91,18 @@ describe('a member of several organizations', () => {
     expect(await organizationsIn(codeOf(arrived))).toEqual({ organizations: ['Four'], org_id: other.ids[1] });
   });
 
-  test('is told so where what it chose is not its own any more, and asked about the one that is left', async () => {
+  test('is asked about the one that is left where what it chose is not its own any more', async () => {
     const { address, ids } = await memberOf(['Kept', 'Lost']);
     const visitor = new LoginVisitor(server);
     const picker = await visitor.signIn(client, address, plain);
     await visitor.submit(picker, {}, { button: 1 });
     succeeded(await api.post(`${issuer.path}/organizations/${ids[1]}/suspend`));
     const asked = await visitor.begin(client, plain);
-    expect(asked.html).toContain('isn’t available to you any more');
+    expect(asked.html).toContain('You belong to one organization now.');
     expect(asked.html).not.toContain('You belong to more than one');
     expect(asked.forms[0]!.buttons.map(({ text }) => text)).toEqual(['KKept']);
     const german = await visitor.go(asked.url.pathname, { headers: { 'Accept-Language': 'de' } });
-    expect(german.html).toContain('steht Ihnen nicht mehr zur Verfügung');
+    expect(german.html).toContain('Sie gehören jetzt zu einer Organisation.');
     const arrived = await visitor.submit(asked);
     expect(await organizationsIn(codeOf(arrived))).toEqual({ organizations: ['Kept'], org_id: ids[0] });
   });

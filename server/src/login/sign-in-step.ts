@@ -1,6 +1,6 @@
 import { actorOfSystem } from '../events/actor.ts';
 import { mailedCodeAcr } from '../oidc/acr.ts';
-import { asksForAnother } from '../oidc/interaction-policy.ts';
+import { asksForHinted, otherAccount } from '../oidc/interaction-policy.ts';
 import type { Interactions } from '../oidc/interactions.ts';
 import type { CodeSignIn } from '../otp/code-sign-in.ts';
 import { otpLimits } from '../otp/otp-limits.ts';
@@ -67,9 +67,10 @@ export class SignInStep implements Step {
 
   /** The one that the client knows, or of whoever is signed in already and has to sign in again; not as somebody else. */
   async #knownAddress({ loaded }: Visit): Promise<string> {
-    if (loaded.reasons.some((reason) => asksForAnother.has(reason))) return '';
+    if (loaded.reasons.includes(otherAccount)) return '';
     const hint = hintOf(loaded.loginHint);
     if (hint !== null) return hint;
+    if (loaded.reasons.some((reason) => asksForHinted.has(reason))) return '';
     const username = await this.#deps.interactions.usernameOf(loaded);
     return username !== null && normalizeAddress(username).ok ? username : '';
   }

@@ -48,8 +48,7 @@ export const german: Texts = {
   organization: {
     title: 'Organisation wählen',
     lead: (client) => `Sie gehören zu mehreren. Für welche möchten Sie ${client} verwenden?`,
-    left: (client) =>
-      `Die zuvor gewählte Organisation steht Ihnen nicht mehr zur Verfügung. Möchten Sie ${client} für diese verwenden?`,
+    left: (client) => `Sie gehören jetzt zu einer Organisation. Möchten Sie ${client} für sie verwenden?`,
     all: 'Mit allen weiter',
     search: 'Organisation finden',
     more: 'Weitere Organisationen',

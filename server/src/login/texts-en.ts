@@ -47,8 +47,7 @@ export const english: Texts = {
   organization: {
     title: 'Choose an organization',
     lead: (client) => `You belong to more than one. Which of them do you want to use ${client} for?`,
-    left: (client) =>
-      `The organization that you chose before isn’t available to you any more. Do you want to use ${client} for this one?`,
+    left: (client) => `You belong to one organization now. Do you want to use ${client} for it?`,
     all: 'Continue with all of them',
     search: 'Find an organization',
     more: 'More organizations',

@@ -56,7 +56,7 @@ export interface Texts {
   readonly organization: {
     readonly title: string;
     readonly lead: (client: string) => string;
-    /** Where the one that was chosen before is none of the user's any more, and one is left. */
+    /** Where there is one left, and it was to be chosen among more before. */
     readonly left: (client: string) => string;
     readonly all: string;
     readonly search: string;

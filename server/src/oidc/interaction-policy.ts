@@ -16,8 +16,8 @@ const { Check, Prompt } = interactionPolicy;
 export const otherAccount = 'other_account';
 const hintedUser = 'hinted_user';
 
-/** Why a user is asked who it is while somebody is signed in who is not meant; the second is the library's own. */
-export const asksForAnother: ReadonlySet<string> = new Set([otherAccount, 'id_token_hint', hintedUser]);
+/** Why a user is asked who it is where an `id_token_hint` says who is meant; the first is the library's own. */
+export const asksForHinted: ReadonlySet<string> = new Set(['id_token_hint', hintedUser]);
 
 /** What the user is asked, in this order: who it is, which organization it means, and whether the client may. */
 export function policyOf(runtime: IssuerRuntime): unknown {

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { type Adapter, errors, type RecordPayload } from 'oidc-provider';
 import type { Transaction } from '../postgres/database.ts';
+import { hasEndedSession } from '../sessions/client-session-store.ts';
 import { mergeAuthorizations } from './merge-authorizations.ts';
 import { RecordCodec } from './record-codec.ts';
 import {
@@ -52,8 +53,11 @@ export class LoginAdapter implements Adapter {
     const exp = isOfNow ? before.exp : payload.exp;
     const expiresAt = new Date(isOfNow ? before.exp! * 1000 : now.getTime() + expiresInSeconds * 1000);
     const write = async (tx: Transaction) => {
-      const { accountId } = payload;
-      if (accountId !== undefined && !(await this.#runtime.lockActiveUser(tx, accountId))) return 'of nobody';
+      if (payload.accountId !== undefined) {
+        if (!(await this.#runtime.lockActiveUser(tx, payload.accountId))) return 'of nobody';
+        // Whoever has ended all sessions of the user meanwhile could not find this login, which was nobody's yet.
+        if (before?.userId === undefined && (await this.#hasEnded(tx, payload))) return 'gone';
+      }
       if (before?.id === undefined) {
         await putRecord(tx, scope, this.#codec.valuesOf(id, payload, expiresAt), now);
         return 'kept';
@@ -79,10 +83,10 @@ export class LoginAdapter implements Adapter {
     });
     const { authorizations } = structuredClone({ authorizations: payload.authorizations });
     const state = outcome === 'kept' ? 'found' : 'gone';
-    visit(model, uid, { state, sessionId: null, id, exp, authorizations });
+    visit(model, uid, { state, sessionId: null, id, exp, userId: payload.accountId, authorizations });
     if (outcome === 'gone') this.#leaveToOthers();
-    // The browser has it. An answer that comes late would take away what another window has been given meanwhile.
-    else if (isOfNow) this.#keepCookie();
+    // An answer that comes late would take away what another window has been given meanwhile.
+    else if (isOfNow && this.#hasCookieAlready()) this.#keepCookie();
   }
 
   /** Logins are not used up. */
@@ -108,7 +112,14 @@ export class LoginAdapter implements Adapter {
     // The library changes what it is given.
     const { authorizations } = structuredClone({ authorizations: payload.authorizations });
     if (id !== undefined && payload.uid !== undefined)
-      visit(model, payload.uid, { state: 'found', sessionId: null, id, exp: payload.exp, authorizations });
+      visit(model, payload.uid, {
+        state: 'found',
+        sessionId: null,
+        id,
+        exp: payload.exp,
+        userId: payload.accountId,
+        authorizations,
+      });
     return payload;
   }
 
@@ -135,6 +146,23 @@ export class LoginAdapter implements Adapter {
     throw error;
   }
 
+  /** Whether a session that the login has with a client has ended before the login was kept for its user. */
+  #hasEnded(tx: Transaction, { authorizations = {} }: RecordPayload): Promise<boolean> {
+    const { accountId, issuerId } = this.#codec.scope;
+    const sessionIds = Object.values(authorizations).flatMap(({ sid }) => sid ?? []);
+    return hasEndedSession(tx, { accountId, issuerId, sessionIds });
+  }
+
+  /** Whether the answer would set what the browser has sent: not another id, nor a newer signature. */
+  #hasCookieAlready(): boolean {
+    const { current } = this.#runtime.context;
+    if (current === undefined) return false;
+    const name = current.oidc.provider.cookieName('session');
+    const sent = new Set((current.req.headers.cookie ?? '').split(';').map((pair) => pair.trim()));
+    const set = linesOf(current.res).filter((line) => isOfCookie(line, name));
+    return set.length > 0 && set.every((line) => sent.has(line.split(';')[0]!));
+  }
+
   /** Of a login the browser keeps the cookie that it has. */
   #keepCookie(): void {
     const { current } = this.#runtime.context;
@@ -144,13 +172,20 @@ export class LoginAdapter implements Adapter {
 
 /** Whether a login that would be renewed has still almost all of its time. */
 function isAboutAsLong(before: number | undefined, after: number | undefined, seconds: number): boolean {
-  return before !== undefined && after !== undefined && after - before < seconds / 50;
+  return before !== undefined && after !== undefined && Math.abs(after - before) < seconds / 50;
 }
 
 /** Takes this cookie, and its signature, from those that an answer would set. */
 function keepFromSetting(response: ServerResponse, name: string): void {
-  const lines = [response.getHeader('Set-Cookie') ?? []].flat().map(String);
-  const others = lines.filter((line) => !line.startsWith(`${name}=`) && !line.startsWith(`${name}.sig=`));
+  const others = linesOf(response).filter((line) => !isOfCookie(line, name));
   if (others.length > 0) response.setHeader('Set-Cookie', others);
   else response.removeHeader('Set-Cookie');
+}
+
+function linesOf(response: ServerResponse): string[] {
+  return [response.getHeader('Set-Cookie') ?? []].flat().map(String);
+}
+
+function isOfCookie(line: string, name: string): boolean {
+  return line.startsWith(`${name}=`) || line.startsWith(`${name}.sig=`);
 }

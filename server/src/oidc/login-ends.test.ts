@@ -148,6 +148,37 @@ test('a late answer does not take the cookie away that another window was given'
   expect(late.setCookies.filter((line) => /gl_login/.test(line))).toEqual([]);
 });
 
+test('a shorter time of logins holds for those that there are, from their next use on', async () => {
+  const own = await TestIssuer.create(server, {}, {}, api);
+  const app = await OidcClient.create(server, own);
+  const user = await api.create(`${own.path}/users`, { username: 'ada@example.com' });
+  const browser = new OidcBrowser(server);
+  await app.signIn(browser, { userId: user.id });
+  succeeded(await api.patch(`${own.path}/oidc-settings`, { login_seconds: 300 }));
+  const before = browser.setCookies.length;
+  await app.signIn(browser, { userId: user.id }, { prompt: 'none' });
+  const line = browser.setCookies.slice(before).find((set) => set.startsWith('gl_login'))!;
+  const expires = Date.parse(/expires=([^;]*)/i.exec(line)![1]!);
+  expect((expires - Date.now()) / 1000).toBeLessThanOrEqual(300);
+});
+
+// Attack: whoever is about to sign in when all sessions of the user are ended stays in.
+test('a first login is not kept where all sessions of its user have ended meanwhile', async () => {
+  const browser = new OidcBrowser(server);
+  const { answer } = await upToResume(browser, client, ada.id);
+  const resume = await answer();
+  await held.hold('AuthorizationCode');
+  const goingOn = browser.request(resume);
+  await held.waiting(1);
+  const ending = api.post(`${issuer.path}/users/${ada.id}/sessions/revoke`);
+  await held.waiting(2);
+  await held.release();
+  const told = await goingOn;
+  expect((await ending).status).toBe(200);
+  expect([told.status, told.headers.get('Location')]).toEqual([400, null]);
+  expect(await isSignedIn(browser)).toBe(false);
+});
+
 test('of two windows in which two users sign in, the second is told that it is over, on a page', async () => {
   const browser = new OidcBrowser(server);
   const [first, second] = [
@@ -186,6 +217,10 @@ test('who is not meant by an id_token_hint finds no address of its own on the pa
   const { text } = await browser.request(page);
   expect(text).toContain('type="email"');
   expect(text).not.toContain('bob@example.com');
+  // What the client says of whom it means is filled in.
+  const told = { id_token_hint: hint!, login_hint: 'ada@example.com', prompt: '' };
+  const hinted = await upToResume(browser, client, ada.id, told);
+  expect((await browser.request(hinted.page)).text).toContain('value="ada@example.com"');
 });
 
 describe('an id_token_hint of a device', () => {
@@ -201,8 +236,8 @@ describe('an id_token_hint of a device', () => {
       body: form.toString(),
       headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
     });
-  const connect = async (browser: OidcBrowser) => {
-    const hint = (await deviceTokens(ada.id)).id_token!;
+  const connect = async (browser: OidcBrowser, idToken?: string) => {
+    const hint = idToken ?? (await deviceTokens(ada.id)).id_token!;
     const started = await device.post('/device/authorization', { scope: 'openid', id_token_hint: hint });
     const entered = formOf((await browser.request(`/${issuer.id}/device`)).text);
     entered.set('user_code', started.body.user_code);
@@ -240,6 +275,17 @@ describe('an id_token_hint of a device', () => {
     const answer = await finish(browser, asked.headers.get('Location')!, bob.id);
     expect(answer.status).toBe(400);
     expect((await poll(started)).body.error).toBe('login_required');
+  });
+
+  test('does not sign out whoever was signed in, where it does not come to an end', async () => {
+    const browser = new OidcBrowser(server);
+    await client.signIn(browser, { userId: ada.id });
+    const hint = (await deviceTokens(bob.id)).id_token!;
+    const { started, asked } = await connect(browser, hint);
+    const answer = await finish(browser, asked.headers.get('Location')!, ada.id);
+    expect(answer.status).toBe(400);
+    expect((await poll(started)).body.error).toBe('login_required');
+    expect(await isSignedIn(browser)).toBe(true);
   });
 
   test('asks whoever is signed in as somebody else to sign in', async () => {

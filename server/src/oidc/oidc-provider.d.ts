@@ -181,6 +181,7 @@ declare module 'oidc-provider' {
     session: Session;
     result?: InteractionResult;
     params: Record<string, unknown>;
+    entity(name: string, value: unknown): void;
     readonly entities: {
       AuthorizationCode?: Token;
       RefreshToken?: Token;

@@ -243,6 +243,8 @@ function keepUsersApart({ Interaction: model }: Provider): void {
     const userId = interaction?.result?.login?.accountId;
     const signedIn = goingOn.has(route ?? '') ? session?.accountId : undefined;
     if (userId !== undefined && signedIn !== undefined && signedIn !== userId) {
+      // So that the library finds what it is of, and a device can be connected anew.
+      Provider.ctx?.oidc.entity('Interaction', interaction);
       const error = new errors.SessionNotFound('somebody else has signed in in another window');
       error.allow_redirect = false;
       throw error;

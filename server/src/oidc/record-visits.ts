@@ -10,6 +10,8 @@ export interface Visit {
   readonly id?: string;
   /** Of a browser login: until when it is kept, in seconds since 1970. */
   readonly exp?: number | undefined;
+  /** Of a browser login: who is signed in by it; undefined where nobody is yet. */
+  readonly userId?: string | undefined;
   /** Of a browser login: what it has with its clients, as it was found or written last. */
   readonly authorizations?: Authorizations | undefined;
 }

@@ -75,3 +75,21 @@ export async function findClientSession(
     .executeTakeFirst();
   return row ?? null;
 }
+
+/** Whether one of these sessions has ended. */
+export async function hasEndedSession(
+  tx: Transaction,
+  { accountId, issuerId, sessionIds }: { accountId: string; issuerId: string; sessionIds: readonly string[] },
+): Promise<boolean> {
+  if (sessionIds.length === 0) return false;
+  const row = await tx
+    .selectFrom('sessions')
+    .select('id')
+    .where('account_id', '=', accountId)
+    .where('issuer_id', '=', issuerId)
+    .where('id', 'in', sessionIds)
+    .where('ended_at', 'is not', null)
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
+}

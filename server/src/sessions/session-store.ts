@@ -110,7 +110,8 @@ export async function endSessions(
   const rows = await markEnded(tx, scope, reason, now);
   if (!reasonsOfOneClient.has(reason)) {
     await endBrowserLogins(tx, scope, rows);
-    // Those that came of the login before it was gone, and after its sessions were looked at.
+    // Those that came of the login before it was gone, and after its sessions were looked at. Beside the revocation of one of
+    // them Postgres may break the one or the other off, and it is tried again.
     if ('loginUid' in scope) rows.push(...(await markEnded(tx, scope, reason, now)));
   }
   const ended = rows.filter((row) => row.expires_at > now);
