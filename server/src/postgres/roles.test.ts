@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startTestCluster, type TestCluster } from '../../test/harness/cluster.ts';
+import { inNoNeedOfTheDisk, startTestCluster, type TestCluster } from '../../test/harness/cluster.ts';
 import { scaled } from '../../test/harness/scale.ts';
 import { silentLog } from '../supervisor/log.ts';
 import type { StartError } from '../supervisor/start-error.ts';
@@ -12,7 +12,7 @@ let superuser: pg.Client;
 let databases: string[];
 
 beforeAll(async () => {
-  cluster = await startTestCluster();
+  cluster = await startTestCluster(inNoNeedOfTheDisk);
   superuser = new pg.Client({ connectionString: cluster.postgres.superuserUrl });
   await superuser.connect();
   await run(

@@ -13,6 +13,9 @@ export type TestCluster = {
   readonly remove: () => Promise<void>;
 };
 
+/** Of a cluster that does not crash, and so need not wait for the disk. */
+export const inNoNeedOfTheDisk = { fsync: 'off', full_page_writes: 'off' };
+
 /**
  * Starts a Postgres on an empty directory, with the settings that it has in production. Takes about a second.
  *

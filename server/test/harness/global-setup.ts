@@ -4,7 +4,7 @@ import type { TestProject } from 'vitest/node';
 import { migrateDatabase } from '../../src/postgres/migrate.ts';
 import type { EmbeddedPostgres } from '../../src/supervisor/embedded-postgres.ts';
 import { silentLog } from '../../src/supervisor/log.ts';
-import { startTestCluster, type TestCluster } from './cluster.ts';
+import { inNoNeedOfTheDisk, startTestCluster, type TestCluster } from './cluster.ts';
 import { openPostgres15 } from './postgres-15.ts';
 
 declare module 'vitest' {
@@ -27,8 +27,7 @@ export const templateDatabase = 'gatelodge_template';
  * also when the set-up fails half-way.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  // What a crash takes along is tested on clusters that crash; this one need not wait for the disk.
-  const settings = { max_connections: '300', fsync: 'off', full_page_writes: 'off' };
+  const settings = { max_connections: '300', ...inNoNeedOfTheDisk };
   // The account that runs Postgres passes through it.
   const runDirectory = await mkdtemp('/tmp/gatelodge-run-');
   await chmod(runDirectory, 0o755);
