@@ -1,5 +1,6 @@
 import { afterAll, expect, test } from 'vitest';
 import { createCustomer } from '../../test/harness/customer.ts';
+import { formOf, submitDeviceForm } from '../../test/harness/device-forms.ts';
 import { OidcBrowser } from '../../test/harness/oidc-browser.ts';
 import { claimsOf, OidcClient } from '../../test/harness/oidc-client.ts';
 import { send } from '../../test/harness/raw-http.ts';
@@ -16,18 +17,7 @@ const client = await OidcClient.create(server, issuer, {
 });
 const user = await api.create(`${issuer.path}/users`, { username: 'ada@example.com' });
 const poll = (code: string) => client.post('/token', { grant_type: deviceCode, device_code: code });
-const formOf = (text: string) =>
-  new URLSearchParams(
-    [...text.matchAll(/name="([^"]*)" value="([^"]*)"/g)]
-      .map(([, name, value]): [string, string] => [name!, value!])
-      .filter(([name]) => name !== 'abort'),
-  );
-const submit = (browser: OidcBrowser, form: URLSearchParams) =>
-  browser.request(`/${issuer.id}/device`, {
-    method: 'POST',
-    body: form.toString(),
-    headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
-  });
+const submit = (browser: OidcBrowser, form: URLSearchParams) => submitDeviceForm(browser, issuer.id, form);
 
 /** The user of the browser lets the device that shows this code in. */
 async function connect(browser: OidcBrowser, userCode: string): Promise<void> {

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createCustomer } from '../../test/harness/customer.ts';
+import { formOf, submitDeviceForm } from '../../test/harness/device-forms.ts';
 import { HeldRows } from '../../test/harness/held-rows.ts';
 import { OidcBrowser, pkce } from '../../test/harness/oidc-browser.ts';
 import { claimsOf, OidcClient, redirectUri } from '../../test/harness/oidc-client.ts';
@@ -224,18 +225,7 @@ test('who is not meant by an id_token_hint finds no address of its own on the pa
 });
 
 describe('an id_token_hint of a device', () => {
-  const formOf = (text: string) =>
-    new URLSearchParams(
-      [...text.matchAll(/name="([^"]*)" value="([^"]*)"/g)]
-        .map(([, name, value]): [string, string] => [name!, value!])
-        .filter(([name]) => name !== 'abort'),
-    );
-  const submit = (browser: OidcBrowser, form: URLSearchParams) =>
-    browser.request(`/${issuer.id}/device`, {
-      method: 'POST',
-      body: form.toString(),
-      headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
-    });
+  const submit = (browser: OidcBrowser, form: URLSearchParams) => submitDeviceForm(browser, issuer.id, form);
   const connect = async (browser: OidcBrowser, idToken?: string) => {
     const hint = idToken ?? (await deviceTokens(ada.id)).id_token!;
     const started = await device.post('/device/authorization', { scope: 'openid', id_token_hint: hint });

@@ -73,7 +73,7 @@ export async function beginSession(
   return begun !== null;
 }
 
-/** Of a login that this request begins there is no record yet, and nobody who could end it. */
+/** Of a login that this request begins there is no record yet: before it is kept, its sessions are looked at once more. */
 async function isLoginThere(tx: Transaction, { issuer }: IssuerRuntime, loginUid?: string): Promise<boolean> {
   const login = loginUid === undefined ? undefined : visitOf('Session', loginUid);
   if (loginUid === undefined || login === undefined) return true;
