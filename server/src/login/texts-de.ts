@@ -107,6 +107,7 @@ export const german: Texts = {
   device: {
     title: 'Gerät verbinden',
     lead: 'Geben Sie den Code ein, den Ihr Gerät anzeigt.',
+    compare: 'Zeigt Ihr Gerät diesen Code an? Wenn nicht, fahren Sie nicht fort.',
     label: 'Gerätecode',
     unknown:
       'Diesen Code gibt es nicht, oder er ist abgelaufen. Sehen Sie auf Ihr Gerät und geben Sie ihn noch einmal ein.',

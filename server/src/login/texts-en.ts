@@ -103,6 +103,7 @@ export const english: Texts = {
   device: {
     title: 'Connect a device',
     lead: 'Enter the code that your device shows.',
+    compare: 'Is this the code that your device shows? If not, do not go on.',
     label: 'Device code',
     unknown: 'There is no such code, or it has expired. Look at your device and enter it again.',
     failed: {

@@ -108,6 +108,8 @@ export interface Texts {
   readonly device: {
     readonly title: string;
     readonly lead: string;
+    /** Where a link has brought the code. */
+    readonly compare: string;
     readonly label: string;
     readonly unknown: string;
     readonly failed: Notice;

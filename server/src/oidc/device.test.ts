@@ -97,6 +97,7 @@ test('a link that brings the code shows it on the page, and submits nothing', as
   const page = await browser.request(pathname + search);
   expect([page.status, page.text]).toEqual([200, expect.stringMatching(/^<!doctype html>/)]);
   expect(page.text).not.toMatch(/<script>|onload|Submitting/);
+  expect(page.text).toContain('Is this the code that your device shows?');
   const form = formOf(page.text);
   form.set('user_code', / name="user_code"[^>]* value="([^"]*)"/.exec(page.text)![1]!);
   expect(form.get('user_code')).toBe(started.body.user_code);

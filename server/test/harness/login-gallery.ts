@@ -187,7 +187,27 @@ export class LoginGallery {
       { name: 'organizations-many', page: many },
       { name: 'organizations-next', page: await other.go(next) },
       { name: 'organizations-none', page: await other.submit(many, { q: 'Zebra & "Co"' }, { form: 1 }) },
+      { name: 'organizations-left', page: await this.#oneLeft(visitor()) },
     ];
+  }
+
+  /** Of two organizations the one that the user has picked is not there any more. */
+  async #oneLeft(one: LoginVisitor): Promise<LoginPage> {
+    const { api, path } = this.#issuer;
+    const address = newAddress();
+    const user = await api.create(`${path}/users`, { username: address });
+    const ids: string[] = [];
+    for (const name of ['Tenant 1', 'Tenant 2']) {
+      const { id } = await this.#issuer.createOrganization({ name });
+      await api.create(`${path}/organizations/${id}/members`, {
+        member_id: user.id,
+        scopes: ['invoices:read'],
+      });
+      ids.push(id);
+    }
+    await one.submit(await one.signIn(this.#app, address), {}, { button: 1 });
+    await api.post(`${path}/organizations/${ids[1]}/suspend`);
+    return one.begin(this.#app);
   }
 
   async #consenting(visitor: () => LoginVisitor): Promise<GalleryPage[]> {
@@ -262,6 +282,7 @@ export class LoginGallery {
     const { page, code } = await one.askForCode(address, newAddress());
     return [
       { name: 'device', page: enter },
+      { name: 'device-linked', page: await visitor().go(`/${this.#issuer.id}/device?user_code=BCDF-GHJK`) },
       { name: 'device-unknown', page: unknown },
       { name: 'device-confirm', page: confirm },
       { name: 'device-failed', page: await visitor().submit(enter, { user_code: 'BBBB-BBBB' }) },

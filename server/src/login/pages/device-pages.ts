@@ -20,7 +20,7 @@ export function userCodePage(
     hasError: isUnknown,
     title: of.title,
     body: html`
-<p class="lead">${of.lead}</p>
+<p class="lead">${userCode === '' || isUnknown ? of.lead : of.compare}</p>
 ${alertOf(shown, 'user_code')}
 <form method="post" action="${action}">
 ${hiddenOf({ xsrf })}
