@@ -10,17 +10,24 @@ import { signIn } from '../harness/sign-in.ts';
 import { everyPermission } from '../harness/tenant.ts';
 import { createKey, TestIssuer, type TestKey } from '../harness/test-issuer.ts';
 
+/** Who is below the issuer of a world, by the names that the paths of operations have for them. */
+type Ids = Record<string, string>;
+
+/** What makes an object that only some operations are about: the ids that their paths have for it. */
+type Maker = (world: FuzzWorld) => Promise<Ids>;
+
 /** The objects that the requests of a fuzz run are about: made anew when a request has ended one of them. */
 export class FuzzWorld {
   readonly #server: TestServer;
   readonly #customer: Customer;
   readonly #metricsToken: string;
-  #ids: Record<string, string> = {};
+  #ids: Ids = {};
   #keys: { account: string; issuer: string; organization: string } = {
     account: '',
     issuer: '',
     organization: '',
   };
+  #made = new Set<Maker>();
   #issuerKey: TestKey | undefined;
   #accessToken = '';
   #client: OidcClient | undefined;
@@ -29,9 +36,7 @@ export class FuzzWorld {
   otherCredentials: string[] = [];
 
   static async create(server: TestServer, metricsToken: string): Promise<FuzzWorld> {
-    const world = new FuzzWorld(server, await createCustomer(server), metricsToken);
-    await world.renew();
-    return world;
+    return new FuzzWorld(server, await createCustomer(server), metricsToken);
   }
 
   private constructor(server: TestServer, customer: Customer, metricsToken: string) {
@@ -40,85 +45,25 @@ export class FuzzWorld {
     this.#metricsToken = metricsToken;
   }
 
-  /** Makes another issuer with everything below it, another key, another grant and another account. */
-  async renew(): Promise<void> {
+  /** Makes another issuer, keys at every level, and whatever else the requests of an operation are about. */
+  async renew(operation: Operation): Promise<void> {
     const { api } = this.#customer;
     const issuer = await api.create('/v1/issuers', {
       name: 'Acme API',
       publishable_scopes: ['catalog:read'],
     });
     const path = `/v1/issuers/${issuer.id}`;
-    const twin = await api.create(`${path}/sandbox-issuer`);
     const organization = await api.create(`${path}/organizations`, { name: 'Tenant', external_id: 'tenant' });
     const user = await api.create(`${path}/users`, { username: 'fuzz@example.com' });
-    const member = await api.create(`${path}/users`, { username: 'member@example.com' });
-    const group = await api.create(`${path}/organizations/${organization.id}/groups`, {
-      name: 'Accounting',
-      scopes: ['reports:read'],
-    });
-    await api.create(`${path}/organizations/${organization.id}/members`, {
-      member_id: member.id,
-      scopes: ['invoices:read'],
-      groups: [group.id],
-    });
-    const client = await api.create(`${path}/clients`, {
-      name: 'fuzz',
-      settings: { openid: { redirect_uris: ['https://fuzz.example.com/callback'] } },
-    });
-    await api.patch(`${path}/oidc-settings`, {
-      device_flow: true,
-      dpop: true,
-      registration: 'open',
-      registration_quota: 10_000,
-    });
-    this.#client = await OidcClient.create(this.#server, new TestIssuer(this.#server.url, api, issuer.id), {
-      settings: { scopes: ['openid', 'reports:read'] },
-      openid: {
-        grant_types: [
-          'authorization_code',
-          'client_credentials',
-          'urn:ietf:params:oauth:grant-type:device_code',
-        ],
-      },
-    });
-    const tokens = await this.#client.signIn(
-      new OidcBrowser(this.#server),
-      { userId: user.id },
-      { scope: 'openid' },
-    );
-    this.#clientToken = tokens.access_token;
-    const session = await signIn(this.#server, issuer.id, user.id);
-    const below = `${path}/organizations/${organization.id}`;
     const restrictions = { scopes: [...everyPermission, 'invoices:read'] };
-    this.#accessToken = session.token;
     this.#issuerKey = await createKey(api, `${path}/api-keys`, { restrictions });
     const ofIssuer = await createKey(api, `${path}/api-keys`, { restrictions });
+    const below = `${path}/organizations/${organization.id}`;
     const ofOrganization = await createKey(api, `${below}/api-keys`, { restrictions });
     const ofAccount = await createKey(api, '/v1/api-keys', { restrictions });
-    const { body: signingKeys } = await api.get(`${path}/signing-keys`);
-    const grant = await api.create('/v1/account/support-grants', { reason: 'fuzz' });
-    const { name: plan } = await api.create('/v1/plans', { name: `plan-${grant.id}` });
-    const account = await this.#server.operator.api.create('/v1/accounts', {
-      name: 'Globex Corporation',
-      owner_email: 'owner@globex.example',
-    });
     this.#keys = { account: ofAccount.id, issuer: ofIssuer.id, organization: ofOrganization.id };
-    this.#ids = {
-      issuer_id: issuer.id,
-      twin_id: twin.id,
-      mail_id: await this.#showMail(issuer.id),
-      org_id: organization.id,
-      user_id: user.id,
-      member_id: member.id,
-      group_id: group.id,
-      client_id: client.id,
-      session_id: session.session_id,
-      grant_id: grant.id,
-      signing_key_id: signingKeys.data[0].id,
-      plan_name: plan,
-      ...alwaysThere,
-      account_id: account.id,
-    };
+    this.#ids = { issuer_id: issuer.id, org_id: organization.id, user_id: user.id, ...alwaysThere };
+    this.#made = new Set();
     this.otherCredentials = [
       basic(this.#customer.key),
       basic(this.#server.operator.key),
@@ -143,7 +88,106 @@ export class FuzzWorld {
       `Bearer ${this.#issuerKey.secret.slice(0, -1)}`,
       'Bearer eyJhbGciOiJub25lIn0.e30.',
     ];
+    await this.complete(operation);
   }
+
+  /** Makes what the requests of an operation are about and this world has not got yet. */
+  async complete(operation: Operation): Promise<void> {
+    for (const make of makersFor(operation)) {
+      if (this.#made.has(make)) continue;
+      this.#made.add(make);
+      Object.assign(this.#ids, await make(this));
+    }
+  }
+
+  static readonly twin: Maker = async (world) => {
+    const twin = await world.#customer.api.create(`${world.#issuerPath}/sandbox-issuer`);
+    return { twin_id: twin.id };
+  };
+
+  static readonly mail: Maker = async (world) => ({ mail_id: await world.#showMail(world.#ids.issuer_id!) });
+
+  static readonly member: Maker = async (world) => {
+    const { api } = world.#customer;
+    const { org_id } = world.#ids;
+    const member = await api.create(`${world.#issuerPath}/users`, { username: 'member@example.com' });
+    const organization = `${world.#issuerPath}/organizations/${org_id}`;
+    const group = await api.create(`${organization}/groups`, {
+      name: 'Accounting',
+      scopes: ['reports:read'],
+    });
+    await api.create(`${organization}/members`, {
+      member_id: member.id,
+      scopes: ['invoices:read'],
+      groups: [group.id],
+    });
+    return { member_id: member.id, group_id: group.id };
+  };
+
+  static readonly client: Maker = async (world) => {
+    const client = await world.#customer.api.create(`${world.#issuerPath}/clients`, {
+      name: 'fuzz',
+      settings: { openid: { redirect_uris: ['https://fuzz.example.com/callback'] } },
+    });
+    return { client_id: client.id };
+  };
+
+  static readonly signedInClient: Maker = async (world) => {
+    const { api } = world.#customer;
+    await api.patch(`${world.#issuerPath}/oidc-settings`, {
+      device_flow: true,
+      dpop: true,
+      registration: 'open',
+      registration_quota: 10_000,
+    });
+    const issuer = new TestIssuer(world.#server.url, api, world.#ids.issuer_id!);
+    world.#client = await OidcClient.create(world.#server, issuer, {
+      settings: { scopes: ['openid', 'reports:read'] },
+      openid: {
+        grant_types: [
+          'authorization_code',
+          'client_credentials',
+          'urn:ietf:params:oauth:grant-type:device_code',
+        ],
+      },
+    });
+    const tokens = await world.#client.signIn(
+      new OidcBrowser(world.#server),
+      { userId: world.#ids.user_id! },
+      { scope: 'openid' },
+    );
+    world.#clientToken = tokens.access_token;
+    return {};
+  };
+
+  static readonly session: Maker = async (world) => {
+    const session = await signIn(world.#server, world.#ids.issuer_id!, world.#ids.user_id!);
+    world.#accessToken = session.token;
+    return { session_id: session.session_id };
+  };
+
+  static readonly signingKey: Maker = async (world) => {
+    const { body } = await world.#customer.api.get(`${world.#issuerPath}/signing-keys`);
+    return { signing_key_id: body.data[0].id };
+  };
+
+  static readonly grant: Maker = async (world) => {
+    const grant = await world.#customer.api.create('/v1/account/support-grants', { reason: 'fuzz' });
+    return { grant_id: grant.id };
+  };
+
+  static readonly plan: Maker = async (world) => {
+    const plan = await world.#customer.api.create('/v1/plans', { name: `plan-${world.#ids.user_id}` });
+    return { plan_name: plan.name };
+  };
+
+  static readonly account: Maker = async (world) => {
+    const account = await world.#server.operator.api.create('/v1/accounts', {
+      name: 'Globex Corporation',
+      owner_email: 'owner@globex.example',
+    });
+    return { account_id: account.id };
+  };
 
   /** A path with ids of this world in it, or with others. */
   pathOf(template: string, other?: (name: string) => string): string {
@@ -225,14 +269,40 @@ export class FuzzWorld {
     return waitFor(() => devMailbox?.list(to)[0]?.id);
   }
 
+  get #issuerPath(): string {
+    return `/v1/issuers/${this.#ids.issuer_id}`;
+  }
+
   #idOf(template: string, name: string): string {
     if (template.endsWith('/sandbox-mailbox')) return this.#ids.twin_id!;
     if (name === 'uid') return 'no-sign-in';
     if (name === 'asset_name') return styles.name;
-    if (name !== 'key_id') return this.#ids[name]!;
+    if (name !== 'key_id') {
+      const id = this.#ids[name];
+      if (id === undefined) throw new Error(`no ${name} in the world of ${template}`);
+      return id;
+    }
     if (template.includes('{org_id}')) return this.#keys.organization;
     return template.includes('{issuer_id}') ? this.#keys.issuer : this.#keys.account;
   }
+}
+
+/** Few of them for each: what they make is most of what a run in CI takes. */
+function makersFor({ path, operationId }: Operation): Maker[] {
+  const isNamed = (name: string) => path.includes(`{${name}}`);
+  const makers: [boolean, Maker][] = [
+    [path.endsWith('/sandbox-mailbox'), FuzzWorld.twin],
+    [isNamed('mail_id'), FuzzWorld.mail],
+    [isNamed('member_id') || isNamed('group_id'), FuzzWorld.member],
+    [isNamed('client_id'), FuzzWorld.client],
+    [/^(?:oidc|login)\./.test(operationId), FuzzWorld.signedInClient],
+    [isNamed('session_id') || /auth\.(me|refresh|logout)$/.test(operationId), FuzzWorld.session],
+    [isNamed('signing_key_id'), FuzzWorld.signingKey],
+    [isNamed('grant_id'), FuzzWorld.grant],
+    [isNamed('plan_name'), FuzzWorld.plan],
+    [isNamed('account_id'), FuzzWorld.account],
+  ];
+  return makers.filter(([isNeeded]) => isNeeded).map(([, make]) => make);
 }
 
 function basic({ id, secret }: { id: string; secret: string }): string {

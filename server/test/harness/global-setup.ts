@@ -4,7 +4,7 @@ import type { TestProject } from 'vitest/node';
 import { migrateDatabase } from '../../src/postgres/migrate.ts';
 import type { EmbeddedPostgres } from '../../src/supervisor/embedded-postgres.ts';
 import { silentLog } from '../../src/supervisor/log.ts';
-import { inNoNeedOfTheDisk, startTestCluster, type TestCluster } from './cluster.ts';
+import { directoryInMemory, inNoNeedOfTheDisk, startTestCluster, type TestCluster } from './cluster.ts';
 import { openPostgres15 } from './postgres-15.ts';
 
 declare module 'vitest' {
@@ -27,7 +27,7 @@ export const templateDatabase = 'gatelodge_template';
  * also when the set-up fails half-way.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const settings = { max_connections: '300', ...inNoNeedOfTheDisk };
+  const settings = { max_connections: '300', max_wal_size: '256MB', ...inNoNeedOfTheDisk };
   // The account that runs Postgres passes through it.
   const runDirectory = await mkdtemp('/tmp/gatelodge-run-');
   await chmod(runDirectory, 0o755);
@@ -62,9 +62,10 @@ async function startCluster(directory: string, settings: Record<string, string>)
   const version = process.env.GATELODGE_TEST_POSTGRES ?? '';
   if (version !== '' && version !== '15')
     throw new Error(`GATELODGE_TEST_POSTGRES may be 15 or empty, not ${version}`);
-  if (version === '') return startTestCluster(settings);
+  const parent = await directoryInMemory();
+  if (version === '') return startTestCluster(settings, undefined, parent);
   const older = await openPostgres15(directory);
-  return startTestCluster({ ...settings, ...older.settings }, older.binaries);
+  return startTestCluster({ ...settings, ...older.settings }, older.binaries, parent);
 }
 
 async function makeTemplate(postgres: EmbeddedPostgres): Promise<void> {

@@ -70,6 +70,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     GATELODGE_MASTER_KEY: masterKey,
     GATELODGE_METRICS_TOKEN: 'metrics-token-of-the-tests-0123456789',
     DATABASE_URL: database.appUrl,
+    // The memory for the default of 100,000 is taken at the start, and hundreds of servers start in a worker.
+    GATELODGE_CACHE_KEYS: '10000',
     ...options.env,
   });
   const running = await serve(settings, {
