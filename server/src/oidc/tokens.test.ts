@@ -32,7 +32,9 @@ describe('scopes and resources', () => {
     expect(claimsOf(own.access_token)).toMatchObject({ aud: url, scope: 'openid reports:read' });
     const other = await signIn({ scope: 'openid email reports:read', resource });
     expect(claimsOf(other.access_token)).toMatchObject({ aud: resource, scope: 'reports:read' });
-    expect((await client.userinfo(other.access_token)).status).toBe(401);
+    const misplaced = await client.userinfo(other.access_token);
+    expect([misplaced.status, misplaced.body.error]).toEqual([401, 'invalid_token']);
+    expect(misplaced.body.error_description).toMatch(/^the token is for another resource;/);
     expect(claimsOf(other.id_token!)).toMatchObject({ aud: client.id, email: 'ada@example.com' });
     expect(await client.isActive(other.access_token)).toBe(true);
   });
@@ -69,7 +71,9 @@ describe('scopes and resources', () => {
     const { body } = await ask({ resource });
     expect(claimsOf(body.access_token).aud).toBe(resource);
     expect((await ask({ resource: 'https://evil.example' })).body.error).toBe('invalid_target');
-    expect((await machine.userinfo((await ask()).body.access_token)).status).toBe(401);
+    const { body: refused, status } = await machine.userinfo((await ask()).body.access_token);
+    expect([status, refused.error]).toEqual([401, 'invalid_token']);
+    expect(refused.error_description).toMatch(/^the token is of the client itself;/);
   });
 
   test('a claim may be asked for by its name', async () => {

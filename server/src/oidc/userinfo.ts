@@ -42,7 +42,6 @@ export class UserInfoEndpoint implements EdgeEndpoint {
       noteOnRequest(info, { clientId: reading.clientId });
       if (reading.live === null) throw invalidToken(reading.reason);
       const { live } = reading;
-      if (live.session === null) throw invalidToken('the token is of a client, not of a user');
       await requireProof(held.runtime, request, shown, live.claims);
       const body = answerOf(live, held);
       headers.push('X-Request-Id', info.id);
@@ -56,8 +55,10 @@ export class UserInfoEndpoint implements EdgeEndpoint {
 function answerOf({ claims, session }: LiveToken, { runtime }: HeldProvider): Record<string, unknown> {
   const scopes = new Set((claims.scope ?? '').split(' '));
   const audiences = [claims.aud].flat();
-  if (session === null || !audiences.includes(runtime.audience))
-    throw invalidToken('the token is for another audience');
+  if (session === null)
+    throw misplacedToken('the token is of the client itself; userinfo tells of users that have signed in');
+  if (!audiences.includes(runtime.audience))
+    throw misplacedToken('the token is for another resource; userinfo takes one got without resource=');
   if (!scopes.has('openid'))
     throw new OAuthError(403, 'insufficient_scope', 'access token missing openid scope', {
       'WWW-Authenticate': 'Bearer realm="gatelodge", error="insufficient_scope", scope="openid"',
@@ -96,11 +97,15 @@ async function shownToken(request: EdgeRequest): Promise<ShownToken> {
   return { token, scheme: scheme.toLowerCase() as ShownToken['scheme'] };
 }
 
+const invalidTokenChallenge = 'Bearer realm="gatelodge", error="invalid_token"';
+
 /** RFC 6750 §3.1. */
-function invalidToken(
-  detail: string,
-  challenge = 'Bearer realm="gatelodge", error="invalid_token"',
-): OAuthError {
+function invalidToken(detail: string, challenge = invalidTokenChallenge): OAuthError {
   const headers = { 'WWW-Authenticate': challenge };
   return new OAuthError(401, 'invalid_token', 'invalid token provided', headers, detail);
+}
+
+/** Of a live token, whose holder may know why it is of no use here. */
+function misplacedToken(description: string): OAuthError {
+  return new OAuthError(401, 'invalid_token', description, { 'WWW-Authenticate': invalidTokenChallenge });
 }
