@@ -180,7 +180,8 @@ async function requireMember(runtime: IssuerRuntime, userId: string, organizatio
     onlyOrganization: organizationId,
     organizationScopes: null,
   });
-  if (found.length === 0) throw new errors.AccessDenied('the user is not a member of the organization');
+  if (found.length === 0)
+    throw new errors.AccessDenied('the user is not a member of the organization, or it is suspended');
 }
 
 /** As JSON, which is how they are kept: no more than the head of a request takes, whatever has to be escaped. */

@@ -197,7 +197,7 @@ describe('what was not found is looked up for the log', () => {
       const { client_id: id, code, reason } = (await linesOf(asking)).at(-1)!;
       return [id, code, reason];
     };
-    const words = 'the user is not a member of the organization';
+    const words = 'the user is not a member of the organization, or it is suspended';
     const suspended = `${words}; the organization is suspended`;
     expect(await refusalOf(organization.id)).toEqual([client.id, 'access_denied', suspended]);
     const { id: strange } = await issuer.createOrganization();
