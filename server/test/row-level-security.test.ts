@@ -47,6 +47,7 @@ const lookups = [
   'lookup_client(wanted_issuer text, wanted text)',
   'lookup_client_session(wanted_issuer text, wanted text, token_digests bytea[])',
   'lookup_client_session_v2(wanted_issuer text, wanted text, token_digests bytea[])',
+  'lookup_client_session_v3(wanted_issuer text, wanted text, token_digests bytea[])',
   'lookup_client_v2(wanted_issuer text, wanted text)',
   'lookup_deleting_accounts()',
   'lookup_deleting_clients(most integer)',
@@ -64,8 +65,10 @@ const lookups = [
   'lookup_mails_of_generation(wanted_purpose text, wanted_generation integer)',
   'lookup_oidc_of_generation(wanted_purpose text, wanted_generation integer)',
   'lookup_oidc_record(wanted_issuer text, wanted_model text, digests bytea[], wanted_login text, user_codes bytea[])',
+  'lookup_oidc_record_v2(wanted_issuer text, wanted_model text, digests bytea[], wanted_login text, user_codes bytea[])',
   'lookup_oidc_settings(wanted_issuer text)',
   'lookup_oidc_user(wanted_issuer text, wanted text, wanted_client text)',
+  'lookup_oidc_user_v2(wanted_issuer text, wanted text, wanted_client text)',
   'lookup_operator_account()',
   'lookup_organization(wanted_issuer text, wanted text)',
   'lookup_organization_v2(wanted_issuer text, wanted text)',
@@ -331,7 +334,9 @@ describe('what may see across accounts', () => {
           // How it is planned, and nothing of what it may see.
           ...(signature.startsWith('lookup_origin_of_issuer(') ? ['enable_sort=off'] : []),
           ...(signature.startsWith('fold_ledger(') ? ['work_mem=16MB'] : []),
-          ...(/^lookup_(?:api_key_v3|client|client_v2|oidc_record|user_organizations)\(/.test(signature)
+          ...(/^lookup_(?:api_key_v3|client|client_v2|oidc_record|oidc_record_v2|user_organizations)\(/.test(
+            signature,
+          )
             ? ['plan_cache_mode=force_generic_plan']
             : []),
           ...(signature.startsWith('claim_mails_v2(')

@@ -1,6 +1,7 @@
 import type { Session } from 'oidc-provider';
 import type { RequestInfo } from '../edge/request-info.ts';
 import { actorOfUser } from '../events/actor.ts';
+import { readCookie } from '../login/cookies.ts';
 import { endSessions } from '../sessions/session-store.ts';
 import { CookieKeys } from './cookie-keys.ts';
 import type { HeldProvider } from './providers.ts';
@@ -11,14 +12,10 @@ export async function findBrowserLogin(
   cookieHeader: string | undefined,
 ): Promise<(Session & { accountId: string }) | null> {
   const name = provider.cookieName('session');
-  const cookies = new Map(
-    (cookieHeader ?? '')
-      .split(';')
-      .map((pair) => pair.trim().split(/=(.*)/s))
-      .map(([key = '', value = '']) => [key, value]),
-  );
-  const value = cookies.get(name);
-  const signature = cookies.get(`${name}.sig`);
+  const headers = { cookie: cookieHeader };
+  // Of several of one name the one that the library takes, too: another site of the host's domain may have set the others.
+  const value = readCookie({ headers }, name);
+  const signature = readCookie({ headers }, `${name}.sig`);
   if (value === undefined || signature === undefined) return null;
   const keys = new CookieKeys(runtime.secrets, runtime.issuer.id);
   if (!keys.verify(`${name}=${value}`, signature)) return null;

@@ -57,7 +57,10 @@ async function renewEndedSession(
   const { issuer } = runtime;
   const scope = { accountId: issuer.account.id, issuerId: issuer.id, sessionId };
   const row = await runtime.inAccount((tx) => findClientSession(tx, scope));
-  if (row === null || (row.ended_at === null && row.expires_at > runtime.now())) return false;
+  // One that is forgotten must not begin anew under its id, by which tokens of it would count again that somebody else may
+  // hold; of one that has not begun yet nothing was granted.
+  if (row === null && session.grantIdFor(clientId) === undefined) return false;
+  if (row !== null && row.ended_at === null && row.expires_at > runtime.now()) return false;
   session.sidFor(clientId, newId(idPrefixes.session));
   return true;
 }

@@ -150,6 +150,12 @@ describe('what belongs to another issuer', () => {
   });
 });
 
+test('whoever signs in as another user than `claims` names is not asked again and again', async () => {
+  const claims = JSON.stringify({ id_token: { sub: { value: 'user_somebody' } } });
+  const { parameters } = await client.code(new OidcBrowser(server), { userId: user.id }, { claims });
+  expect(parameters.get('error')).toBe('login_required');
+});
+
 // Attack: a frame in a sandbox, which anybody's page can make, has the origin `null`; and so has, for a parser of URLs,
 // the scheme of an application.
 test('a page reads what a public client is told where users are sent back to it, and never as `null`', async () => {

@@ -15,6 +15,7 @@ const { Check, Prompt } = interactionPolicy;
 /** Why a user is asked who it is that is signed in, and has said that it wants to be somebody else. */
 export const otherAccount = 'other_account';
 const hintedUser = 'hinted_user';
+const pickedGone = 'picked_gone';
 
 /** Why a user is asked who it is where an `id_token_hint` says who is meant; the first is the library's own. */
 export const asksForHinted: ReadonlySet<string> = new Set(['id_token_hint', hintedUser]);
@@ -23,17 +24,25 @@ export const asksForHinted: ReadonlySet<string> = new Set(['id_token_hint', hint
 export function policyOf(runtime: IssuerRuntime): unknown {
   const policy = interactionPolicy.base();
   policy.add(organizationPrompt(runtime), 1);
-  policy
-    .get('login')
-    .checks.push(
-      new Check(
-        otherAccount,
-        'the user wants to use another account',
-        'login_required',
-        ({ oidc }) => oidc.result?.other_account === true,
-      ),
-      new Check(hintedUser, 'another user is meant', 'login_required', ({ oidc }) => isOtherMeant(oidc)),
-    );
+  const login = policy.get('login');
+  login.checks.unshift(
+    new Check('other_subject', 'another user is meant', 'login_required', ({ oidc }) => requireSubject(oidc)),
+  );
+  login.checks.push(
+    new Check(
+      pickedGone,
+      'the organization that the user has picked is gone, and every other',
+      'login_required',
+      ({ oidc }) => isPickedGone(runtime, oidc),
+    ),
+    new Check(
+      otherAccount,
+      'the user wants to use another account',
+      'login_required',
+      ({ oidc }) => oidc.result?.other_account === true,
+    ),
+    new Check(hintedUser, 'another user is meant', 'login_required', ({ oidc }) => isOtherMeant(oidc)),
+  );
   const consent = policy.get('consent');
   // Whoever else is on a device can take a native client's redirect, so the user is asked each time (RFC 8252 §8.6);
   // PKCE keeps what it gets worthless to others, which is enough where the client is the issuer's own.
@@ -85,6 +94,39 @@ function isOtherMeant({ route, params, session, result }: Context['oidc']): bool
   if (decodeJwt(hint).sub === session.accountId) return false;
   if (result?.login === undefined) return true;
   throw new errors.LoginRequired('another user has signed in than the one that id_token_hint names');
+}
+
+/**
+ * The library asks who it is for as long as `claims` names another user.
+ *
+ * @returns false: it is the library that asks for the first time
+ * @throws the library's error where another one has just signed in
+ */
+function requireSubject({ claims, session, result }: Context['oidc']): boolean {
+  const named = claims.id_token?.sub?.value;
+  if (result?.login !== undefined && named !== undefined && named !== session.accountId)
+    throw new errors.LoginRequired('another user has signed in than the one that claims names');
+  return false;
+}
+
+/**
+ * Whether the user is held to one organization and has none at the moment. Tokens for none would be for all of them later, once
+ * they are carried on; whoever signs in anew is held to nothing.
+ */
+async function isPickedGone(
+  runtime: IssuerRuntime,
+  { session, result, client }: Context['oidc'],
+): Promise<boolean> {
+  const { context } = runtime;
+  if (!runtime.oidc.organization_picker || session.accountId === undefined || client === undefined)
+    return false;
+  if (result?.login !== undefined || context.organizationOfRequest() !== undefined) return false;
+  if (context.rememberedOrganization() === null) return false;
+  const organizations = await organizationsOfUser(runtime, session.accountId, {
+    onlyOrganization: null,
+    organizationScopes: null,
+  });
+  return organizations.length === 0;
 }
 
 const hintedRoutes: ReadonlySet<string> = new Set(['resume', 'device_resume', 'code_verification']);

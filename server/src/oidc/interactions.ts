@@ -140,7 +140,9 @@ export class Interactions {
     return this.#finish(exchange, issuer.id, uid, 'login', async (opened) => {
       await leaveOtherUser(opened, exchange, login.userId);
       const { userId: accountId, amr, acr, isRemembered: remember = true } = login;
-      return { login: { accountId, amr: [...amr], acr, remember } };
+      // Now, and not when the last page is answered, which may be left open for long.
+      const ts = Math.floor(opened.held.runtime.now().getTime() / 1000);
+      return { login: { accountId, amr: [...amr], acr, remember, ts } };
     });
   }
 

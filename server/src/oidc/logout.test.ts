@@ -123,6 +123,16 @@ describe('with an ID token of this login', () => {
   });
 });
 
+// Attack: another site of the host's domain sets a cookie of this name, and the browser is signed out by what nobody reads.
+test('of several cookies of its name the first is the login’s, as for the pages before', async () => {
+  const { browser, tokens } = await signedIn();
+  const name = `gl_login_${issuer.id}`;
+  for (const [at, cookie] of [name, `${name}.sig`].entries())
+    browser.cookies.set(`/ ${at}`, { name: cookie, value: 'x', path: '/' });
+  expect((await logout(browser, { id_token_hint: tokens.id_token! })).status).toBe(200);
+  expect(await isSignedIn(browser)).toBe(false);
+});
+
 describe('without one', () => {
   // Any page can send a browser here; only its user decides.
   test('the user is asked first, and its answer counts in this browser alone', async () => {

@@ -197,6 +197,8 @@ declare module 'oidc-provider' {
     readonly requestParamScopes: Set<string>;
     readonly requestParamOIDCScopes: Set<string>;
     readonly requestParamClaims: Set<string>;
+    /** The parameter `claims`. */
+    readonly claims: { readonly id_token?: { readonly sub?: { readonly value?: unknown } | null } };
     readonly prompts: Set<string>;
     entity(name: string, value: unknown): void;
     urlFor(name: string, options?: Record<string, string>): string;

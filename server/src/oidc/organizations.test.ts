@@ -144,10 +144,12 @@ describe('the picker', () => {
     succeeded(await api.post(`${issuer.path}/organizations/${suspended}/suspend`));
     const one = await client.signIn(browser, { userId, organizationId: last!, onStep });
     expect([steps.length, claimsOf(one.access_token).org_id]).toEqual([2, last]);
-    // With none left there is nothing that the tokens could tell.
+    // With none left the user signs in anew: tokens for none would be for all of them later.
     succeeded(await api.delete(`${issuer.path}/organizations/${last}/members/${userId}`));
-    const none = await client.signIn(browser, { userId, onStep }, { prompt: 'none' });
-    expect([steps.length, claimsOf(none.access_token).organizations]).toEqual([2, []]);
+    const none = await client.code(browser, { userId }, { prompt: 'none' });
+    expect(none.parameters.get('error')).toBe('login_required');
+    const anew = await client.signIn(browser, { userId, onStep });
+    expect([steps.slice(2), claimsOf(anew.access_token).organizations]).toEqual([['login'], []]);
   });
 
   // Attack: ask twice, where the first time has put the picker up.
@@ -195,17 +197,19 @@ describe('the picker', () => {
     expect(claimsOf(again.access_token).org_id).toBe(id);
   });
 
-  test('comes again once what was picked, and was suspended with all others, is back', async () => {
+  // Attack: tokens that are for no organization while all are suspended are for all of them once they are back.
+  test('holds while what was picked is suspended with all others, and once it is back', async () => {
     const { userId, organizations } = await member(2);
     const browser = new OidcBrowser(server);
-    await client.signIn(browser, { userId, organizationId: organizations[0]!.id });
+    const { id } = organizations[0]!;
+    await client.signIn(browser, { userId, organizationId: id });
     const paths = organizations.map(({ id }) => `${issuer.path}/organizations/${id}`);
     for (const path of paths) succeeded(await api.post(`${path}/suspend`));
-    const none = await client.signIn(browser, { userId }, { prompt: 'none' });
-    expect(claimsOf(none.access_token).organizations).toEqual([]);
+    const none = await client.code(browser, { userId }, { prompt: 'none' });
+    expect(none.parameters.get('error')).toBe('login_required');
     for (const path of paths) succeeded(await api.post(`${path}/activate`));
-    const silent = await client.code(browser, { userId }, { prompt: 'none' });
-    expect(silent.parameters.get('error')).toBe('interaction_required');
+    const back = await client.signIn(browser, { userId }, { prompt: 'none' });
+    expect(claimsOf(back.access_token).org_id).toBe(id);
   });
 
   test('of two tabs that pick at the same time each is sent on, or told by a page that the other was', async () => {

@@ -92,7 +92,7 @@ export function createProvider(
   nameSessions(provider);
   keepSavedSessions(provider);
   holdToNow(provider);
-  keepUsersApart(provider);
+  keepUsersApart(provider, runtime);
   keepOrganizations(provider);
   keepWhatWasAgreed(provider);
   takeProofsOnce(provider, runtime);
@@ -106,6 +106,7 @@ export function createProvider(
     rememberNotFound(runtime, context, error),
   );
   provider.on('authorization.error', rememberOrganization);
+  provider.on('authorization.error', keepFromStrangers);
   const logFailure = (error: unknown, context: Context | undefined) => {
     if (context !== undefined) noteOnRequest(requestInfoOf(context.req), { code: 'server_error' });
     log.error({ err: error, request_id: context && requestInfoOf(context.req).id }, 'request failed');
@@ -118,6 +119,19 @@ export function createProvider(
 
 function recordAdapterOf(model: string, runtime: IssuerRuntime): Adapter {
   return model === 'Session' ? new LoginAdapter(runtime) : new RecordAdapter(model, runtime);
+}
+
+/**
+ * Anybody may register a client, and an error that is sent back without a page would lead from our host to wherever it wants
+ * (RFC 9700 §4.11.2): it is shown here, unless this browser's user has let the client in. Told before the library looks.
+ */
+function keepFromStrangers(context: Context, error: OIDCProviderError): void {
+  const { client, route, session } = context.oidc;
+  if (route !== 'authorization' || client?.self_registered !== true) return;
+  if (session?.grantIdFor(client.clientId) !== undefined) return;
+  error.allow_redirect = false;
+  // What asks for a user is a redirect to the library, and this is a page.
+  if (context.status === 303) context.status = 400;
 }
 
 /** By these the library tells of what it refuses. */
@@ -230,22 +244,28 @@ function holdToNow({ Client: model }: Provider): void {
   };
 }
 
+/** The browser goes on at once when its user has shown who it is. What comes later somebody has found in a tab left open. */
+const answeredSeconds = 120;
+
 /**
  * Two windows in which nobody was signed in yet, and then somebody in each: the second goes on once the first has, and the
  * library would lead it to a page to sign out which is not served. It is as over as any other sign-in whose browser has gone on
- * without it.
+ * without it; and so is one that was answered and left, since its user may have signed out in another window meanwhile.
  */
-function keepUsersApart({ Interaction: model }: Provider): void {
+function keepUsersApart({ Interaction: model }: Provider, runtime: IssuerRuntime): void {
   const find = model.find.bind(model);
   model.find = async (id, ...rest) => {
     const interaction = await find(id, ...rest);
     const { route, session } = Provider.ctx?.oidc ?? {};
-    const userId = interaction?.result?.login?.accountId;
-    const signedIn = goingOn.has(route ?? '') ? session?.accountId : undefined;
-    if (userId !== undefined && signedIn !== undefined && signedIn !== userId) {
+    const { accountId: userId, ts = Number.POSITIVE_INFINITY } = interaction?.result?.login ?? {};
+    if (userId === undefined || !goingOn.has(route ?? '')) return interaction;
+    const signedIn = session?.accountId;
+    const isLeft = signedIn === undefined && ts + answeredSeconds < runtime.now().getTime() / 1000;
+    if (isLeft || (signedIn !== undefined && signedIn !== userId)) {
       // So that the library finds what it is of, and a device can be connected anew.
       Provider.ctx?.oidc.entity('Interaction', interaction);
-      const error = new errors.SessionNotFound('somebody else has signed in in another window');
+      const reason = isLeft ? 'answered, and left' : 'somebody else has signed in in another window';
+      const error = new errors.SessionNotFound(reason);
       error.allow_redirect = false;
       throw error;
     }

@@ -1,4 +1,6 @@
 import { type Adapter, errors, type RecordPayload } from 'oidc-provider';
+import { idPrefixes, newId } from '../ids/ids.ts';
+import type { Transaction } from '../postgres/database.ts';
 import { isFirstParty } from './client-metadata.ts';
 import { modelsOfSessions, RecordCodec } from './record-codec.ts';
 import {
@@ -7,9 +9,12 @@ import {
   deleteRecord,
   findRecord,
   isUsedAt,
+  lockRecord,
+  prolongRecord,
   putRecord,
   putRecordOnce,
   type RecordName,
+  type RecordValues,
   settledRecord,
 } from './record-store.ts';
 import { sessionOfUsed, visit, visitOf } from './record-visits.ts';
@@ -17,6 +22,9 @@ import { addToRedemption, beginRedemption } from './redemption.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { beginSession } from './runtime-sessions.ts';
 import { hasRedirectUri } from './still-allowed.ts';
+
+/** It is begun with within a minute, which the library sees to; its row says until when there may be an answer to it. */
+const pushedModel = 'PushedAuthorizationRequest';
 
 /**
  * Keeps one model of an issuer in Postgres. What the library takes for its own bookkeeping is checked here against what
@@ -51,7 +59,9 @@ export class RecordAdapter implements Adapter {
     const now = this.#runtime.now();
     const expiresAt = new Date(now.getTime() + expiresInSeconds * 1000);
     const stored = { ...payload, ...this.#runtime.context.organizationToKeep(model) };
-    const values = this.#codec.valuesOf(id, stored, expiresAt);
+    // Each device has a session of its own: what ends it ends no other's, and not the browser's that it was connected in.
+    if (model === 'DeviceCode' && payload.accountId !== undefined) stored.sid = newId(idPrefixes.session);
+    let values = this.#codec.valuesOf(id, stored, expiresAt);
     if (model === 'RefreshToken') {
       const grantDigests = this.#codec.digestsOf(payload.grantId ?? '', 'Grant');
       addToRedemption({ scope, values, grantDigests });
@@ -61,8 +71,12 @@ export class RecordAdapter implements Adapter {
       if (modelsOfSessions.has(model) && typeof payload.sid === 'string' && payload.accountId !== undefined) {
         if (!(await beginSession(tx, this.#runtime, stored)))
           throw new errors.LoginRequired('the sign-in has ended meanwhile');
-      } else if (values.user_id !== null && !(await this.#runtime.lockActiveUser(tx, values.user_id)))
-        return false;
+      } else if (values.user_id !== null && !(await this.#runtime.lockActiveUser(tx, values.user_id))) {
+        if (model !== 'Interaction') return false;
+        values = this.#refused(id, stored, expiresAt);
+      }
+      if (model === 'DeviceCode') await this.#requireUnanswered(tx, id);
+      if (model === 'Interaction') await this.#prolongPushed(tx, payload.parJti, expiresAt);
       if (before === 'found') return changeRecord(tx, scope, this.#codec.digestsOf(id), values);
       await putRecord(tx, scope, values, now);
       return true;
@@ -115,6 +129,28 @@ export class RecordAdapter implements Adapter {
       await this.#runtime.endSession(tx, { sessionId }, this.#runtime.context.reuseReason());
       await deleteRecord(tx, scope, this.#codec.digestsOf(grantId, 'Grant'));
     });
+  }
+
+  /** An interaction that somebody has answered who is not there any more: its client is told so. */
+  #refused(id: string, payload: RecordPayload, expiresAt: Date): RecordValues {
+    const result = { error: 'access_denied', error_description: 'the user is not active' };
+    return { ...this.#codec.valuesOf(id, { ...payload, result }, expiresAt), user_id: null };
+  }
+
+  /** Of two who connect a device at once, or refuse it, the first has answered. @throws the library's error for the other */
+  async #requireUnanswered(tx: Transaction, id: string): Promise<void> {
+    const row = await lockRecord(tx, this.#codec.scope, this.#codec.digestsOf(id));
+    if (row === undefined) return;
+    const { accountId, error } = this.#codec.open(row);
+    if (accountId !== undefined || error !== undefined)
+      throw new errors.SessionNotFound('the code has been used already');
+  }
+
+  /** What a client has pushed is there for as long as a user answers to it, so that it is used once also by the slowest. */
+  async #prolongPushed(tx: Transaction, parJti: unknown, expiresAt: Date): Promise<void> {
+    if (typeof parJti !== 'string') return;
+    const scope = { ...this.#codec.scope, model: pushedModel };
+    await prolongRecord(tx, scope, this.#codec.digestsOf(parJti, pushedModel), expiresAt);
   }
 
   async #find(name: RecordName, id?: string): Promise<RecordPayload | undefined> {

@@ -1,4 +1,4 @@
-import type { RecordPayload } from 'oidc-provider';
+import type { InteractionResult, RecordPayload } from 'oidc-provider';
 import { newRecordDigest, recordDigests } from './record-digests.ts';
 import { openRecord, sealRecord } from './record-seal.ts';
 import type { FoundRecord, RecordScope, RecordValues } from './record-store.ts';
@@ -56,10 +56,16 @@ export class RecordCodec {
       login_uid: this.model === 'Session' ? (payload.uid ?? null) : null,
       grant_id: payload.grantId ?? null,
       session_id: isOfSession ? (payload.sid ?? null) : null,
-      user_id: payload.accountId ?? null,
+      user_id: userOf(payload),
       expires_at: expiresAt,
     };
   }
+}
+
+/** Whose a record is; of an interaction, who is to be signed in by it rather than who is signed in already. */
+function userOf({ accountId, result, lastSubmission }: RecordPayload): string | null {
+  const [answered, before] = [result, lastSubmission] as (InteractionResult | undefined)[];
+  return answered?.login?.accountId ?? before?.login?.accountId ?? accountId ?? null;
 }
 
 function epochOf(moment: Date): number {

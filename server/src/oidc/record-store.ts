@@ -9,7 +9,7 @@ export interface RecordScope {
   readonly model: string;
 }
 
-/** A row of `lookup_oidc_record`. */
+/** A row of `lookup_oidc_record_v2`. */
 export interface FoundRecord extends pg.QueryResultRow {
   digest: Buffer;
   secret_generation: number;
@@ -37,7 +37,7 @@ export async function findRecord(
   { issuerId, model }: Pick<RecordScope, 'issuerId' | 'model'>,
   name: RecordName,
 ): Promise<FoundRecord | undefined> {
-  const found = await callLookup<FoundRecord>(pool, 'lookup_oidc_record', [
+  const found = await callLookup<FoundRecord>(pool, 'lookup_oidc_record_v2', [
     issuerId,
     model,
     'digests' in name ? name.digests : null,
@@ -214,10 +214,10 @@ export async function deleteRecord(
   return newestOf(deleted);
 }
 
-/** What has been granted lasts as long as the newest token that came of it. */
-export async function prolongGrant(
+/** What has been granted lasts as long as the newest token that came of it, and other records as what has come of them. */
+export async function prolongRecord(
   tx: Transaction,
-  { accountId, issuerId }: Pick<RecordScope, 'accountId' | 'issuerId'>,
+  { accountId, issuerId, model }: RecordScope,
   digests: readonly Buffer[],
   expiresAt: Date,
 ): Promise<void> {
@@ -226,7 +226,7 @@ export async function prolongGrant(
     .set({ expires_at: expiresAt })
     .where('account_id', '=', accountId)
     .where('issuer_id', '=', issuerId)
-    .where('model', '=', 'Grant')
+    .where('model', '=', model)
     .where('digest', 'in', digests)
     .where('expires_at', '<', expiresAt)
     .execute();

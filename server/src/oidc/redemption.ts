@@ -3,7 +3,7 @@ import type { Transaction } from '../postgres/database.ts';
 import {
   consumeRecord,
   isUsedAt,
-  prolongGrant,
+  prolongRecord,
   putRecord,
   type RecordScope,
   type RecordValues,
@@ -69,7 +69,8 @@ export async function redeem(context: Context): Promise<void> {
     if (isRefresh) await carryOnSession(tx, runtime, sessionId);
     if (made === null) return used;
     await putRecord(tx, made.scope, made.values, now);
-    await prolongGrant(tx, made.scope, made.grantDigests, made.values.expires_at);
+    const grants = { ...made.scope, model: 'Grant' };
+    await prolongRecord(tx, grants, made.grantDigests, made.values.expires_at);
     return used;
   };
   const outcome = await runtime.inAccountOnce(useUp, (tx, out) => isWritten(tx, redemption, { out, now }));

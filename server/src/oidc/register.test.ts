@@ -2,7 +2,7 @@ import { afterAll, expect, test } from 'vitest';
 import { ApiClient } from '../../test/harness/api-client.ts';
 import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer } from '../../test/harness/customer.ts';
-import { OidcBrowser } from '../../test/harness/oidc-browser.ts';
+import { OidcBrowser, pkce } from '../../test/harness/oidc-browser.ts';
 import { claimsOf, OidcClient, redirectUri } from '../../test/harness/oidc-client.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
@@ -142,15 +142,40 @@ test('a token is for the issuer and for resources that the issuer has set, and f
   const user = await api.create(`${issuer.path}/users`, { username: 'ada@example.com' });
   const client = new OidcClient(server, issuer.id, body.client_id, body.client_secret);
   const target = (name: string) => ({ scope: 'tools:use', resource: name });
-  const tokens = await client.signIn(new OidcBrowser(server), { userId: user.id }, target(resource));
+  const browser = new OidcBrowser(server);
+  const tokens = await client.signIn(browser, { userId: user.id }, target(resource));
   expect(claimsOf(tokens.access_token)).toMatchObject({ aud: resource, scope: 'tools:use' });
   for (const other of ['https://api.example.com', `${resource}/`, 'https://mcp.example.com']) {
-    const { parameters } = await client.code(new OidcBrowser(server), { userId: user.id }, target(other));
+    const { parameters } = await client.code(browser, { userId: user.id }, target(other));
     expect([other, parameters.get('error')]).toEqual([other, 'invalid_target']);
   }
   succeeded(await api.patch(`${issuer.path}/oidc-settings`, { resources: null }));
-  const { parameters } = await client.code(new OidcBrowser(server), { userId: user.id }, target(resource));
+  const { parameters } = await client.code(browser, { userId: user.id }, target(resource));
   expect(parameters.get('error')).toBe('invalid_target');
+});
+
+// Attack: a link to our host that leads on, without a page, to wherever a stranger has registered a client for.
+test('an error is sent back only to a client that the user has let in', async () => {
+  const { issuer, register } = await issuerWith({ registration: 'open' });
+  const { body } = await register(metadata);
+  const client = new OidcClient(server, issuer.id, body.client_id, body.client_secret);
+  const user = await api.create(`${issuer.path}/users`, { username: 'ada@example.com' });
+  const ask = async (browser: OidcBrowser, more: Record<string, string>) => {
+    const query = { client_id: client.id, redirect_uri: redirectUri, response_type: 'code', scope: 'openid' };
+    const challenge = { code_challenge: pkce().challenge, code_challenge_method: 'S256' };
+    const path = `/${issuer.id}/authorize?${new URLSearchParams({ ...query, ...challenge, ...more })}`;
+    const { status, headers } = await browser.request(path);
+    return [status, /[?#]error=(\w+)/.exec(headers.get('Location') ?? '')?.[1] ?? null];
+  };
+  const mistakes = [
+    [{ prompt: 'none' }, 'login_required'],
+    [{ scope: 'nonsense' }, 'invalid_scope'],
+    [{ response_type: 'token' }, 'unsupported_response_type'],
+  ] as const;
+  for (const [mistake] of mistakes) expect(await ask(new OidcBrowser(server), mistake)).toEqual([400, null]);
+  const browser = new OidcBrowser(server);
+  await client.signIn(browser, { userId: user.id });
+  for (const [mistake, error] of mistakes.slice(1)) expect(await ask(browser, mistake)).toEqual([303, error]);
 });
 
 // Attack: a client makes up a scope that an API takes for a permission, and users agree to what they have never heard of.

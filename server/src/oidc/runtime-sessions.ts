@@ -22,6 +22,7 @@ export async function beginSession(
   tx: Transaction,
   runtime: IssuerRuntime,
   {
+    kind,
     sid = '',
     clientId = '',
     accountId = '',
@@ -43,7 +44,7 @@ export async function beginSession(
     sessionId: sid,
     clientId,
     userId: accountId,
-    loginUid: sessionUid ?? null,
+    loginUid: kind === 'DeviceCode' ? null : (sessionUid ?? null),
     amr,
     authTime: authTime === undefined ? now : new Date(authTime * 1000),
     scopes: scope.split(' ').filter(Boolean),

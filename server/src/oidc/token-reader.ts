@@ -10,7 +10,7 @@ import { isUnasked } from './access-tokens.ts';
 import { recordDigests } from './record-digests.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { bringsClaim, scopesOfClient } from './scopes.ts';
-import type { UserFacts } from './user-claims.ts';
+import type { SignInFacts, UserFacts } from './user-claims.ts';
 import { organizationsOfUser } from './users.ts';
 
 /** An access token of the issuer that counts at this moment. */
@@ -28,24 +28,26 @@ export type TokenReading =
 
 export interface LiveSession {
   readonly user: UserFacts & { readonly id: string };
-  readonly amr: readonly string[];
+  readonly signIn: SignInFacts;
   /** What the client has asked the userinfo endpoint for, besides what its scopes say. */
   readonly userinfoClaims: readonly string[];
   /** As they are now: only the one that the token is for, where it is for one. */
   readonly organizations: readonly OrganizationClaim[];
 }
 
-/** A row of `lookup_client_session_v2`. */
+/** A row of `lookup_client_session_v3`. */
 interface SessionRow extends pg.QueryResultRow {
   user_id: string;
   client_id: string;
   expires_at: Date;
   ended_at: Date | null;
   amr: string[];
+  auth_time: Date;
   userinfo_claims: string[];
   organization_scopes: string[] | null;
   username_type: UserFacts['username_type'];
   username: string;
+  username_changed_at: Date | null;
   profile: UserFacts['profile'];
   user_updated_at: Date;
   user_status: 'active' | 'suspended';
@@ -121,7 +123,7 @@ export class TokenReader {
     client: ClientRecord | typeof builtInClientId,
   ): Promise<LiveSession | string> {
     const [row] = await runtime.look((pool) =>
-      callLookup<SessionRow>(pool, 'lookup_client_session_v2', [runtime.issuer.id, claims.sid, digests]),
+      callLookup<SessionRow>(pool, 'lookup_client_session_v3', [runtime.issuer.id, claims.sid, digests]),
     );
     if (row === undefined || row.user_id !== claims.sub || row.client_id !== claims.client_id)
       return 'its session is gone';
@@ -136,10 +138,10 @@ export class TokenReader {
     // Suspended, or the user is no member any more: then the token is for nothing.
     if (only !== null && organizations.length === 0)
       return 'its organization is suspended, or its user no member any more';
-    const { user_id: id, username_type, username, profile, user_updated_at: updated_at } = row;
+    const { user_id: id, username_type, username, username_changed_at, profile } = row;
     return {
-      user: { id, username_type, username, profile, updated_at },
-      amr: row.amr,
+      user: { id, username_type, username, username_changed_at, profile, updated_at: row.user_updated_at },
+      signIn: { amr: row.amr, authTime: Math.floor(row.auth_time.getTime() / 1000) },
       userinfoClaims:
         client === builtInClientId
           ? row.userinfo_claims

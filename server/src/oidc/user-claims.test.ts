@@ -7,13 +7,14 @@ const user = (profile: Record<string, string | number>, rest = {}) => ({
   username_type: 'email' as const,
   username: 'ada@example.com',
   profile,
+  username_changed_at: null,
   updated_at: updatedAt,
   ...rest,
 });
 
 describe('scope profile', () => {
   const profileOf = (profile: Record<string, string | number>) =>
-    claimsInScope(userClaims(user(profile), ['otp']), new Set(['profile']));
+    claimsInScope(userClaims(user(profile), { amr: ['otp'], authTime: 1 }), new Set(['profile']));
 
   test('tells every member that the API names as the claim that it is', () => {
     expect(
@@ -59,7 +60,8 @@ describe('scope profile', () => {
 });
 
 test('scope phone tells the number of the profile, or what the user signs in with, as not verified', () => {
-  const phone = (facts: ReturnType<typeof user>) => claimsInScope(userClaims(facts, []), new Set(['phone']));
+  const phone = (facts: ReturnType<typeof user>) =>
+    claimsInScope(userClaims(facts, { amr: [], authTime: 1 }), new Set(['phone']));
   expect(phone(user({ phone_number: '+41441234567' }))).toEqual({
     phone_number: '+41441234567',
     phone_number_verified: false,
@@ -75,7 +77,7 @@ test('scope phone tells the number of the profile, or what the user signs in wit
 test('no profile says which address a user has, nor that it was verified', () => {
   const claims = userClaims(
     user({ email: 'root@example.com', email_verified: 'true', phone_number_verified: 'true' }),
-    [],
+    { amr: [], authTime: 1 },
   );
   expect(claims).toMatchObject({ email: 'ada@example.com', email_verified: false });
   expect(claims).not.toHaveProperty('phone_number_verified');

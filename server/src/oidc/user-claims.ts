@@ -6,6 +6,8 @@ import { claimsOfScopes } from './scopes.ts';
 export interface UserFacts {
   username_type: UsernameType;
   username: string;
+  /** null where it is the one that the user was made with. */
+  username_changed_at: Date | null;
   profile: JsonObject;
   updated_at: Date;
 }
@@ -21,12 +23,18 @@ const renamed: Readonly<Record<string, string>> = {
 
 const profileClaims: ReadonlySet<string> = new Set(claimsOfScopes.profile);
 
+/** How and when a user has signed in. */
+export interface SignInFacts {
+  readonly amr: readonly string[];
+  /** In seconds since 1970; undefined where nobody has. */
+  readonly authTime: number | undefined;
+}
+
 /**
- * The claims of OpenID Connect Core 1.0 §5.1 about a user, all there are; which of them are told, scopes decide.
- *
- * @param amr how the user has signed in: an address counts as verified where a code that was mailed to it was part of that
+ * The claims of OpenID Connect Core 1.0 §5.1 about a user, all there are; which of them are told, scopes decide. An address
+ * counts as verified where a code that was mailed to it was part of the sign-in: not one that the user was given later.
  */
-export function userClaims(user: UserFacts, amr: readonly string[]): Record<string, unknown> {
+export function userClaims(user: UserFacts, signIn: SignInFacts): Record<string, unknown> {
   const { username_type: type, username, profile, updated_at: updatedAt } = user;
   const named = [profile.first_name, profile.last_name].filter(
     (part): part is string => typeof part === 'string' && part !== '',
@@ -36,11 +44,18 @@ export function userClaims(user: UserFacts, amr: readonly string[]): Record<stri
     ...told(Object.entries(profile)),
     // Last, since these are the members that users of the API are told of.
     ...told(Object.entries(renamed).map(([member, claim]) => [claim, profile[member]])),
-    ...(type === 'email' && { email: username, email_verified: amr.includes('otp') }),
+    ...(type === 'email' && { email: username, email_verified: isVerified(user, signIn) }),
     ...phoneClaims(type === 'phone' ? username : profile.phone_number),
     ...(type === 'unique-name' && { preferred_username: username }),
     updated_at: Math.floor(updatedAt.getTime() / 1000),
   };
+}
+
+function isVerified(
+  { username_changed_at: changedAt }: UserFacts,
+  { amr, authTime = 0 }: SignInFacts,
+): boolean {
+  return amr.includes('otp') && (changedAt === null || authTime * 1000 > changedAt.getTime());
 }
 
 /** Of these, claims of scope `profile` that are text. */

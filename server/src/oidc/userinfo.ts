@@ -63,7 +63,7 @@ function answerOf({ claims, session }: LiveToken, { runtime }: HeldProvider): Re
     throw new OAuthError(403, 'insufficient_scope', 'access token missing openid scope', {
       'WWW-Authenticate': 'Bearer realm="gatelodge", error="insufficient_scope", scope="openid"',
     });
-  const about = userClaims(session.user, session.amr);
+  const about = userClaims(session.user, session.signIn);
   const wanted = new Set(session.userinfoClaims);
   return {
     sub: session.user.id,

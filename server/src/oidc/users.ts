@@ -6,7 +6,7 @@ import type { StoredConsent } from '../postgres/schema.ts';
 import { mayKnowClaim, organizationScopesFor } from './client-metadata.ts';
 import { agreedInOrganizations } from './grants.ts';
 import type { IssuerRuntime } from './runtime.ts';
-import { type UserFacts, userClaims } from './user-claims.ts';
+import { type SignInFacts, type UserFacts, userClaims } from './user-claims.ts';
 
 /** A user as the library knows one. */
 export interface RuntimeUser extends Account {
@@ -29,7 +29,11 @@ interface UserRow extends UserFacts {
 export async function findUser(runtime: IssuerRuntime, userId: string): Promise<RuntimeUser | undefined> {
   const oidc = runtime.context.current?.oidc;
   const [row] = await runtime.look((pool) =>
-    callLookup<UserRow>(pool, 'lookup_oidc_user', [runtime.issuer.id, userId, oidc?.client?.clientId ?? '']),
+    callLookup<UserRow>(pool, 'lookup_oidc_user_v2', [
+      runtime.issuer.id,
+      userId,
+      oidc?.client?.clientId ?? '',
+    ]),
   );
   if (row === undefined) {
     if (oidc?.route === 'token') return undefined;
@@ -40,7 +44,7 @@ export async function findUser(runtime: IssuerRuntime, userId: string): Promise<
     facts: row,
     consent: row.granted,
     claims: async (use) => ({
-      ...claimsFor(runtime.context.current?.oidc.client, userClaims(row, amrOf(runtime))),
+      ...claimsFor(runtime.context.current?.oidc.client, userClaims(row, signInOf(runtime))),
       ...(use === 'id_token' && (await signInClaims(runtime, userId))),
     }),
   };
@@ -49,7 +53,7 @@ export async function findUser(runtime: IssuerRuntime, userId: string): Promise<
 /** What an active user signs in as; null where there is none. @throws the library's error where it can't be looked up */
 export async function findUsername(runtime: IssuerRuntime, userId: string): Promise<string | null> {
   const [row] = await runtime.look((pool) =>
-    callLookup<UserRow>(pool, 'lookup_oidc_user', [runtime.issuer.id, userId, '']),
+    callLookup<UserRow>(pool, 'lookup_oidc_user_v2', [runtime.issuer.id, userId, '']),
   );
   return row?.username ?? null;
 }
@@ -61,10 +65,10 @@ function claimsFor(client: Client | undefined, claims: Record<string, unknown>):
 }
 
 /** How the user of this request has signed in. */
-function amrOf(runtime: IssuerRuntime): readonly string[] {
+function signInOf(runtime: IssuerRuntime): SignInFacts {
   const entities = runtime.context.current?.oidc.entities;
   const source = entities?.AuthorizationCode ?? entities?.RotatedRefreshToken ?? entities?.DeviceCode;
-  return source?.amr ?? [];
+  return { amr: source?.amr ?? [], authTime: source?.authTime };
 }
 
 /** Where tokens are for, and which organizations they tell of. Made anew each time that one is given out. */

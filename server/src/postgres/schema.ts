@@ -234,6 +234,8 @@ export interface UsersTable {
   username_type: UsernameType;
   username: string;
   username_key: string;
+  /** null where it is the one that the user was made with. */
+  username_changed_at: NullableTimestamp;
   profile: GeneratedJsonb<JsonObject>;
   metadata: GeneratedJsonb<JsonObject>;
   status: Generated<'active' | 'suspended'>;

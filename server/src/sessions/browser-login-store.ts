@@ -25,23 +25,29 @@ export async function holdBrowserLogin(
 
 /**
  * Ends the browser logins that sessions came from: whoever holds the cookie of one has to sign in again. Of a user every
- * one, also one that no client has a session of yet.
+ * one, also one that no client has a session of yet, and one that has been answered and not begun: whoever has shown that
+ * it is the user goes on with that for an hour.
  */
 export async function endBrowserLogins(
   tx: Transaction,
   scope: EndedScope,
   ended: readonly { login_uid: string | null }[],
 ): Promise<void> {
-  const logins = tx
-    .deleteFrom('oidc_records')
-    .where('account_id', '=', scope.accountId)
-    .where('issuer_id', '=', scope.issuerId)
-    .where('model', '=', 'Session');
+  const records = (model: 'Session' | 'Interaction') =>
+    tx
+      .deleteFrom('oidc_records')
+      .where('account_id', '=', scope.accountId)
+      .where('issuer_id', '=', scope.issuerId)
+      .where('model', '=', model);
   if ('userId' in scope) {
-    await logins.where('user_id', '=', scope.userId).execute();
+    for (const model of ['Session', 'Interaction'] as const)
+      await records(model).where('user_id', '=', scope.userId).execute();
     return;
   }
   const uids = new Set(ended.map(({ login_uid: uid }) => uid).filter((uid) => uid !== null));
   if ('loginUid' in scope) uids.add(scope.loginUid);
-  if (uids.size > 0) await logins.where('login_uid', 'in', [...uids]).execute();
+  if (uids.size > 0)
+    await records('Session')
+      .where('login_uid', 'in', [...uids])
+      .execute();
 }

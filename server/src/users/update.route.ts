@@ -25,7 +25,7 @@ export const updateUser = defineRoute({
   isMergePatch: true,
   responses: { 200: { description: 'The user.', schema: z.object({ data: userResource }) } },
   errors: ['username_taken'],
-  async handler({ tx, principal, params, body, ifMatch, record }) {
+  async handler({ tx, principal, params, body, now, ifMatch, record }) {
     const current = await lockUser(tx, principal, params, ifMatch);
     const { username_type: type, username, profile, metadata } = current;
     const before = { username, profile, metadata };
@@ -43,6 +43,8 @@ export const updateUser = defineRoute({
       .set({
         username: name.address,
         username_key: name.key,
+        // In other letters it is the same address.
+        ...(name.key !== current.username_key && { username_changed_at: now }),
         profile: JSON.stringify(after.profile),
         metadata: JSON.stringify(after.metadata),
         version: sql`version + 1`,
