@@ -3,7 +3,7 @@ import { atOnce } from '../../test/harness/at-once.ts';
 import { createCustomer } from '../../test/harness/customer.ts';
 import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer } from '../../test/harness/server.ts';
-import { succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
+import { createKey, succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
 
 const server = await startTestServer();
 const rows = await Rows.open(server.database);
@@ -45,21 +45,38 @@ describe('204', () => {
     }
   });
 
-  test('is one event, and the trail of what it was stays', async () => {
+  test('is one event of it and one of its twin, and the trails of what they were stay', async () => {
     const { id } = await api.create('/v1/issuers', { name: 'told' });
-    succeeded(await api.post(`/v1/issuers/${id}/sandbox-issuer`));
+    const twin = succeeded(await api.post(`/v1/issuers/${id}/sandbox-issuer`)).body.data;
     const { events } = await rows.eventsOf(() => api.delete(`/v1/issuers/${id}`));
+    const told = { type: 'issuer.deleted', actor: { id: key.id } };
     expect(events).toMatchObject([
-      {
-        type: 'issuer.deleted',
-        issuer_id: id,
-        subject_id: id,
-        actor: { id: key.id },
-        data: { name: 'told' },
-      },
+      { ...told, issuer_id: id, subject_id: id, environment: 'live' },
+      { ...told, issuer_id: twin.id, subject_id: twin.id, environment: 'sandbox' },
     ]);
-    const trail = (await api.get(`/v1/events?issuer_id=${id}`)).body.data;
-    expect(trail.map(({ type }: { type: string }) => type)).toEqual(['issuer.deleted', 'issuer.created']);
+    expect(events.map(({ data }) => data)).toEqual([
+      { name: 'told' },
+      { name: 'told (sandbox)', twin_of: id },
+    ]);
+    const sandbox = api.as(await createKey(api, '/v1/api-keys', { environment: 'sandbox' }));
+    for (const [reader, issuerId] of [
+      [api, id],
+      [api, twin.id],
+      // Who sees nothing of the live issuer.
+      [sandbox, twin.id],
+    ] as const) {
+      const trail = succeeded(await reader.get(`/v1/events?issuer_id=${issuerId}`)).body.data;
+      expect(trail.map(({ type }: { type: string }) => type)).toEqual(['issuer.deleted', 'issuer.created']);
+    }
+  });
+
+  test('of a twin by itself is one event', async () => {
+    const { id } = await api.create('/v1/issuers', { name: 'kept' });
+    const twin = succeeded(await api.post(`/v1/issuers/${id}/sandbox-issuer`)).body.data;
+    const { events } = await rows.eventsOf(() => api.delete(`/v1/issuers/${twin.id}`));
+    expect(events.map(({ issuer_id, data }) => ({ issuer_id, data }))).toEqual([
+      { issuer_id: twin.id, data: { name: 'kept (sandbox)' } },
+    ]);
   });
 
   test('an issuer made anew under the same name inherits nothing', async () => {
