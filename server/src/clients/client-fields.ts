@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { nameField, text } from '../http/fields.ts';
+import { shownNameField, text } from '../http/fields.ts';
 import { isReservedScope, maxScopeLength, parseScope } from '../scopes/scope.ts';
 import { longestTokenSeconds } from '../tokens/token-life.ts';
 import { applicationTypes, authMethods, clientTypes, grantTypes } from './client-settings.ts';
@@ -11,11 +11,8 @@ const maxListLength = 16 * 1024;
 /** A token has all of them in `scope`, beside everything else, and 8 KiB. */
 export const maxScopesLength = 3 * 1024;
 
-/** Shown where users decide whom they trust: what it holds may not turn around or break off what stands beside it. */
-export const clientNameField = nameField.refine(
-  (name) => !/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u.test(name),
-  'must not contain line breaks, other control characters or marks of writing direction',
-);
+/** Shown where users are asked for their consent. */
+export const clientNameField = shownNameField;
 
 /** A list of texts, each in a form of its own. Doubles are dropped. */
 export function listOf<Entry extends z.ZodType<string>>(entry: Entry, maxLength = maxListLength) {

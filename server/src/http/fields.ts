@@ -20,6 +20,15 @@ export const nameField = text(1, 200).refine(
   'must not be only white space',
 );
 
+/**
+ * A name that pages or mails show to users of others, where they decide whom they trust: it may not turn around or break
+ * off what stands beside it. Of names that are there already those alone are held to it that change.
+ */
+export const shownNameField = nameField.refine(
+  (name) => !/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u.test(name),
+  'must not contain line breaks, other control characters or marks of writing direction',
+);
+
 /** A search word: found anywhere in the name, whatever its case. */
 export const searchField = text(1, 200).describe('Part of the name, in any case.');
 

@@ -105,6 +105,9 @@ describe('422', () => {
     [{ name: '' }, 'name'],
     [{ name: 'a\u0000b' }, 'name'],
     [{ name: '\ud800' }, 'name'],
+    // The attack: a name that turns around what stands beside it on a page or in a mail.
+    [{ name: 'a\u202eb' }, 'name'],
+    [{ name: 'a\nb' }, 'name'],
     [{ name: 'x', environment: 'production' }, 'environment'],
     [{ name: 'x', publishable_scopes: 'posts:read' }, 'publishable_scopes'],
     [{ name: 'x', publishable_scopes: ['posts'] }, 'publishable_scopes[0]'],

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { environmentField, nameField, timestampField } from '../http/fields.ts';
+import { environmentField, nameField, shownNameField, timestampField } from '../http/fields.ts';
 import { planNameField } from '../plans/plan-schema.ts';
 import { isReservedScope, parseScope } from '../scopes/scope.ts';
 
@@ -30,7 +30,8 @@ const plan = planNameField
 /** Body of `POST /v1/issuers`. */
 export const createIssuerBody = z
   .strictObject({
-    name: nameField,
+    // The hosted login and mails show it where no brand name is set.
+    name: shownNameField,
     environment: environmentField.optional().describe('live unless the caller’s key is a sandbox key.'),
     publishable_scopes: publishableScopes.optional(),
     plan: plan.optional(),
@@ -40,7 +41,10 @@ export const createIssuerBody = z
     examples: [{ name: 'Invoices API', publishable_scopes: ['catalog:read'] }],
   });
 
-/** What `PATCH` may change, whole: a merge patch is applied to the row and then checked by this. */
+/**
+ * What `PATCH` may change, whole: a merge patch is applied to the row and then checked by this, and a name that changes by
+ * `shownNameField`.
+ */
 export const issuerMembers = z.strictObject({
   name: nameField,
   publishable_scopes: publishableScopes,

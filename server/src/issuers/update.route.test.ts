@@ -54,6 +54,15 @@ describe('200', () => {
     ]);
   });
 
+  test('a name that a node of an older build has let in keeps nobody from changing the rest', async () => {
+    const { id } = await create();
+    const name = 'a\u202eb\nc';
+    await rows.query('update issuers set name = $2 where id = $1', [id, name]);
+    for (const patch of [{ plan: 'silver' }, { name, publishable_scopes: [] }])
+      expect(succeeded(await api.patch(`/v1/issuers/${id}`, patch)).body.data.name).toBe(name);
+    expect((await api.patch(`/v1/issuers/${id}`, { name: `${name}!` })).status).toBe(422);
+  });
+
   // Attack: a patch without effect, repeated, that makes every node forget the issuer and floods its trail.
   test('one that changes nothing is no change: same version, no event', async () => {
     const { id } = await create();
@@ -140,6 +149,8 @@ describe('422', () => {
   test.each([
     [{ name: null }, 'name'],
     [{ name: ' ' }, 'name'],
+    [{ name: 'a\u2066b' }, 'name'],
+    [{ name: 'a\nb' }, 'name'],
     [{ publishable_scopes: null }, 'publishable_scopes'],
     [{ publishable_scopes: ['x'] }, 'publishable_scopes[0]'],
     [{ publishable_scopes: ['gatelodge.events:read'] }, 'publishable_scopes[0]'],

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import { z } from 'zod';
 import type { Principal } from '../authentication/principal.ts';
 import { AppError } from '../errors.ts';
+import { shownNameField } from '../http/fields.ts';
 import { mergePatch } from '../http/merge-patch.ts';
 import { defineRoute } from '../http/route.ts';
 import { parseInput } from '../http/validation.ts';
@@ -28,6 +29,7 @@ export const updateIssuer = defineRoute({
     const changed = parseInput(issuerMembers, mergePatch({ name, publishable_scopes, plan }, body as Json));
     if (isDeepStrictEqual(changed, { name, publishable_scopes, plan }))
       return { body: { data: toIssuerResource(current) }, version: current.version };
+    if (changed.name !== name) parseInput(shownNameField, changed.name, 'name');
     if (changed.plan !== plan) {
       requireAbove(principal);
       await holdPlan(tx, principal.accountId, changed.plan);

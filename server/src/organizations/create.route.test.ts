@@ -127,6 +127,13 @@ describe('422', () => {
   test.each([
     [{}, 'name'],
     [{ name: '\t' }, 'name'],
+    // The attack: a name that looks like another's, or like a line of our own, where users choose an organization.
+    [{ name: 'a\nb' }, 'name'],
+    [{ name: 'a\u202eb' }, 'name'],
+    [{ name: 'a\u2066b' }, 'name'],
+    [{ name: 'a\u200fb' }, 'name'],
+    [{ name: 'a\u2028b' }, 'name'],
+    [{ name: 'a\u0085b' }, 'name'],
     // The attack: an external id that is taken for one of our ids, and so for another tenant.
     [{ name: 'x', external_id: 'org_0000000000000000000000000' }, 'external_id'],
     [{ name: 'x', external_id: 'org_' }, 'external_id'],

@@ -1,5 +1,11 @@
 import { z } from 'zod';
-import { metadataField, metadataPatchField, nameField, timestampField } from '../http/fields.ts';
+import {
+  metadataField,
+  metadataPatchField,
+  nameField,
+  shownNameField,
+  timestampField,
+} from '../http/fields.ts';
 import { planNameField } from '../plans/plan-schema.ts';
 
 /** The account's own name for a tenant: what `x-tn` may carry, so nothing a header value can't hold. */
@@ -17,7 +23,8 @@ const plan = planNameField.describe('One of the account’s own plans, or null f
 /** Body of `POST …/organizations`. */
 export const createOrganizationBody = z
   .strictObject({
-    name: nameField,
+    // The hosted login shows it to whoever chooses an organization.
+    name: shownNameField,
     external_id: externalId.nullish(),
     plan: plan.nullish(),
     metadata: metadataField.optional(),
@@ -27,7 +34,10 @@ export const createOrganizationBody = z
     examples: [{ name: 'Globex', external_id: 'tenant_globex', metadata: { tier: 'gold' } }],
   });
 
-/** What `PATCH` may change, whole: a merge patch is applied to the row and then checked by this. */
+/**
+ * What `PATCH` may change, whole: a merge patch is applied to the row and then checked by this, and a name that changes by
+ * `shownNameField`.
+ */
 export const organizationMembers = z.strictObject({
   name: nameField,
   external_id: externalId.nullable().default(null),

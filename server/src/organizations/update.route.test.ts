@@ -93,6 +93,16 @@ describe('200', () => {
     expect(answer.body.data).toMatchObject({ name: 'after', plan: 'a name of old' });
   });
 
+  test('a name that a node of an older build has let in keeps nobody from changing the rest', async () => {
+    const { organization, path } = await create();
+    const name = 'Acme\u202egnp\nBank';
+    await rows.query('update organizations set name = $2 where id = $1', [organization.id, name]);
+    for (const patch of [{ plan: 'silver' }, { name, metadata: { a: 3 } }])
+      expect(succeeded(await api.patch(path, patch)).body.data.name).toBe(name);
+    expect((await api.patch(path, { name: `${name}!` })).status).toBe(422);
+    expect(succeeded(await api.patch(path, { name: 'Acme' })).body.data.name).toBe('Acme');
+  });
+
   test('an external id given to another organization names that one by the very next request', async () => {
     // The attack: a name that a node still takes for the tenant that had it before.
     const { secret } = await issuer.createKey();
@@ -150,6 +160,8 @@ describe('412', () => {
 describe('422', () => {
   test.each([
     [{ name: null }, 'name'],
+    [{ name: 'Acme\u202egnp' }, 'name'],
+    [{ name: 'Acme\nBank' }, 'name'],
     [{ external_id: 'org_1' }, 'external_id'],
     [{ external_id: '' }, 'external_id'],
     [{ metadata: [] }, 'metadata'],

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { sql } from 'kysely';
 import { z } from 'zod';
+import { shownNameField } from '../http/fields.ts';
 import { mergePatch } from '../http/merge-patch.ts';
 import { defineRoute } from '../http/route.ts';
 import { parseInput } from '../http/validation.ts';
@@ -38,6 +39,7 @@ export const updateOrganization = defineRoute({
     );
     if (isDeepStrictEqual(changed, { name, external_id, plan, metadata }))
       return { body: { data: toOrganizationResource(current) }, version: current.version };
+    if (changed.name !== name) parseInput(shownNameField, changed.name, 'name');
     if (changed.plan !== plan) await holdPlan(tx, principal.accountId, changed.plan);
     const issuer = await requireIssuer(tx, principal, params.issuer_id);
     const row = await tx
