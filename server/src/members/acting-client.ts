@@ -1,9 +1,13 @@
+import { deviceCodeGrant, type GrantType } from '../clients/client-settings.ts';
 import { readSettings } from '../clients/stored-settings.ts';
 import { invalidField } from '../errors.ts';
 import type { OrganizationPlace } from '../groups/group-store.ts';
 import type { Transaction } from '../postgres/database.ts';
 import { builtInClientId } from '../sessions/built-in-client.ts';
 import type { ActingClient } from './explain-scope.ts';
+
+/** Those by which users sign in; a refresh token comes of one of them. */
+const grantsOfUsers: ReadonlySet<GrantType> = new Set(['authorization_code', deviceCodeGrant]);
 
 /**
  * The client of an issuer that acts for a member, as far as it matters to scopes. The one client of every issuer, which
@@ -17,7 +21,13 @@ export async function requireActingClient(
   { clientId, userId, organizationId }: { clientId: string; userId: string; organizationId: string },
 ): Promise<ActingClient> {
   if (clientId === builtInClientId)
-    return { status: 'active', organizationScopes: null, agreed: null, remembersConsent: true };
+    return {
+      status: 'active',
+      signsUsersIn: true,
+      organizationScopes: null,
+      agreed: null,
+      remembersConsent: true,
+    };
   const row = await tx
     .selectFrom('clients')
     .select(['type', 'status', 'confidential', 'settings'])
@@ -31,7 +41,9 @@ export async function requireActingClient(
   const { status, type } = row;
   const { organization_scopes: organizationScopes, openid } = readSettings(row);
   const { remember_consent: remembersConsent } = openid;
-  if (type === 'first_party') return { status, organizationScopes, agreed: null, remembersConsent };
+  const signsUsersIn = openid.grant_types.some((grant) => grantsOfUsers.has(grant));
+  const client = { status, signsUsersIn, organizationScopes, remembersConsent };
+  if (type === 'first_party') return { ...client, agreed: null };
   const consent = await tx
     .selectFrom('oidc_consents')
     .select('granted')
@@ -44,5 +56,5 @@ export async function requireActingClient(
   // Allowed for others only.
   const isOfOthers = granted?.organizations?.includes(organizationId) === false;
   const agreed = isOfOthers ? [] : granted?.organization_scopes;
-  return { status, organizationScopes, agreed, remembersConsent };
+  return { ...client, agreed };
 }

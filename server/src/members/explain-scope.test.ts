@@ -20,6 +20,7 @@ const who = fc.oneof(
     client: fc.option(
       fc.record({
         status,
+        signsUsersIn: fc.constantFrom(true, true, false),
         organizationScopes: fc.option(scopes),
         agreed: fc.option(scopes),
         remembersConsent: fc.boolean(),
@@ -67,6 +68,7 @@ test('tells of a member what the rule of effective scopes says', () => {
         asked.organizationStatus,
         member.user_status,
         client?.status ?? 'active',
+        client?.signsUsersIn === false ? 'without users' : 'active',
       ].every((each) => each === 'active');
       const expected = effectiveScopes({
         member: member.scopes,
@@ -94,7 +96,13 @@ test('names each source, whether or not something stands against it', () => {
           { id: 'g2', name: 'Sales', scopes: ['b:read'] },
         ],
       },
-      client: { status: 'active', organizationScopes: ['b:read'], agreed: null, remembersConsent: true },
+      client: {
+        status: 'active',
+        signsUsersIn: true,
+        organizationScopes: ['b:read'],
+        agreed: null,
+        remembersConsent: true,
+      },
     },
   });
   expect(told).toMatchObject({

@@ -27,6 +27,8 @@ interface MemberOfQuestion {
 /** A client that acts for a member. */
 export interface ActingClient {
   status: Status;
+  /** Whether users sign in with it: one without such a grant never acts for any. */
+  signsUsersIn: boolean;
   /** null: it sets none and takes all. */
   organizationScopes: readonly string[] | null;
   /** What the member has agreed that an external client has; null: nobody is asked, undefined: it has not been yet. */
@@ -76,7 +78,7 @@ export function explainScope(question: ScopeQuestion): ScopeExplanation {
   const denied = checks.find(({ outcome }) => outcome === 'failed');
   const isInForce =
     checks.every(({ check, outcome }) => outcome !== 'failed' || !decidesForAll.has(check)) &&
-    !(who.kind === 'member' && who.client?.status === 'suspended');
+    !(who.kind === 'member' && who.client !== null && !actsForUsers(who.client));
   return {
     allowed: denied === undefined,
     denied_by: denied?.check ?? null,
@@ -126,6 +128,8 @@ function grantOf(scope: string, member: MemberOfQuestion): ScopeCheck {
 function restrictionOf(scope: string, client: ActingClient | null): ScopeCheck {
   if (client === null) return skipped('client', 'No client is asked about.');
   if (client.status === 'suspended') return failed('client', 'The client is suspended.');
+  if (!client.signsUsersIn)
+    return failed('client', 'None of the client’s grant_types signs users in: it acts for itself alone.');
   if (client.organizationScopes?.includes(scope) === false)
     return failed('client', 'The client’s organization_scopes do not name it.');
   if (client.agreed?.includes(scope) === false)
@@ -134,6 +138,11 @@ function restrictionOf(scope: string, client: ActingClient | null): ScopeCheck {
   return client.organizationScopes === null
     ? skipped('client', `The client sets no organization_scopes: it takes all.${asks}`)
     : passed('client', `The client’s organization_scopes name it.${asks}`);
+}
+
+/** Whether any token of a user is made for it now. */
+function actsForUsers({ status, signsUsersIn }: ActingClient): boolean {
+  return status === 'active' && signsUsersIn;
 }
 
 function askedAbout({ remembersConsent }: ActingClient): string {

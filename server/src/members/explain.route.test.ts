@@ -88,6 +88,30 @@ describe('a member', () => {
     expect([gone.status, gone.body.errors[0].code]).toEqual([422, 'unknown_client']);
   });
 
+  test('nothing for a client that no user signs in with', async () => {
+    const openid = { redirect_uris: ['https://app.example.com/callback'] };
+    for (const [settings, allowed] of [
+      [{ application_type: 'm2m' }, false],
+      [{ grant_types: ['authorization_code', 'client_credentials'], ...openid }, true],
+      [{ grant_types: ['urn:ietf:params:oauth:grant-type:device_code'] }, true],
+    ] as const) {
+      for (const type of ['first_party', 'external']) {
+        const client = await api.create(`${issuerPath}/clients`, {
+          name: 'App',
+          type,
+          settings: { openid: settings },
+        });
+        const told = await ask({ member_id: user.id, scope: 'invoices:read', client_id: client.id });
+        expect(told).toMatchObject({
+          allowed,
+          denied_by: allowed ? null : 'client',
+          effective_scopes: allowed ? ['invoices:read', 'invoices:write'] : [],
+          granted_by: { member: true },
+        });
+      }
+    }
+  });
+
   test('what the user has not agreed to yet, of an external client that was given more', async () => {
     const place = { id: issuer.id, path: issuerPath, api } as TestIssuer;
     const client = await OidcClient.create(server, place, {
