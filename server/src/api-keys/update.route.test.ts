@@ -91,9 +91,9 @@ describe.each(levels)('a key of the $level', ({ path, scopes }) => {
 
   test('200: is one event with the names of what changed', async () => {
     const key = await createKey(api, path);
-    const { events } = await rows.eventsOf(() =>
-      api.patch(key.path, { name: 'x', metadata: { secret: 'y' } }),
-    );
+    // What it names and leaves as it was is no change.
+    const patch = { limits: [], name: 'x', metadata: { secret: 'y' }, expires_at: null };
+    const { events } = await rows.eventsOf(() => api.patch(key.path, patch));
     expect(events).toMatchObject([
       {
         type: 'api-key.updated',
@@ -102,6 +102,9 @@ describe.each(levels)('a key of the $level', ({ path, scopes }) => {
         data: { changed: ['name', 'metadata'] },
       },
     ]);
+    const restrictions = { ips: ['192.0.2.0/24'], require_origin: true };
+    const restricted = await rows.eventsOf(() => api.patch(key.path, { name: 'x', restrictions }));
+    expect(restricted.events[0]?.data).toEqual({ changed: ['restrictions'] });
   });
 
   // Attack: a patch without effect, repeated, that makes every node forget the key and floods the trail.

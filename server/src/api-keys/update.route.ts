@@ -34,23 +34,24 @@ export const updateApiKeyRoutes = keyLevels.map((level) =>
       if (current.status === 'revoked') {
         throw new AppError('conflict', { detail: 'A revoked key can’t be changed any more.' });
       }
-      const changed = applyPatch(place, current, body, now);
-      checkChange(principal, current, changed, { isRevived: false });
+      const after = applyPatch(place, current, body, now);
+      checkChange(principal, current, after, { isRevived: false });
       // Only what is changed is judged: a key may still be renamed when it has expired, or when its issuer no longer
       // marks one of its scopes publishable (the scope is without effect then).
-      const expiresAt = body.expires_at === undefined ? null : changed.expires_at;
-      const scopes = body.restrictions?.scopes === undefined ? [] : changed.scopes;
+      const expiresAt = body.expires_at === undefined ? null : after.expires_at;
+      const scopes = body.restrictions?.scopes === undefined ? [] : after.scopes;
       checkKey(place, { ...current, scopes, expiresAt }, now);
-      if (changesNothing(current, changed))
+      const changed = changedMembers(current, after);
+      if (changed.length === 0)
         return { body: { data: toApiKeyResource(current, now) }, version: current.version };
       const row = await tx
         .updateTable('api_keys')
         .set({
-          ...changed,
-          metadata: JSON.stringify(changed.metadata),
-          limits: JSON.stringify(changed.limits),
-          quota: changed.quota && JSON.stringify(changed.quota),
-          next_notice_at: noticeAfter(current, changed.expires_at, now),
+          ...after,
+          metadata: JSON.stringify(after.metadata),
+          limits: JSON.stringify(after.limits),
+          quota: after.quota && JSON.stringify(after.quota),
+          next_notice_at: noticeAfter(current, after.expires_at, now),
           version: sql`version + 1`,
           updated_at: now,
         })
@@ -64,7 +65,7 @@ export const updateApiKeyRoutes = keyLevels.map((level) =>
         environment: row.environment,
         issuerId: row.issuer_id,
         organizationId: row.organization_id,
-        data: { changed: Object.keys(body) },
+        data: { changed },
       });
       afterCommit(() => forgetKey(services, row));
       const { last_used_at } = current;
@@ -81,12 +82,15 @@ function noticeAfter(current: ApiKeyRow, expiresAt: Date | null, now: Date): Dat
   return nextNoticeAt({ ...current, expires_at: expiresAt }, now);
 }
 
-/** Compared as JSON, in which a row holds them: there is no minus zero. */
-function changesNothing(current: ApiKeyRow, changed: ReturnType<typeof applyPatch>): boolean {
+/** By their names in the API, where several columns are `restrictions`. */
+function changedMembers(current: ApiKeyRow, after: ReturnType<typeof applyPatch>): string[] {
+  // Compared as JSON, in which a row holds them: there is no minus zero.
   const asHeld = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
-  return Object.entries(changed).every(([column, value]) =>
-    isDeepStrictEqual(asHeld(value), asHeld(current[column as keyof typeof changed])),
+  const columns = Object.keys(after) as (keyof typeof after)[];
+  const changed = columns.filter(
+    (column) => !isDeepStrictEqual(asHeld(after[column]), asHeld(current[column])),
   );
+  return [...new Set(changed.map((column) => (column in restrictionsOf(current) ? 'restrictions' : column)))];
 }
 
 /** The changed columns. Restrictions that a patch removes go back to what a key without them has. */

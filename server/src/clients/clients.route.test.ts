@@ -101,7 +101,19 @@ describe('a change', () => {
         subject_type: 'client',
         subject_id: client.id,
         actor: { id: key.id },
-        data: { changed: ['name', 'type', 'settings', 'metadata'], type: 'first_party' },
+        data: {
+          changed: [
+            'name',
+            'type',
+            'metadata',
+            'settings.openid.redirect_uris',
+            'settings.openid.pkce',
+            'settings.openid.access_token_seconds',
+          ],
+          redirect_uris_added: ['http://localhost:1/'],
+          redirect_uris_removed: [callback],
+          type: 'first_party',
+        },
       },
     ]);
   });

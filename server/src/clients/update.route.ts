@@ -7,6 +7,7 @@ import { defineRoute } from '../http/route.ts';
 import { parseInput } from '../http/validation.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
 import type { Json } from '../postgres/schema.ts';
+import { changesOfClient } from './changes-of-client.ts';
 import { requireBindable, requireCallable, resolveClient, toClientResource } from './client.ts';
 import { clientMembers, clientParams, clientResource, patchClientBody } from './client-schema.ts';
 import { lockClient, secretsOf } from './client-store.ts';
@@ -54,11 +55,9 @@ export const updateClient = defineRoute({
         { confidential: current.confidential, settings },
       );
     const after = { ...given, settings };
-    const changed = (['name', 'type', 'settings', 'metadata'] as const).filter(
-      (member) => !isDeepStrictEqual(after[member], before[member]),
-    );
+    const changes = changesOfClient(before, after);
     const secrets = await secretsOf(tx, current);
-    if (changed.length === 0)
+    if (changes.changed.length === 0)
       return { body: { data: toClientResource(current, secrets, now) }, version: current.version };
     const issuer = await requireIssuer(tx, principal, params.issuer_id);
     const row = await tx
@@ -67,7 +66,7 @@ export const updateClient = defineRoute({
         name: after.name,
         type: after.type,
         // Only what has changed, so that a node of this build takes nothing away that one of a later build has written.
-        ...(changed.includes('settings') && {
+        ...(!isDeepStrictEqual(settings, before.settings) && {
           settings: JSON.stringify(changedSettings(current.settings, before.settings, after.settings)),
         }),
         metadata: JSON.stringify(after.metadata),
@@ -84,7 +83,7 @@ export const updateClient = defineRoute({
       environment: issuer.environment,
       issuerId: issuer.id,
       // Of the type its value as well: it says whether users are asked for their consent.
-      data: { changed, ...(changed.includes('type') && { type: row.type }) },
+      data: { ...changes, ...(row.type !== before.type && { type: row.type }) },
     });
     afterCommit(() => services.cache.forget({ kind: 'client', id: row.id }));
     return { body: { data: toClientResource(row, secrets, now) }, version: row.version };

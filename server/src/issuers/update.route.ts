@@ -26,17 +26,20 @@ export const updateIssuer = defineRoute({
   async handler({ services, tx, principal, params, body, ifMatch, record, afterCommit }) {
     const current = await lockIssuer(tx, principal, params.issuer_id, ifMatch);
     const { name, publishable_scopes, plan } = current;
-    const changed = parseInput(issuerMembers, mergePatch({ name, publishable_scopes, plan }, body as Json));
-    if (isDeepStrictEqual(changed, { name, publishable_scopes, plan }))
-      return { body: { data: toIssuerResource(current) }, version: current.version };
-    if (changed.name !== name) parseInput(shownNameField, changed.name, 'name');
-    if (changed.plan !== plan) {
+    const before = { name, publishable_scopes, plan };
+    const after = parseInput(issuerMembers, mergePatch(before, body as Json));
+    const changed = (['name', 'publishable_scopes', 'plan'] as const).filter(
+      (member) => !isDeepStrictEqual(after[member], before[member]),
+    );
+    if (changed.length === 0) return { body: { data: toIssuerResource(current) }, version: current.version };
+    if (after.name !== name) parseInput(shownNameField, after.name, 'name');
+    if (after.plan !== plan) {
       requireAbove(principal);
-      await holdPlan(tx, principal.accountId, changed.plan);
+      await holdPlan(tx, principal.accountId, after.plan);
     }
     await tx
       .updateTable('issuers')
-      .set({ ...changed, version: sql`version + 1`, updated_at: sql`now()` })
+      .set({ ...after, version: sql`version + 1`, updated_at: sql`now()` })
       .where('account_id', '=', principal.accountId)
       .where('id', '=', current.id)
       .execute();
@@ -45,7 +48,7 @@ export const updateIssuer = defineRoute({
       subject: { type: 'issuer', id: current.id },
       environment: current.environment,
       issuerId: current.id,
-      data: { changed: Object.keys(body) },
+      data: { changed },
     });
     afterCommit(() => services.cache.forget({ kind: 'issuer', id: current.id }));
     const row = await requireIssuer(tx, principal, current.id);

@@ -74,7 +74,9 @@ describe('200', () => {
 
   test('is one event with the names of what changed', async () => {
     const { organization, path } = await create();
-    const { events } = await rows.eventsOf(() => api.patch(path, { name: 'x', plan: null }));
+    // What it names and leaves as it was is no change.
+    const patch = { name: 'x', plan: null, external_id: organization.external_id, metadata: { a: 1 } };
+    const { events } = await rows.eventsOf(() => api.patch(path, patch));
     expect(events).toMatchObject([
       {
         type: 'organization.updated',

@@ -33,20 +33,21 @@ export const updateOrganization = defineRoute({
   async handler({ services, tx, principal, params, body, ifMatch, record, afterCommit }) {
     const current = await lockOrganization(tx, principal, params, ifMatch);
     const { name, external_id, plan, metadata } = current;
-    const changed = parseInput(
-      organizationMembers,
-      mergePatch({ name, external_id, plan, metadata }, body as Json),
+    const before = { name, external_id, plan, metadata };
+    const after = parseInput(organizationMembers, mergePatch(before, body as Json));
+    const changed = (['name', 'external_id', 'plan', 'metadata'] as const).filter(
+      (member) => !isDeepStrictEqual(after[member], before[member]),
     );
-    if (isDeepStrictEqual(changed, { name, external_id, plan, metadata }))
+    if (changed.length === 0)
       return { body: { data: toOrganizationResource(current) }, version: current.version };
-    if (changed.name !== name) parseInput(shownNameField, changed.name, 'name');
-    if (changed.plan !== plan) await holdPlan(tx, principal.accountId, changed.plan);
+    if (after.name !== name) parseInput(shownNameField, after.name, 'name');
+    if (after.plan !== plan) await holdPlan(tx, principal.accountId, after.plan);
     const issuer = await requireIssuer(tx, principal, params.issuer_id);
     const row = await tx
       .updateTable('organizations')
       .set({
-        ...changed,
-        metadata: JSON.stringify(changed.metadata),
+        ...after,
+        metadata: JSON.stringify(after.metadata),
         version: sql`version + 1`,
         updated_at: sql`now()`,
       })
@@ -61,7 +62,7 @@ export const updateOrganization = defineRoute({
       environment: issuer.environment,
       issuerId: issuer.id,
       organizationId: row.id,
-      data: { changed: Object.keys(body) },
+      data: { changed },
     });
     afterCommit(() => services.cache.forget({ kind: 'organization', id: row.id }));
     return { body: { data: toOrganizationResource(row) }, version: row.version };
