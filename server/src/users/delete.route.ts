@@ -1,5 +1,6 @@
 import { defineRoute } from '../http/route.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
+import { leaveOrganizations } from '../members/leave-organizations.ts';
 import { abandonSessions } from '../sessions/abandoned-sessions.ts';
 import { userParams } from './user-schema.ts';
 import { lockUser } from './user-store.ts';
@@ -9,13 +10,15 @@ export const deleteUser = defineRoute({
   path: '/v1/issuers/{issuer_id}/users/{user_id}',
   operationId: 'users.delete',
   summary: 'Delete a user with its sessions',
-  description: 'A user who is made later under the same username has another id and nothing of this one.',
+  description:
+    'Its memberships go along, with an event in the trail of each organization. A user who is made later under the same username has another id and nothing of this one.',
   permission: 'gatelodge.users:write',
   params: userParams,
   responses: { 204: { description: 'Deleted; there is no way back.' } },
-  async handler({ tx, principal, params, now, ifMatch, record }) {
+  async handler({ tx, principal, params, now, ifMatch, record, recordAll }) {
     const current = await lockUser(tx, principal, params, ifMatch);
     const issuer = await requireIssuer(tx, principal, params.issuer_id);
+    const left = await leaveOrganizations(tx, current, issuer.environment);
     await tx
       .deleteFrom('users')
       .where('account_id', '=', principal.accountId)
@@ -30,6 +33,7 @@ export const deleteUser = defineRoute({
       issuerId: issuer.id,
       data: { username_type: current.username_type },
     });
+    await recordAll(left);
     return { status: 204 };
   },
 });
