@@ -283,8 +283,10 @@ function transactionsOf(
       if (grantId === null) return run();
       return readByGrant(tx, { accountId, grantId }, { requestId: info.id, now }, run);
     };
-    return services.accountSlots.run(presented.accountId, () =>
-      carryOut(services.database, presented.accountId, confirmed, statementLimits(route)),
+    return services.accountSlots.run(
+      presented.accountId,
+      () => carryOut(services.database, presented.accountId, confirmed, statementLimits(route)),
+      presented.organizationId ?? presented.issuerId,
     );
   };
 }

@@ -22,10 +22,36 @@ test('an account that takes all of its slots leaves the others theirs', async ()
   expect(running).toBe(50);
 });
 
+// The attack: a tenant sends a flood with the key of its organization, and the owner who would revoke it waits in line.
+test('an organization leaves a slot to its account, and another organization takes turns with it', async () => {
+  const slots = new AccountSlots(10);
+  let end = () => {};
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const served: string[] = [];
+  const begin = (who: string) => () => {
+    served.push(who);
+    return ended;
+  };
+  const flood = Array.from({ length: 50 }, () => slots.run('acc_one', begin('flood'), 'org_greedy'));
+  expect(served.length).toBe(slots.sizeOfPart);
+  expect(await slots.run('acc_one', async () => 'the owner')).toBe('the owner');
+  expect(await slots.run('acc_one', async () => 'its issuer', 'iss_one')).toBe('its issuer');
+  const others = Array.from({ length: slots.size }, () => slots.run('acc_one', begin('other'), 'org_other'));
+  // One of the others has the slot that is left; the rest take turns with the flood.
+  expect(served.filter((who) => who === 'other').length).toBe(1);
+  end();
+  await Promise.all([...flood, ...others]);
+  expect(served.lastIndexOf('other')).toBeLessThan(3 * slots.size);
+});
+
 test('the smallest pool serves everybody still', async () => {
   const slots = new AccountSlots(2);
-  const answers = [1, 2, 3].map((answer) => slots.run('acc_one', () => Promise.resolve(answer)));
-  expect(await Promise.all(answers)).toEqual([1, 2, 3]);
+  for (const part of [null, 'org_one']) {
+    const answers = [1, 2, 3].map((answer) => slots.run('acc_one', () => Promise.resolve(answer), part));
+    expect(await Promise.all(answers)).toEqual([1, 2, 3]);
+  }
 });
 
 // The attack: one account has strangers at its sign-in, users and keys all send at once, and every other account waits.

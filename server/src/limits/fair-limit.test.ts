@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { FairLimit } from './fair-limit.ts';
 
@@ -25,6 +26,52 @@ test('groups take turns, so the flood of one is another’s wait for one piece o
   await Promise.all(all);
   expect(order).toEqual(['flood 1', 'one 1', 'other 1', 'flood 2', 'one 2', 'flood 3', 'flood 4', 'flood 5']);
   expect(limit.isIdle).toBe(true);
+});
+
+// The attack: requests of one caller that stand at a lock take every turn, and nobody else has one to wait for.
+test('a group that may not have every turn leaves one, however slow what it runs', async () => {
+  const limit = new FairLimit({ ...usual, concurrent: 2 });
+  const first = held();
+  let running = 0;
+  const begin = () => {
+    running++;
+    return first.work();
+  };
+  const stuck = Array.from({ length: 5 }, () => limit.run('stuck', begin, 1));
+  expect(running).toBe(1);
+  expect(await limit.run('other', async () => 'served', 1)).toBe('served');
+  expect(await Promise.all([1, 2, 3].map((name) => limit.run('third', async () => name)))).toEqual([1, 2, 3]);
+  expect(running).toBe(1);
+  first.end();
+  await Promise.all(stuck);
+  expect(running).toBe(5);
+  expect(limit.isIdle).toBe(true);
+});
+
+test('never do more run at once than may, of a group or in all, and everything has its turn', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 4 }),
+      fc.array(fc.tuple(fc.constantFrom('a', 'b', 'c'), fc.integer({ min: 0, max: 4 })), { maxLength: 40 }),
+      async (concurrent, pieces) => {
+        const limit = new FairLimit({ ...usual, concurrent, waitingOfGroup: 40 });
+        const atMost: Record<string, number> = { a: 1, b: 2, c: 4 };
+        const running: Record<string, number> = { a: 0, b: 0, c: 0 };
+        const work = (group: string, ticks: number) => async () => {
+          running[group]!++;
+          expect(running[group]).toBeLessThanOrEqual(atMost[group]!);
+          expect(running.a! + running.b! + running.c!).toBeLessThanOrEqual(concurrent);
+          for (let tick = 0; tick < ticks; tick++) await Promise.resolve();
+          running[group]!--;
+        };
+        await Promise.all(
+          pieces.map(([group, ticks]) => limit.run(group, work(group, ticks), atMost[group])),
+        );
+        expect(limit.isIdle).toBe(true);
+      },
+    ),
+    { numRuns: 200 },
+  );
 });
 
 test('of a group so many wait, of the others as many as before', async () => {

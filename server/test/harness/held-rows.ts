@@ -53,6 +53,8 @@ export class HeldRows {
   /** Resolves once so many statements of the database wait for a lock. */
   async waiting(count: number): Promise<void> {
     for (let attempt = 0; attempt < 500; attempt++) {
+      // Else a transaction is told again what its first look has shown.
+      await this.#client.query('select pg_stat_clear_snapshot()');
       const { rows } = await this.#client.query(
         `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
       );
