@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import type { Principal } from '../authentication/principal.ts';
 import { found, foundUnchanged } from '../http/found.ts';
 import { nameContains, type PageRequest, paged } from '../http/listing.ts';
@@ -31,13 +31,20 @@ export async function requireOrganization(
   return found(row);
 }
 
-/** As `requireOrganization`, and nobody changes it before the transaction ends. @throws not_found, precondition_failed */
+/**
+ * As `requireOrganization`, and nobody changes it before the transaction ends.
+ *
+ * First of all that a transaction locks (see `enterGate`).
+ *
+ * @throws not_found, precondition_failed
+ */
 export async function lockOrganization(
   tx: Transaction,
   principal: Principal,
   params: { issuer_id: string; org_id: string },
   ifMatch: string | undefined,
 ): Promise<OrganizationRow> {
+  await enterGate(tx, principal, params, 'alone');
   const row = await visibleOrganizations(tx, principal, params.issuer_id)
     .where('organizations.id', '=', params.org_id)
     .forUpdate('organizations')
@@ -47,6 +54,8 @@ export async function lockOrganization(
 
 /**
  * As `requireOrganization`, and nobody deletes it before the transaction ends.
+ *
+ * First of all that a transaction locks (see `enterGate`).
  *
  * @param purpose for `members` any number may hold it at once; whoever holds it for `groups` is alone with it, so that
  *   groups are counted, and taken away, while nobody is given one
@@ -58,6 +67,7 @@ export async function holdOrganization(
   params: { issuer_id: string; org_id: string },
   purpose: 'members' | 'groups',
 ): Promise<OrganizationRow> {
+  await enterGate(tx, principal, params, purpose === 'members' ? 'together' : 'alone');
   const query = visibleOrganizations(tx, principal, params.issuer_id).where(
     'organizations.id',
     '=',
@@ -67,6 +77,29 @@ export async function holdOrganization(
     purpose === 'members' ? query.forShare('organizations') : query.forNoKeyUpdate('organizations');
   const row = await held.executeTakeFirst();
   return found(row);
+}
+
+/**
+ * The order in which transactions come to an organization's row, until they end. Who would share a row passes those who
+ * wait to have it alone, so that a stream of members written by a tenant would keep its owner from suspending it; here
+ * nobody passes. The row is locked all the same: others come to it by other ways, as nodes of the build before this one do.
+ *
+ * A transaction that holds anything else before this may stand in a circle with one that waits for that inside.
+ *
+ * The names of account and issuer are of the caller, who may be at home in them: so nobody holds the gate of an
+ * organization elsewhere whose id it has guessed.
+ */
+async function enterGate(
+  tx: Transaction,
+  { accountId }: Principal,
+  { issuer_id, org_id }: { issuer_id: string; org_id: string },
+  how: 'together' | 'alone',
+): Promise<void> {
+  const gate = sql`hashtextextended(${`organization ${accountId} ${issuer_id} ${org_id}`}, 0)`;
+  await (how === 'together'
+    ? sql`select pg_advisory_xact_lock_shared(${gate})`
+    : sql`select pg_advisory_xact_lock(${gate})`
+  ).execute(tx);
 }
 
 interface OrganizationFilter extends PageRequest {
