@@ -5,6 +5,7 @@ import { requestInfoOf } from '../edge/request-info.ts';
 import { idPrefixes, isId } from '../ids/ids.ts';
 import { noteOnRequest } from '../logs/request-note.ts';
 import type { IssuerRecord } from '../verification/records.ts';
+import { clientRefusals } from './client-refusals.ts';
 import { parameter } from './form-body.ts';
 import { OAuthError } from './oauth-answer.ts';
 
@@ -31,13 +32,13 @@ export async function authenticateClient(
   const { clientId, secret } = shownBy(request.headers.authorization, form);
   if (isId(idPrefixes.client, clientId)) noteOnRequest(requestInfoOf(request), { clientId });
   const client = await clients.find(issuer.id, clientId, issuer.account.id);
-  if (client === null) throw invalidClient('client not found');
-  if (client.status !== 'active') throw invalidClient('the client is suspended');
-  const isRight = client.confidential
-    ? secret !== null && clients.verifySecret(client, secret)
-    : secret === null;
-  if (!isRight)
-    throw invalidClient(client.confidential ? 'wrong secret, or none' : 'the client has no secret');
+  if (client === null) throw invalidClient('client not found', clientRefusals.unknown);
+  if (client.status !== 'active') throw invalidClient('the client is suspended', clientRefusals.unknown);
+  if (!client.confidential && secret !== null)
+    throw invalidClient('the client has no secret', clientRefusals.secretSent);
+  if (client.confidential && secret === null) throw invalidClient('no secret', clientRefusals.secretMissing);
+  if (client.confidential && secret !== null && !clients.verifySecret(client, secret))
+    throw invalidClient('wrong secret', clientRefusals.wrongSecret);
   return client;
 }
 
@@ -79,7 +80,7 @@ function decoded(text: string): string | null {
   }
 }
 
-function invalidClient(detail: string): OAuthError {
+function invalidClient(detail: string, description = 'client authentication failed'): OAuthError {
   const headers = { 'WWW-Authenticate': 'Basic realm="gatelodge"' };
-  return new OAuthError(401, 'invalid_client', 'client authentication failed', headers, detail);
+  return new OAuthError(401, 'invalid_client', description, headers, detail);
 }

@@ -33,7 +33,7 @@ import { visitOf } from './record-visits.ts';
 import { redeem } from './redemption.ts';
 import type { IssuerRuntime } from './runtime.ts';
 import { requireStillAllowed } from './still-allowed.ts';
-import { describeMissingGrantType, explainRefusal } from './token-refusals.ts';
+import { describeMissingGrantType, explainAnswer, explainRefusal } from './token-refusals.ts';
 
 /** Where the library wants a client's secret to stand. It compares none with it, and no key is made of it. */
 const placeholderSecret = randomBytes(32).toString('base64url');
@@ -102,6 +102,10 @@ export function createProvider(
     provider.on(event, (context: Context, error: OIDCProviderError) =>
       noteRefusal(requestInfoOf(context.req), error),
     );
+  for (const event of answeredRefusals)
+    provider.on(event, (context: Context, error: OIDCProviderError) =>
+      explainAnswer(context, error, how.grantTypes),
+    );
   provider.on('grant.error', (context: Context, error: OIDCProviderError) =>
     rememberNotFound(runtime, context, error),
   );
@@ -134,12 +138,17 @@ function keepFromStrangers(context: Context, error: OIDCProviderError): void {
   if (context.status === 303) context.status = 400;
 }
 
-/** By these the library tells of what it refuses. */
-const refusals = [
-  'authorization.error',
+/** By these the library tells of what it has refused a program of a client, whose answer stands already. */
+const answeredRefusals = [
   'grant.error',
   'pushed_authorization_request.error',
   'device_authorization.error',
+] as const;
+
+/** By these it tells of all that it refuses. */
+const refusals = [
+  ...answeredRefusals,
+  'authorization.error',
   'code_verification.error',
   'device_resume.error',
 ] as const;

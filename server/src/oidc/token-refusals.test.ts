@@ -4,6 +4,7 @@ import { OidcBrowser, pkce } from '../../test/harness/oidc-browser.ts';
 import { claimsOf, OidcClient } from '../../test/harness/oidc-client.ts';
 import { startTestServer } from '../../test/harness/server.ts';
 import { succeeded, TestIssuer } from '../../test/harness/test-issuer.ts';
+import { clientRefusals } from './client-refusals.ts';
 import { describeInvalidGrant } from './token-refusals.ts';
 
 const server = await startTestServer();
@@ -95,5 +96,74 @@ describe('but nothing of what is not its own', () => {
     const theirs = await client.signIn(new OidcBrowser(server), { userId: gone.id });
     succeeded(await api.post(`${issuer.path}/users/${gone.id}/suspend`));
     expect(await told(client.refresh(theirs.refresh_token!))).toBe(unknown);
+  });
+});
+
+const deviceCode = 'urn:ietf:params:oauth:grant-type:device_code';
+const endpoints = ['/token', '/par', '/device/authorization', '/introspect', '/revoke', '/keyinfo'];
+
+describe('an invalid_client tells what is wrong about who asks', async () => {
+  succeeded(await api.patch(`${issuer.path}/oidc-settings`, { device_flow: true }));
+  const confidential = await OidcClient.create(server, issuer, { confidential: true });
+  const open = await OidcClient.create(server, issuer, { confidential: false });
+  const suspended = await OidcClient.create(server, issuer, { confidential: true });
+  succeeded(await api.post(`${issuer.path}/clients/${suspended.id}/suspend`));
+  const elsewhere = await OidcClient.create(server, await TestIssuer.create(server, {}, {}, api), {
+    confidential: true,
+  });
+  const withSecret = (id: string, secret: string | null) => new OidcClient(server, issuer.id, id, secret);
+  const unknown = withSecret(`c_${'0'.repeat(25)}`, 'x'.repeat(43));
+  const ask = (asking: OidcClient, endpoint: string, form: Record<string, string> = {}) =>
+    asking.post(endpoint, { grant_type: 'refresh_token', refresh_token: 'x', token: 'x', key: 'x', ...form });
+
+  test.each(endpoints)('at %s', async (endpoint) => {
+    const refused = async (asking: OidcClient, form: Record<string, string> = {}) => {
+      const { status, body } = await ask(asking, endpoint, form);
+      expect([endpoint, status, body]).toEqual([
+        endpoint,
+        401,
+        { error: 'invalid_client', error_description: expect.any(String) },
+      ]);
+      // RFC 6749 §5.2.
+      expect(body.error_description).toMatch(/^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/);
+      return body.error_description;
+    };
+    expect(await refused(unknown)).toBe(clientRefusals.unknown);
+    expect(await refused(suspended)).toBe(clientRefusals.unknown);
+    const { id, secret } = confidential;
+    expect(await refused(withSecret(id, `${secret}x`))).toBe(clientRefusals.wrongSecret);
+    expect(await refused(withSecret(id, null), { client_secret: 'x' })).toBe(clientRefusals.wrongSecret);
+    expect(await refused(withSecret(id, null))).toBe(clientRefusals.secretMissing);
+    expect(await refused(withSecret(open.id, 'x'))).toBe(clientRefusals.secretSent);
+    expect(await refused(open, { client_secret: 'x' })).toBe(clientRefusals.secretSent);
+  });
+
+  // Attack: find out by another issuer's answers which clients there are, or that a secret is right.
+  test.each(endpoints)('and of a client of another issuer nothing, at %s', async (endpoint) => {
+    const answerTo = async (asking: OidcClient) => {
+      const { status, body, headers } = await ask(asking, endpoint);
+      return [status, body, headers.get('WWW-Authenticate')];
+    };
+    expect(await answerTo(withSecret(elsewhere.id, elsewhere.secret))).toEqual(await answerTo(unknown));
+  });
+});
+
+describe('other refusals tell how to mend them', () => {
+  test('a grant type that the issuer does not have', async () => {
+    const { status, body } = await client.post('/token', { grant_type: 'password' });
+    expect([status, body.error]).toEqual([400, 'unsupported_grant_type']);
+    for (const name of ['authorization_code', 'refresh_token', 'client_credentials', deviceCode])
+      expect(body.error_description).toContain(name);
+  });
+
+  test('a redirect URI that is none of a client’s, where the request is pushed', async () => {
+    const { status, body } = await client.post('/par', {
+      client_id: client.id,
+      redirect_uri: 'https://nowhere.example/',
+      response_type: 'code',
+      scope: 'openid',
+    });
+    expect([status, body.error]).toEqual([400, 'invalid_request']);
+    expect(body.error_description).toMatch(/^redirect_uri did not match .*settings\.openid\.redirect_uris/);
   });
 });

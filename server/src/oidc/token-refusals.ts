@@ -1,4 +1,5 @@
-import { errors } from 'oidc-provider';
+import { type Client, type Context, errors, type OIDCProviderError } from 'oidc-provider';
+import { clientRefusals } from './client-refusals.ts';
 import { deviceCodeGrant } from './grant-types.ts';
 
 /** What a token request of each grant type shows. */
@@ -68,4 +69,42 @@ export function explainRefusal(grantType: string, error: unknown): void {
   if (code !== 'invalid_scope' || scope === '' || scope.length > maxNamedScopes) return;
   error.error_description = `${scope}: not among the scopes that ${shown[grantType] ?? 'the client'} is for; ask only for those`;
   error.error_detail = description ?? code;
+}
+
+/**
+ * Puts into an answer that the library has made what the client can mend. Only the body changes: the log and the challenge
+ * (`WWW-Authenticate`) have the library's words.
+ *
+ * @param grantTypes that the issuer has
+ */
+export function explainAnswer(
+  context: Context,
+  error: OIDCProviderError,
+  grantTypes: ReadonlySet<string>,
+): void {
+  const { body, oidc } = context;
+  // A browser is shown a page.
+  if (typeof body !== 'object' || body === null) return;
+  const description = describeRefusal(error, oidc.client, grantTypes);
+  if (description !== undefined) context.body = { ...body, error_description: description };
+}
+
+function describeRefusal(
+  { error: code, error_description: description = '', error_detail: detail }: OIDCProviderError,
+  client: Client | undefined,
+  grantTypes: ReadonlySet<string>,
+): string | undefined {
+  if (code === 'invalid_client') return describeInvalidClient(detail, client);
+  if (code === 'unsupported_grant_type') return `grant_type is none of ${[...grantTypes].join(', ')}`;
+  if (description.startsWith('redirect_uri did not match'))
+    return `${description}; add it to settings.openid.redirect_uris of the client`;
+  return undefined;
+}
+
+function describeInvalidClient(detail: string | undefined, client: Client | undefined): string | undefined {
+  if (detail === 'client not found') return clientRefusals.unknown;
+  if (detail === 'invalid secret provided') return clientRefusals.wrongSecret;
+  if (detail?.startsWith('the provided authentication mechanism does not match') && client !== undefined)
+    return client.clientAuthMethod === 'none' ? clientRefusals.secretSent : clientRefusals.secretMissing;
+  return undefined;
 }
