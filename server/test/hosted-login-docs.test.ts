@@ -35,7 +35,7 @@ async function answerOf(script: string | undefined): Promise<string> {
       '-euo',
       'pipefail',
       '-c',
-      `${readJson}\n${script}\nfor name in ISSUER CLIENT_ID CLIENT_SECRET VERIFIER CODE DEVICE; do
+      `${readJson}\n${script}\nfor name in ISSUER CLIENT_ID CLIENT_SECRET VERIFIER CODE DEVICE DEVICE_CODE; do
       if [ -n "\${!name:-}" ]; then printf '\\n@@%s=%s' "$name" "\${!name}"; fi
     done`,
     ],
@@ -86,9 +86,7 @@ test('every snippet of docs/hosted-login.md does what the text beside it says', 
   const again = await visitor.go((await answerOf(send)).trim(), { headers: { 'Accept-Language': 'fr' } });
   expect(again.title).toBe('Anmelden – Acme Invoices');
 
-  const answer = await answerOf(device);
-  const started = JSON.parse(answer.slice(answer.indexOf('{"device_code"')));
-  variables.DEVICE_CODE = started.device_code;
+  const started = JSON.parse(await answerOf(device));
   expect(JSON.parse(await answerOf(poll)).error).toBe('authorization_pending');
   const shown = await visitor.go(started.verification_uri_complete);
   expect(shown.html).toContain(`value="${started.user_code}"`);
