@@ -5,6 +5,7 @@ import type { RequestInfo } from '../edge/request-info.ts';
 import { AppError } from '../errors.ts';
 import { issuerUrl } from '../issuers/issuer-url.ts';
 import { AccountSlots } from '../limits/account-slots.ts';
+import { noteOnRequest } from '../logs/request-note.ts';
 import { lookUpOrganizationsOf, type OrganizationClaim } from '../members/user-organizations.ts';
 import { callLookup } from '../postgres/lookup.ts';
 import type { Settings } from '../settings.ts';
@@ -13,6 +14,7 @@ import type { NamedBy } from '../verification/issuer-lanes.ts';
 import { type KeyDirectory, lookupConnections } from '../verification/key-directory.ts';
 import type { AccountRecord, IssuerRecord } from '../verification/records.ts';
 import { isOfBuiltInClient, issuerNamedBy } from './access-token.ts';
+import { builtInClientId } from './built-in-client.ts';
 import { invalidToken, requireInService } from './invalid-token.ts';
 import { SharedReads } from './shared-reads.ts';
 
@@ -88,19 +90,20 @@ export class AccessSessions {
    */
   async authenticate(
     token: string,
-    { ip }: RequestInfo,
+    info: RequestInfo,
     issuerId: string | null,
     isOf: (issuer: IssuerRecord) => void = () => {},
   ): Promise<SignedInUser> {
     const { settings, signingKeys, keys, nowMs } = this.#deps;
     const named = issuerNamedBy(token, settings.publicUrl);
     if (named === null || (issuerId !== null && named !== issuerId)) throw invalidToken();
-    const namedBy: NamedBy = { tokenFrom: ip };
+    const namedBy: NamedBy = { tokenFrom: info.ip };
     const issuer = await keys.findIssuer(named, namedBy);
     if (issuer === null) throw invalidToken();
     const verdict = await signingKeys.verify(named, token, nowMs(), { namedBy });
     if (!verdict.ok) throw invalidToken();
     const { claims } = verdict;
+    if (claims.client_id !== builtInClientId) throw tokenOfClient(claims.client_id, info);
     if (!isOfBuiltInClient(claims) || claims.environment !== issuer.environment) throw invalidToken();
     const state = await this.#stateOf(issuer, claims.sid);
     const audience = state?.audience ?? issuerUrl(settings, issuer.id);
@@ -144,4 +147,16 @@ export class AccessSessions {
       }),
     );
   }
+}
+
+/** A token that is good elsewhere. Whoever holds it can read whose it is, so telling that gives nothing away. */
+function tokenOfClient(clientId: string, info: RequestInfo): AppError {
+  noteOnRequest(info, {
+    clientId,
+    reason: 'the token is of a client; only those of the mailed code count here',
+  });
+  return new AppError('invalid_token', {
+    detail:
+      'The token is one of an OIDC client, which /{issuer_id}/userinfo takes; here only those of sign-in by e-mailed code count.',
+  });
 }

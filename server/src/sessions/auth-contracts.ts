@@ -32,7 +32,8 @@ const logout = {
 const me = {
   method: 'GET',
   summary: 'Who is signed in?',
-  description: 'Takes the access token alone. Pages of any origin may ask.',
+  description:
+    'Takes the access token of sign-in by e-mailed code alone; those of OIDC clients go to `/{issuer_id}/userinfo`. Pages of any origin may ask.',
   security: 'access-token',
   speaksDialects: true,
   responses: { 200: { description: 'The user.', schema: authMeAnswer } },

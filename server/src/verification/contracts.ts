@@ -227,7 +227,7 @@ export const verificationContracts = [
     operationId: 'me.get',
     summary: 'Who is this credential?',
     description:
-      'By Basic (`key id:secret`), Bearer, or the key header of any preset; or the access token of a user who has signed in, as Bearer.',
+      'By Basic (`key id:secret`), Bearer, or the key header of any preset; or the access token of sign-in by e-mailed code, as Bearer. Those of OIDC clients go to `/{issuer_id}/userinfo`.',
     security: 'any-key',
     responses: { 200: { description: 'Who it is.', schema: identity } },
     errors: [...deadKeys, ...suspensions, ...restrictions, 'invalid_token', 'tenant_mismatch'],
