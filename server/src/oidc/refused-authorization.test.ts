@@ -102,6 +102,12 @@ describe('the client is told', () => {
     expect(pushed.body).toMatchObject({ error: 'invalid_scope', scope: 'phone' });
   });
 
+  test('by its answer alone, of a scope of an API that it does not have', async () => {
+    const user = await api.create(`${issuer.path}/users`, { username: 'eve@example.com' });
+    const asking = { scope: 'openid invoices:read' };
+    expect((await client.signIn(new OidcBrowser(server), { userId: user.id }, asking)).scope).toBe('openid');
+  });
+
   test('that no scope is left which there is, before anybody signs in', async () => {
     const [error, description] = await descriptionOf({ scope: 'opemid emial' });
     expect(error).toBe('invalid_scope');
