@@ -35,7 +35,7 @@ async function answerOf(script: string | undefined): Promise<string> {
       '-euo',
       'pipefail',
       '-c',
-      `${readJson}\n${script}\nfor name in ISSUER CLIENT_ID CLIENT_SECRET VERIFIER CODE DEVICE DEVICE_CODE; do
+      `${readJson}\n${script}\nfor name in ACME CLIENT_ID CLIENT_SECRET VERIFIER CODE DEVICE DEVICE_CODE; do
       if [ -n "\${!name:-}" ]; then printf '\\n@@%s=%s' "$name" "\${!name}"; fi
     done`,
     ],
@@ -63,7 +63,7 @@ test('every snippet of docs/hosted-login.md does what the text beside it says', 
   const { page, code } = await visitor.askForCode(first, 'alice@example.com');
   const arrived = await visitor.submit(page, { code });
   expect(arrived.url.searchParams.get('state')).toBe('some-state');
-  expect(arrived.url.searchParams.get('iss')).toBe(`${url}/${variables.ISSUER}`);
+  expect(arrived.url.searchParams.get('iss')).toBe(`${url}/${variables.ACME}`);
   await answerOf(paste!.replace('the-code', codeOf(arrived)!));
   const tokens = JSON.parse(await answerOf(redeem));
   expect(claimsOf(tokens.id_token).email).toBe('alice@example.com');

@@ -26,7 +26,7 @@ const server = await startTestServer({
 afterAll(() => server.close());
 const { key: operator } = server.operator;
 
-const names = 'ISSUER CLIENT_ID CLIENT_SECRET ORG ADA KEY_ID KEY_SECRET VERIFIER CODE TOKENS';
+const names = 'ACME CLIENT_ID CLIENT_SECRET BAKERY ADA KEY_ID KEY_SECRET VERIFIER CODE TOKENS';
 /** Variables that one snippet sets and later ones use. */
 const variables: Record<string, string> = {};
 
@@ -48,7 +48,7 @@ async function answerOf(script: string | undefined): Promise<string> {
 
 /** What the guide shows, with the ids of this run. */
 function withIds(shown: unknown): unknown {
-  const ids = [variables.KEY_ID!, server.operator.accountId, variables.ISSUER!, variables.ORG!];
+  const ids = [variables.KEY_ID!, server.operator.accountId, variables.ACME!, variables.BAKERY!];
   return JSON.parse(
     JSON.stringify(shown).replaceAll(
       /([a-z]+_)…/g,
@@ -59,7 +59,7 @@ function withIds(shown: unknown): unknown {
 
 test('every snippet of docs/quickstart.md does what the text beside it says', async () => {
   expect(others).toEqual([]);
-  expect(JSON.parse(await answerOf(issuer)).issuer).toBe(`${url}/${variables.ISSUER}`);
+  expect(JSON.parse(await answerOf(issuer)).issuer).toBe(`${url}/${variables.ACME}`);
   await answerOf(client);
   const added = JSON.parse(await answerOf(member)).data;
   expect(added.member_id).toBe(variables.ADA);

@@ -62,7 +62,7 @@ async function answerOf(script: string | undefined): Promise<string> {
       '-euo',
       'pipefail',
       '-c',
-      `${readJson}\n${script}\nfor name in ISSUER OTP_KEY CODE SIGNED_IN PAGE PAGE_KEY SANDBOX_ISSUER TOKEN REFRESHED; do
+      `${readJson}\n${script}\nfor name in SHOP OTP_KEY CODE SIGNED_IN PAGE PAGE_KEY SANDBOX_ISSUER TOKEN REFRESHED; do
       if [ -n "\${!name:-}" ]; then printf '\\n@@%s=%s' "$name" "\${!name}"; fi
     done`,
     ],
@@ -88,7 +88,7 @@ test('every snippet of docs/sign-in.md does what the text beside it says', async
   const app = SignIn.withKey({ url, operator: server.operator }, { secret: variables.OTP_KEY! });
   await app.nextCode('alice@example.com', 0);
   // The mailbox of development shows mails of the sandbox twin as well, and this one is newer.
-  const sandboxKey = await server.operator.api.create(`/v1/issuers/${variables.ISSUER}/api-keys`, {
+  const sandboxKey = await server.operator.api.create(`/v1/issuers/${variables.SHOP}/api-keys`, {
     environment: 'sandbox',
   });
   const inSandbox = SignIn.withKey({ url, operator: server.operator }, { secret: sandboxKey.secret_plain });
