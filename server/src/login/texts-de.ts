@@ -110,7 +110,7 @@ export const german: Texts = {
     compare: 'Zeigt Ihr Gerät diesen Code an? Wenn nicht, fahren Sie nicht fort.',
     label: 'Gerätecode',
     unknown:
-      'Diesen Code gibt es nicht, oder er ist abgelaufen. Sehen Sie auf Ihr Gerät und geben Sie ihn noch einmal ein.',
+      'Diesen Code gibt es nicht, oder er ist abgelaufen oder schon verwendet worden. Sehen Sie auf Ihr Gerät und geben Sie ihn noch einmal ein. Zeigt es genau diesen Code, lassen Sie es einen neuen anzeigen.',
     failed: {
       title: 'Das hat nicht geklappt',
       text: 'Es wurde nichts verbunden. Beginnen Sie neu mit dem Code Ihres Geräts.',

@@ -105,7 +105,8 @@ export const english: Texts = {
     lead: 'Enter the code that your device shows.',
     compare: 'Is this the code that your device shows? If not, do not go on.',
     label: 'Device code',
-    unknown: 'There is no such code, or it has expired. Look at your device and enter it again.',
+    unknown:
+      'There is no such code, or it has expired or been used already. Look at your device and enter it again. If this is the code that it shows, have it show a new one.',
     failed: {
       title: 'That didn’t work',
       text: 'Nothing was connected. Start again with the code of your device.',

@@ -88,6 +88,21 @@ test('a user connects a device by the code that it shows', async () => {
   expect((await client.userinfo(tokens.body.access_token)).status).toBe(401);
 });
 
+// The device goes on showing it, and nobody else can tell its user what to do.
+test('a code whose confirmation was begun and not finished may have been used, as the page says', async () => {
+  const started = await client.post('/device/authorization', { scope: 'openid' });
+  const enter = async (browser: OidcBrowser) => {
+    const entered = formOf((await browser.request(`/${issuer.id}/device`)).text);
+    entered.set('user_code', started.body.user_code);
+    return submit(browser, entered);
+  };
+  const browser = new OidcBrowser(server);
+  expect((await submit(browser, formOf((await enter(browser)).text))).status).toBe(303);
+  const again = await enter(new OidcBrowser(server));
+  expect(again.text).toContain('used already');
+  expect(again.text).toContain('have it show a new one');
+});
+
 // Attack: whoever knows the id of a client on devices, which is no secret, has rows of 40 kB kept, a thousand a minute.
 // RFC 8628 §3.3.1, §5.4: a link can bring the code, and whoever follows one compares it first.
 test('a link that brings the code shows it on the page, and submits nothing', async () => {
