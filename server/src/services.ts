@@ -422,6 +422,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
             requestOtp,
             codes,
             errorPages,
+            hasDevMailbox: mail.devMailbox !== null,
             nowMs,
           }),
           refusingUser: (error) => new UserRefusal(error, settings.publicUrl),

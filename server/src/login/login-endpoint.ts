@@ -23,6 +23,8 @@ interface Dependencies {
   states: FlowStates;
   steps: Readonly<Record<InteractionStep, Step>>;
   errorPages: ErrorPages;
+  /** Whether no mail is sent: the pages say where they are. */
+  hasDevMailbox: boolean;
 }
 
 /** Where the pages are, below the issuer. */
@@ -187,10 +189,11 @@ export class LoginEndpoint implements RawEndpoint {
 
   #surfaceFor({ request }: BrowserExchange, { issuer, runtime, uiLocales }: LoadedInteraction): Surface {
     const { name, login, url } = runtime;
-    return surfaceOf(
+    const surface = surfaceOf(
       { name, login, url, environment: issuer.environment },
       { uiLocales, acceptLanguage: request.headers['accept-language'] },
     );
+    return { ...surface, mailboxPath: this.#deps.hasDevMailbox ? '/dev/mailbox' : null };
   }
 
   #cookiesOf({ issuer, runtime, uid }: LoadedInteraction): Cookies {

@@ -19,16 +19,18 @@ interface Dependencies {
   requestOtp: RequestOtp;
   codes: CodeSignIn;
   errorPages: ErrorPages;
+  hasDevMailbox: boolean;
   nowMs: () => number;
 }
 
 /** Where the hosted login of every issuer is answered. */
 export function loginRoutes(deps: Dependencies): readonly RuntimeRoute[] {
-  const { settings, secrets, interactions, errorPages, nowMs } = deps;
+  const { settings, secrets, interactions, errorPages, hasDevMailbox, nowMs } = deps;
   const pages = new LoginEndpoint({
     settings,
     interactions,
     errorPages,
+    hasDevMailbox,
     states: new FlowStates(secrets, nowMs),
     steps: {
       login: new SignInStep(deps),

@@ -13,6 +13,8 @@ export interface Surface {
   readonly isSandbox: boolean;
   /** The issuer's path: from the root, without a slash at its end. */
   readonly issuerPath: string;
+  /** Where the mails are that were not sent, from the root; null where they are sent. */
+  readonly mailboxPath: string | null;
 }
 
 /** A page to be answered. */

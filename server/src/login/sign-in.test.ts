@@ -95,6 +95,18 @@ describe('a user', () => {
     },
   );
 
+  test.each([
+    ['en', 'This is a development server.'],
+    ['de', 'Dies ist ein Entwicklungsserver.'],
+  ])('is led to the mails of a development server, in %s', async (language, told) => {
+    const visitor = new LoginVisitor(server);
+    const first = await visitor.begin(client, { ui_locales: language });
+    const { page } = await visitor.askForCode(first, newAddress());
+    expect(page.html).toContain(told);
+    expect(page.html).toContain('<a href="/dev/mailbox" target="_blank"');
+    expect(page.html).not.toMatch(/spam/i);
+  });
+
   test('has another code sent that was asked for elsewhere a moment ago, and waits for the next', async () => {
     const visitor = new LoginVisitor(server);
     const address = newAddress();

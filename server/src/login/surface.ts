@@ -32,6 +32,7 @@ export function surfaceOf({ name, login, environment, url }: ShownIssuer, wishes
     brand: oneLine(brand ?? name, maxBrand),
     isSandbox: environment === 'sandbox',
     issuerPath: new URL(url).pathname,
+    mailboxPath: null,
   };
 }
 
@@ -39,5 +40,12 @@ export function surfaceOf({ name, login, environment, url }: ShownIssuer, wishes
 export function plainSurface(url: string, wishes: Wishes): Surface {
   const language = languageOf({ ...wishes, fallback: 'en' });
   const issuerPath = new URL(url).pathname;
-  return { language, texts: textsOf(language), brand: null, isSandbox: false, issuerPath };
+  return {
+    language,
+    texts: textsOf(language),
+    brand: null,
+    isSandbox: false,
+    issuerPath,
+    mailboxPath: null,
+  };
 }

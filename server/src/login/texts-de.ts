@@ -38,6 +38,7 @@ export const german: Texts = {
     spentTitle: 'Sie brauchen einen neuen Code',
     as: 'Sie melden sich an mit',
     noneYet: 'Keine E-Mail? Sehen Sie zuerst im Spam-Ordner nach.',
+    inDevelopment: 'Dies ist ein Entwicklungsserver. Seine E-Mails finden Sie unter',
     resend: 'Neuen Code senden',
     resendIn: 'Neuer Code in {seconds} s',
     resendTooSoon: (wait) => `Einen weiteren Code gibt es in ${wait}.`,

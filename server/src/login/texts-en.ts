@@ -37,6 +37,7 @@ export const english: Texts = {
     spentTitle: 'You need a new code',
     as: 'You’re signing in with',
     noneYet: 'No email? Look in your spam folder first.',
+    inDevelopment: 'This is a development server. You’ll find its mails at',
     resend: 'Send a new code',
     resendIn: 'New code in {seconds} s',
     resendTooSoon: (wait) => `You can ask for another code in ${wait}.`,

@@ -45,6 +45,8 @@ export interface Texts {
     readonly spentTitle: string;
     readonly as: string;
     readonly noneYet: string;
+    /** In its place where no mail leaves the machine; followed by where they are. */
+    readonly inDevelopment: string;
     readonly resend: string;
     /** `{seconds}` is filled in by the script that counts down. */
     readonly resendIn: string;

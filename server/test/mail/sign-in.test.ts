@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { codeIn } from '../harness/delivered-mail.ts';
+import { LoginVisitor } from '../harness/login-pages.ts';
 import { MailServer } from '../harness/mail-server.ts';
+import { OidcClient } from '../harness/oidc-client.ts';
 import { send } from '../harness/raw-http.ts';
 import { startTestServer, type TestServer } from '../harness/server.ts';
-import { createKey, succeeded, type TestKey } from '../harness/test-issuer.ts';
+import { createKey, succeeded, TestIssuer, type TestKey } from '../harness/test-issuer.ts';
 
 let mailServer: MailServer;
 let server: TestServer;
@@ -72,4 +74,12 @@ test('nobody gets a mail by a request that is refused', async () => {
   await post('/auth/request-otp', { email: 'carol@example.com' });
   await mailServer.waitForMails('carol@example.com');
   expect(await mailServer.mailsTo(email)).toEqual([]);
+});
+
+test('the page of the code leads to no mailbox of ours where mails are sent', async () => {
+  const client = await OidcClient.create(server, await TestIssuer.create(server));
+  const visitor = new LoginVisitor(server);
+  const page = await visitor.submit(await visitor.begin(client), { email: 'bob@example.com' });
+  expect(page.html).toContain('Look in your spam folder');
+  expect(page.html).not.toContain('/dev/mailbox');
 });

@@ -14,10 +14,11 @@ interface ShownCode {
 
 /** The second page: the code that was mailed. It says the same whoever the address belongs to. */
 export function codePage(
-  { texts, isSandbox }: Surface,
+  surface: Surface,
   { path, token }: FlowForm,
   { address, fault, isResent, resendInSeconds, targets }: ShownCode,
 ): Page {
+  const { texts } = surface;
   const of = texts.code;
   return {
     ...answering(fault),
@@ -35,11 +36,18 @@ ${hiddenOf({ action: 'code', token })}
 </form>
 <form class="others" method="post" action="${path}">
 ${hiddenOf({ token })}
-<p class="quiet">${isSandbox ? texts.sandboxHint : of.noneYet}</p>
+<p class="quiet">${whereMailsAre(surface)}</p>
 <button type="submit" class="link" name="action" value="resend"${waiting(resendInSeconds, of.resendIn)}>${of.resend}</button>
 <button type="submit" class="link" name="action" value="change">${of.change}</button>
 </form>`,
   };
+}
+
+/** Another tab shows the mails, so that the form stays. */
+function whereMailsAre({ texts, isSandbox, mailboxPath }: Surface): Html {
+  if (isSandbox) return html`${texts.sandboxHint}`;
+  if (mailboxPath === null) return html`${texts.code.noneYet}`;
+  return html`${texts.code.inDevelopment} <a href="${mailboxPath}" target="_blank" rel="noopener">${mailboxPath}</a>.`;
 }
 
 /** In its place once the code has had all of its guesses: there is nothing to be typed, and another code to be sent. */
