@@ -158,6 +158,33 @@ describe('404', () => {
     }
   });
 
+  // Whoever has not set a variable of a shell sees nothing of that in the command.
+  test('says where the path has an empty part, and nowhere else', async () => {
+    const detailAt = async (path: string, headers: Record<string, string> = {}) => {
+      const { status, body } = await send(server.url + path, { headers });
+      expect([path, status]).toEqual([path, 404]);
+      return body.detail;
+    };
+    const { id, secret } = server.operator.key;
+    const caller = { Authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}` };
+    for (const path of [
+      '/v1/issuers//clients',
+      '/v1/issuers/',
+      '/v1/issuers//clients?limit=1',
+      '/v1/authorize/',
+    ])
+      expect([path, await detailAt(path, caller)]).toEqual([path, expect.stringContaining('empty part')]);
+    for (const path of [
+      '//authorize?client_id=x',
+      '//jwks.json',
+      '//.well-known/openid-configuration',
+      '//x',
+    ])
+      expect([path, await detailAt(path)]).toEqual([path, expect.stringContaining('empty part')]);
+    for (const path of ['/v1/issuers/i_x/clients?name=a//b', '/nowhere?next=//x/', '/i_x/authorize'])
+      expect([path, await detailAt(path, caller)]).not.toEqual([path, expect.stringContaining('empty part')]);
+  });
+
   test('tells nothing of what a route would ask for', async () => {
     const answer = await send(`${server.url}/v1/nowhere`, { headers: { 'X-API-Key': 'x' } });
     expect(answer.status).toBe(404);

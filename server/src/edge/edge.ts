@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { AppError } from '../errors.ts';
+import { explainEmptyPart } from '../http/empty-part.ts';
 import { isUnavailable } from '../postgres/unavailable.ts';
 import { authorizePathPrefix } from '../verification/authorize.ts';
 import { type EdgeAnswer, problemAnswer, writeAnswer } from './answer.ts';
@@ -143,13 +144,15 @@ export class Edge {
     response: ServerResponse,
     info: EdgeInfo,
   ): Promise<void> {
+    // Whoever answers may change it.
+    const { url } = request;
     try {
       await endpoint.handleRaw(request, response, info);
     } catch (error) {
       const appError = toAppError(error);
       if (appError.status >= 500) this.#deps.onError(error, info);
       if (response.headersSent) response.destroy();
-      else this.#refuse(response, appError, info);
+      else this.#refuse(response, explainEmptyPart(appError, url), info);
     }
   }
 
@@ -164,7 +167,8 @@ export class Edge {
     } catch (error) {
       const appError = toAppError(error);
       if (appError.status >= 500) this.#deps.onError(error, info);
-      return problemAnswer(appError, info.id, this.#deps.docsBaseUrl, headers);
+      const explained = explainEmptyPart(appError, request.url);
+      return problemAnswer(explained, info.id, this.#deps.docsBaseUrl, headers);
     }
   }
 

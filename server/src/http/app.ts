@@ -13,6 +13,7 @@ import { requestInfoOf } from '../edge/request-info.ts';
 import { AppError, type ErrorCode, methodNotAllowed } from '../errors.ts';
 import { noteOf, noteOnRequest } from '../logs/request-note.ts';
 import type { Services } from '../services.ts';
+import { explainEmptyPart } from './empty-part.ts';
 import { parseJson } from './json-body.ts';
 import { problemContentType, toProblem } from './problem.ts';
 import type { Route } from './route.ts';
@@ -105,7 +106,7 @@ function fromFastify(error: FastifyError | Error): unknown {
 
 function sendProblem(services: Services, request: FastifyRequest, reply: FastifyReply, error: unknown) {
   const info = requestInfoOf(request.raw);
-  const appError = toAppError(error);
+  const appError = explainEmptyPart(toAppError(error), request.raw.url);
   noteOnRequest(info, { code: appError.code, field: fieldOf(appError) });
   if (appError.status >= 500)
     services.log.error({ err: appError.cause ?? error, request_id: info.id }, 'request failed');
