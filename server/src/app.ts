@@ -31,6 +31,7 @@ import { getGroup } from './groups/get.route.ts';
 import { listGroupsRoute } from './groups/list.route.ts';
 import { updateGroup } from './groups/update.route.ts';
 import { healthContracts } from './health/health.routes.ts';
+import { homeContract } from './home/home.routes.ts';
 import type { Route } from './http/route.ts';
 import { createIssuer } from './issuers/create.route.ts';
 import { createSandboxIssuer } from './issuers/create-sandbox.route.ts';
@@ -198,6 +199,7 @@ export const routes: readonly Route[] = [
   ...oidcContracts,
   ...loginContracts,
   ...devMailboxContracts,
+  homeContract,
   errorPageContract,
   ...healthContracts,
   openApiContract,

@@ -14,6 +14,7 @@ import { RequestInfoReader } from './edge/request-info.ts';
 import { readTls } from './edge/tls.ts';
 import { registerErrorPages } from './error-pages/error-pages.routes.ts';
 import { registerHealthRoutes } from './health/health.routes.ts';
+import { registerHomePage } from './home/home.routes.ts';
 import { createApp } from './http/app.ts';
 import { createLog, type Log } from './logs/log.ts';
 import { registerDevMailboxRoutes } from './mail/dev-mailbox.routes.ts';
@@ -130,6 +131,7 @@ async function listen(services: Services): Promise<{ server: Server; drain: Drai
   if (listening === undefined) throw new Error('Fastify made no server');
   registerHealthRoutes(app, services, listening.drain);
   registerOpenApiRoute(app, routes);
+  registerHomePage(app, { hasDevMailbox: services.devMailbox !== null });
   registerErrorPages(app);
   registerDevMailboxRoutes(app, services, services.devMailbox);
   await app.ready();

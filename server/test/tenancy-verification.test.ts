@@ -385,6 +385,7 @@ const comparisons: Record<string, Comparison[]> = {
   'health.metrics': [],
   'openapi.get': [],
   'errors.show': [],
+  'home.show': [],
 };
 
 test('every operation that the edge answers, or that has no account, is compared here', () => {
@@ -421,7 +422,7 @@ describe('the look-ups', () => {
 });
 
 describe('what has no account', () => {
-  test.each(['/healthz', '/readyz', '/metrics', '/openapi.json'])(
+  test.each(['/', '/healthz', '/readyz', '/metrics', '/openapi.json'])(
     '%s tells nothing of anybody',
     async (path) => {
       const answer = await server.operator.api

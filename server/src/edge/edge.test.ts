@@ -137,7 +137,6 @@ describe('methods', () => {
 describe('404', () => {
   test('what is no route, near as it may come to one', async () => {
     for (const path of [
-      '/',
       '/v1',
       '/v1/',
       '/v1/me/',
@@ -200,8 +199,8 @@ describe('a whole URL as the target', () => {
       ['http://evil.example/v1/me', 401],
       ['HTTPS://evil.example:8443/v1/me?page=2', 401],
       ['http://localhost:4600/healthz', 200],
-      ['http://localhost:4600', 404],
-      ['http://localhost:4600?x=1', 404],
+      ['http://localhost:4600', 200],
+      ['http://localhost:4600?x=1', 200],
       [`http://localhost:4600/v1/authorize/${server.demo.issuerId}`, 401],
       ['http://localhost:4600/v1/keys/verify', 405],
     ] as const) {
@@ -243,7 +242,9 @@ async function rawGet(
 ): Promise<[status: number, head: string, body: { code?: string }]> {
   const text = await exchange(url, `GET ${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
   const [head = '', body = ''] = text.split('\r\n\r\n');
-  return [Number(head.split(' ')[1]), `${head}\r\n`, JSON.parse(body.replace(/^[0-9a-f]+\r\n|\r\n0$/g, ''))];
+  const isJson = /^content-type: application\/(?:problem\+)?json/im.test(head);
+  const read = isJson ? JSON.parse(body.replace(/^[0-9a-f]+\r\n|\r\n0$/g, '')) : {};
+  return [Number(head.split(' ')[1]), `${head}\r\n`, read];
 }
 
 describe('https_required', () => {

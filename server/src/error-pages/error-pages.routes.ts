@@ -1,8 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { AppError } from '../errors.ts';
+import { plainPageHeaders } from '../http/plain-page.ts';
 import { defineContract } from '../http/route.ts';
-import { errorPagePolicy, renderErrorPage } from './error-page.ts';
+import { renderErrorPage } from './error-page.ts';
 
 export const errorPageContract = defineContract({
   method: 'GET',
@@ -20,15 +21,6 @@ export function registerErrorPages(app: FastifyInstance): void {
   app.get('/docs/errors/:error_code', (request, reply) => {
     const page = renderErrorPage((request.params as { error_code: string }).error_code);
     if (page === null) throw new AppError('not_found');
-    return reply
-      .type('text/html; charset=utf-8')
-      .headers({
-        'Cache-Control': 'public, max-age=3600',
-        'Content-Security-Policy': errorPagePolicy,
-        'X-Frame-Options': 'DENY',
-        'Referrer-Policy': 'no-referrer',
-        'X-Robots-Tag': 'noindex',
-      })
-      .send(page);
+    return reply.headers({ ...plainPageHeaders, 'Cache-Control': 'public, max-age=3600' }).send(page);
   });
 }

@@ -12,7 +12,6 @@ const { api } = server.operator;
 
 describe('404', () => {
   test.each([
-    '/',
     '/v1',
     '/v2/issuers',
     '/V1/issuers',
@@ -51,6 +50,7 @@ describe('405', () => {
     ['GET', '/v1/keys/verify', 'POST'],
     ['POST', '/healthz', 'GET, HEAD'],
     ['DELETE', '/openapi.json', 'GET, HEAD'],
+    ['POST', '/', 'GET, HEAD'],
   ])('%s %s names what it does answer: %s', async (method, path, allow) => {
     const answer = await api.request(method, path);
     expect([answer.status, answer.headers.get('Allow')]).toEqual([405, allow]);

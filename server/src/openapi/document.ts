@@ -187,6 +187,7 @@ const tagDescriptions: Record<string, string> = {
   devMailbox: 'The mails that were not sent, in development alone.',
   discovery: 'What an issuer is, for whoever reads its tokens.',
   health: 'How the node is.',
+  home: 'The page at the root.',
   issuers: 'An issuer is one API or product of yours, live or sandbox.',
   jwks: 'The public keys of an issuer.',
   keyProfiles: 'How the keys of an issuer look and how its errors speak.',
