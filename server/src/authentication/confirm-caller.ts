@@ -1,6 +1,5 @@
 import { endOf } from '../api-keys/api-key.ts';
 import { compileIpRanges } from '../api-keys/ip-ranges.ts';
-import { isLeftBehind } from '../api-keys/left-behind.ts';
 import { AppError } from '../errors.ts';
 import type { Transaction } from '../postgres/database.ts';
 import { refusalOfIp, refusalOfOrigin } from '../verification/checks.ts';
@@ -19,6 +18,8 @@ export interface Whence {
  * Who calls is known before the body is read. A caller may hold its body back for half a minute, and a request may wait
  * for its turn: without this, a key that was revoked meanwhile could still make itself a successor.
  *
+ * @param options.hasEndedIssuer the transaction itself may have put the caller's issuer out of use, which is not held
+ *   against it
  * @throws the refusal of a key that has died since, as `decide` has it
  */
 export async function confirmCaller(
@@ -26,6 +27,7 @@ export async function confirmCaller(
   principal: Principal,
   whence: Whence,
   now: Date,
+  { hasEndedIssuer = false }: { hasEndedIssuer?: boolean } = {},
 ): Promise<Principal> {
   const row = await tx
     .selectFrom('api_keys as k')
@@ -41,12 +43,13 @@ export async function confirmCaller(
     // As `isLeftBehind` has it.
     .where((eb) => eb.or([eb('k.organization_id', 'is', null), eb('o.id', 'is not', null)]))
     .executeTakeFirst();
-  if (row === undefined || row.issuer_deleting === true) throw new AppError('invalid_key');
+  if (row === undefined || (row.issuer_deleting === true && !hasEndedIssuer))
+    throw new AppError('invalid_key');
   if (row.status !== 'active') throw new AppError(row.status === 'disabled' ? 'disabled_key' : 'revoked_key');
   const expiresAt = endOf(row);
   if (expiresAt !== null && expiresAt <= now) throw new AppError('expired_key');
   if (row.account_status !== 'active') throw new AppError('account_suspended');
-  if (row.issuer_status === 'suspended') throw new AppError('issuer_suspended');
+  if (row.issuer_status === 'suspended' && !hasEndedIssuer) throw new AppError('issuer_suspended');
   if (row.organization_status === 'suspended') throw new AppError('tenant_suspended');
   const restricted =
     refusalOfOrigin({ ...row, requireOrigin: row.require_origin }, whence) ??
@@ -57,21 +60,4 @@ export async function confirmCaller(
     permissions: permissionsOf(row.scopes, principal.issuerId),
     bounds: { expiresAt, ips: row.ips },
   };
-}
-
-/**
- * That the key still is one, for the end of a transaction that had to wait: for a row that somebody else held, say.
- *
- * @throws the refusal of a key that was put out of use meanwhile
- */
-export async function confirmAlive(tx: Transaction, { accountId, keyId }: Principal): Promise<void> {
-  const row = await tx
-    .selectFrom('api_keys')
-    .select('status')
-    .where('account_id', '=', accountId)
-    .where('id', '=', keyId)
-    .where((eb) => eb.not(isLeftBehind('api_keys')))
-    .executeTakeFirst();
-  if (row === undefined) throw new AppError('invalid_key');
-  if (row.status !== 'active') throw new AppError(row.status === 'disabled' ? 'disabled_key' : 'revoked_key');
 }

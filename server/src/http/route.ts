@@ -86,6 +86,8 @@ export interface RouteDefinition<
    * so that whoever has been answered finds its request there.
    */
   readsMetering?: boolean;
+  /** It puts the issuer of the path out of use, and with it the caller where that is a key of the issuer. */
+  endsIssuer?: boolean;
   /** The route takes an Idempotency-Key: it creates something. */
   creates?: boolean;
   /**

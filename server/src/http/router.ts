@@ -1,7 +1,8 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { confirmAlive, confirmCaller } from '../authentication/confirm-caller.ts';
+import { confirmCaller } from '../authentication/confirm-caller.ts';
+import { isNarrowed, NarrowedCallerError } from '../authentication/narrowed-caller.ts';
 import { mayDo, type Principal, toPrincipal } from '../authentication/principal.ts';
 import { toAppError } from '../edge/edge.ts';
 import { requestInfoOf } from '../edge/request-info.ts';
@@ -36,7 +37,7 @@ declare module 'fastify' {
   }
 }
 
-/** A transaction that takes longer has waited for somebody, and its caller may have been revoked meanwhile. */
+/** A transaction that takes longer has waited for somebody, and its caller may have been put out of use meanwhile. */
 const promptMs = 50;
 
 /** How long what reads metering waits for the fold: not for a backlog of hours, nor for a database that says nothing. */
@@ -202,7 +203,7 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
   // finds no database, neither is there anything to read (503).
   if (route.readsMetering === true) await services.fold.caughtUp(longestFoldMs);
 
-  const answer = await inAccount(async (tx, principal) => {
+  const answer = await inAccount(async (tx, principal, confirmAgain) => {
     effects.length = 0;
     const beganAtMs = performance.now();
     const eventContext = {
@@ -231,7 +232,7 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
       // Who ends itself has been confirmed, and is no more.
       const endsItself = (request.params as Record<string, string>).key_id === principal.keyId;
       const hasWaited = performance.now() - beganAtMs > promptMs;
-      if (route.method !== 'GET' && hasWaited && !endsItself) await confirmAlive(tx, principal);
+      if (route.method !== 'GET' && hasWaited && !endsItself) await confirmAgain();
       return answer;
     };
     const idempotencyKey = request.headers['idempotency-key'];
@@ -259,13 +260,20 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
   return send(reply, answer);
 }
 
+/**
+ * What is done in a transaction of the caller.
+ *
+ * @param confirmAgain for the end of what has taken long: that the caller still may do it and is who it was decided for
+ */
+type Work<T> = (tx: Transaction, principal: Principal, confirmAgain: () => Promise<void>) => Promise<T>;
+
 /** Transactions of the caller's account, in each of which it is confirmed and may still do what the route does. */
 function transactionsOf(
   route: AnyRoute,
   services: Services,
   request: FastifyRequest,
   presented: Principal,
-): <T>(work: (tx: Transaction, principal: Principal) => Promise<T>) => Promise<T> {
+): <T>(work: Work<T>) => Promise<T> {
   const info = requestInfoOf(request.raw);
   const { origin } = request.headers;
   const whence = {
@@ -273,20 +281,36 @@ function transactionsOf(
     hasBrowserHeaders: origin !== undefined || request.headers['sec-fetch-site'] !== undefined,
     ip: info.ip,
   };
-  return (work) => {
+  const { accountId, organizationId, issuerId, supportGrantId: grantId } = presented;
+  const confirm = async (tx: Transaction, hasEndedIssuer: boolean) => {
     const now = services.clock.now();
+    const principal =
+      grantId === null ? await confirmCaller(tx, presented, whence, now, { hasEndedIssuer }) : presented;
+    authorize(route, principal, request.params as Record<string, string>);
+    return principal;
+  };
+  return (work) => {
     const confirmed = async (tx: Transaction) => {
-      const { accountId, supportGrantId: grantId } = presented;
-      const principal = grantId === null ? await confirmCaller(tx, presented, whence, now) : presented;
-      authorize(route, principal, request.params as Record<string, string>);
-      const run = () => work(tx, principal);
+      const principal = await confirm(tx, false);
+      const confirmAgain = async () => {
+        if (isNarrowed(principal, await confirm(tx, route.endsIssuer === true)))
+          throw new NarrowedCallerError();
+      };
+      const run = () => work(tx, principal, confirmAgain);
       if (grantId === null) return run();
+      const now = services.clock.now();
       return readByGrant(tx, { accountId, grantId }, { requestId: info.id, now }, run);
     };
+    const attempt = () => carryOut(services.database, accountId, confirmed, statementLimits(route));
+    // Once more as who the caller is now: for most requests nothing depends on what was taken from it.
+    const attemptAgain = (error: unknown) => {
+      if (error instanceof NarrowedCallerError) return attempt();
+      throw error;
+    };
     return services.accountSlots.run(
-      presented.accountId,
-      () => carryOut(services.database, presented.accountId, confirmed, statementLimits(route)),
-      presented.organizationId ?? presented.issuerId,
+      accountId,
+      () => attempt().catch(attemptAgain),
+      organizationId ?? issuerId,
     );
   };
 }

@@ -13,6 +13,7 @@ export const deleteIssuer = defineRoute({
   summary: 'Delete an issuer with its organizations, keys and sandbox twin',
   permission: 'gatelodge.issuers:write',
   params: issuerParams,
+  endsIssuer: true,
   responses: { 204: { description: 'Deleted; there is no way back.' } },
   async handler({ services, tx, principal, params, ifMatch, recordAll, afterCommit }) {
     const current = await lockIssuer(tx, principal, params.issuer_id, ifMatch);

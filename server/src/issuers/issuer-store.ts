@@ -1,5 +1,6 @@
 import { type Selectable, sql } from 'kysely';
 import type { Principal } from '../authentication/principal.ts';
+import { AppError } from '../errors.ts';
 import { found, foundUnchanged } from '../http/found.ts';
 import { nameContains, type PageRequest, paged } from '../http/listing.ts';
 import type { CursorCodec } from '../http/pagination.ts';
@@ -38,7 +39,12 @@ export async function requireIssuer(
   return found(row);
 }
 
-/** As `requireIssuer`, and nobody changes it before the transaction ends. @throws not_found, precondition_failed */
+/**
+ * As `requireIssuer`, and nobody changes it before the transaction ends.
+ *
+ * @throws not_found, precondition_failed; issuer_suspended for a key of the issuer that has waited for its suspension:
+ *   it must not lift that
+ */
 export async function lockIssuer(
   tx: Transaction,
   principal: Principal,
@@ -49,6 +55,7 @@ export async function lockIssuer(
     .where('issuers.id', '=', issuerId)
     .forUpdate('issuers')
     .executeTakeFirst();
+  if (row?.status === 'suspended' && principal.issuerId === row.id) throw new AppError('issuer_suspended');
   return foundUnchanged(row, ifMatch);
 }
 

@@ -14,6 +14,7 @@ function defineStatusRoute(verb: 'suspend' | 'activate', status: 'suspended' | '
     summary,
     permission: 'gatelodge.issuers:write',
     params: issuerParams,
+    endsIssuer: status === 'suspended',
     responses: { 200: { description: 'The issuer.', schema: z.object({ data: issuerResource }) } },
     async handler({ services, tx, principal, params, ifMatch, record, afterCommit }) {
       const current = await lockIssuer(tx, principal, params.issuer_id, ifMatch);

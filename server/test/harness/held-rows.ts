@@ -39,10 +39,15 @@ export class HeldRows {
   }
 
   /** Whoever would keep this user from being changed waits until `release`. */
-  async holdUser(userId: string): Promise<void> {
+  holdUser(userId: string): Promise<void> {
+    return this.holdRow('users', userId);
+  }
+
+  /** Whoever would change this row, or keep it from being changed, waits until `release`. */
+  async holdRow(table: 'users' | 'issuers' | 'organizations', id: string): Promise<void> {
     this.#isHeld = true;
     await this.#client.query('begin');
-    await this.#client.query('select from users where id = $1 for update', [userId]);
+    await this.#client.query(`select from ${table} where id = $1 for update`, [id]);
   }
 
   /** Whoever writes a record of this model for a user fails, as where it takes too long, until `release`. */
