@@ -109,6 +109,9 @@ describe('without an active grant', () => {
     expect((await readIn(operator, customer.id)).status).toBe(200);
     succeeded(await operator.delete(`/v1/accounts/${customer.id}?name=Acme`));
     expect((await readIn(operator, customer.id)).status).toBe(404);
+    // What comes next looks whether anything changes.
+    const left = () => rows.query('select id from accounts where id = $1', [customer.id]);
+    await expect.poll(left, { timeout: 15_000 }).toEqual([]);
   });
 });
 
