@@ -55,6 +55,7 @@ import { type InstallationSecrets, loadInstallationSecrets } from './secrets/ins
 import type { MasterKey } from './secrets/master-key.ts';
 import { AccessSessions } from './sessions/access-sessions.ts';
 import { AuthMeEndpoint, LogoutEndpoint, RefreshEndpoint, UserRefusal } from './sessions/auth-endpoints.ts';
+import { createSessionEnds } from './sessions/session-ends.ts';
 import { createSessionSweep } from './sessions/session-sweep.ts';
 import { Sessions } from './sessions/sessions.ts';
 import type { Settings } from './settings.ts';
@@ -139,6 +140,7 @@ export interface Services {
   organizationSweep: Periodic;
   backchannelLogout: BackchannelLogout;
   clientDeletion: Periodic;
+  sessionEnds: Periodic;
   authenticator: Authenticator;
   meter: Meter;
   endpoints: {
@@ -272,6 +274,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
     const now = () => clock.now();
     const outbound = new OutboundClient({ allow: settings.outboundAllow, ...options.outbound });
     const mail = openMailing({ settings, database: background, secrets, log, now });
+    const sessionEnds = createSessionEnds(background, log, now);
     const jobs = [
       createAccountDeletion(database, log),
       createIssuerDeletion(database, log),
@@ -298,6 +301,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       }),
       createLedgerKeeping(metering.keeper, log),
       createMeteringSweep({ connection: meteringPool, nowMs, eventDays: settings.meteredEventDays }, log),
+      sessionEnds,
     ] as const;
     for (const job of jobs) job.start();
     mail.delivery.start();
@@ -387,6 +391,7 @@ export async function createServices(settings: Settings, options: ServiceOptions
       organizationSweep: jobs[2],
       backchannelLogout: jobs[13],
       clientDeletion: jobs[3],
+      sessionEnds,
       authenticator,
       meter,
       endpoints: {

@@ -81,6 +81,7 @@ const lookups = [
   'lookup_statement_accounts(operator_account text, month_start timestamp with time zone, month_end timestamp with time zone, up_to text, most integer)',
   'lookup_support_grant(operator_account text, wanted_account text, moment timestamp with time zone)',
   'lookup_user_organizations(wanted_account text, wanted_issuer text, wanted_user text, wanted_organization text, most_bytes integer)',
+  'lookup_users_with_ending_sessions(most integer)',
   'lookup_waiting_mails(moment timestamp with time zone)',
   'report_outcomes(keys text[], issuers text[], organizations text[], environments text[], hours timestamp with time zone[], reported bigint[], errors bigint[], timed bigint[], latencies_ms bigint[])',
   'settle_login_budgets(of_account text, of_issuer text, of_address bytea, of_key bytea, of_ip bytea, moment timestamp with time zone)',

@@ -236,6 +236,9 @@ export interface UsersTable {
   username_key: string;
   /** null where it is the one that the user was made with. */
   username_changed_at: NullableTimestamp;
+  /** Its sessions from before then are being ended; see `session-ends.ts`. null where none are. */
+  sessions_end_before: NullableTimestamp;
+  sessions_end_reason: Generated<'revoked' | 'user_suspended' | null>;
   profile: GeneratedJsonb<JsonObject>;
   metadata: GeneratedJsonb<JsonObject>;
   status: Generated<'active' | 'suspended'>;

@@ -37,17 +37,17 @@ export const revokeUserSessions = defineRoute({
   operationId: 'user.sessions.revoke',
   summary: 'End every session of a user',
   description:
-    'The user may sign in anew at once; to keep it out, suspend it. If-Match takes the user’s ETag.',
+    'The user may sign in anew at once; to keep it out, suspend it. Of more than 1,000 sessions the newest end at once and the others within seconds. If-Match takes the user’s ETag.',
   permission: 'gatelodge.sessions:write',
   params: userSessionsParams,
   responses: {
     200: {
-      description: 'How many were ended.',
+      description: 'How many were ended, or are about to be.',
       schema: z.object({ data: z.object({ revoked: z.int() }) }).meta({ id: 'SessionsRevoked' }),
       isReport: true,
     },
   },
-  async handler({ tx, principal, params, now, ifMatch, recordAll }) {
+  async handler({ services, tx, principal, params, now, ifMatch, recordAll, afterCommit }) {
     const user = await lockUser(tx, principal, params, ifMatch);
     const issuer = await requireIssuer(tx, principal, params.issuer_id);
     const scope = {
@@ -56,6 +56,8 @@ export const revokeUserSessions = defineRoute({
       environment: issuer.environment,
       userId: user.id,
     };
-    return { body: { data: { revoked: await endSessions(tx, scope, 'revoked', { now, recordAll }) } } };
+    const revoked = await endSessions(tx, scope, 'revoked', { now, recordAll });
+    afterCommit(() => services.sessionEnds.wake());
+    return { body: { data: { revoked } } };
   },
 });

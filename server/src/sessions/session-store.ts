@@ -96,10 +96,15 @@ const reasonsOfOneClient: ReadonlySet<EndReason> = new Set(['refresh_reuse', 'co
 /** So many events are one statement. */
 const eventsAtOnce = 1_000;
 
+/** So many sessions of a user one request ends: those of 100,000 took longer than a statement may. */
+const sessionsOfUserAtOnce = 1_000;
+
 /**
  * Ends the sessions that have not ended yet, with an event each. From the commit on no node takes a token of theirs.
  *
- * @returns how many it has ended
+ * Of a user, who has to be locked, it ends the newest thousand and leaves what there is beyond to `createSessionEnds`.
+ *
+ * @returns how many it has ended, or left to be
  */
 export async function endSessions(
   tx: Transaction,
@@ -107,6 +112,12 @@ export async function endSessions(
   reason: EndReason,
   { now, recordAll }: { now: Date; recordAll: (events: readonly NewEvent[]) => Promise<void> },
 ): Promise<number> {
+  if ('userId' in scope) {
+    const step = { now, recordAll, until: now, atOnce: sessionsOfUserAtOnce };
+    const { marked, ended } = await endSessionsOfUser(tx, scope, reason, step);
+    await endBrowserLogins(tx, scope, []);
+    return ended + (marked < sessionsOfUserAtOnce ? 0 : await leaveToJob(tx, scope, reason, now));
+  }
   const rows = await markEnded(tx, scope, reason, now);
   if (!reasonsOfOneClient.has(reason)) {
     await endBrowserLogins(tx, scope, rows);
@@ -122,7 +133,62 @@ export async function endSessions(
   return ended.length;
 }
 
-function markEnded(tx: Transaction, scope: EndedScope, reason: EndReason, now: Date) {
+/**
+ * Ends sessions of a user, the newest first, at most so many, as `endSessions` does.
+ *
+ * @param step.until those begun later stay
+ * @returns how many have been looked at, fewer than `atOnce` when none are left; and how many of them had not expired
+ */
+export async function endSessionsOfUser(
+  tx: Transaction,
+  scope: { accountId: string; issuerId: string; environment: Environment; userId: string },
+  reason: EndReason,
+  step: {
+    now: Date;
+    until: Date;
+    atOnce: number;
+    recordAll: (events: readonly NewEvent[]) => Promise<void>;
+  },
+): Promise<{ marked: number; ended: number }> {
+  const { accountId, issuerId, userId } = scope;
+  // Expired ones too: one that is refreshed at this moment looks expired still, and would go on.
+  const { rows } = await sql<Pick<SessionRow, 'id' | 'issuer_id' | 'user_id' | 'client_id' | 'expires_at'>>`
+    update sessions set ended_at = ${step.now}, end_reason = ${reason}, version = version + 1
+    where account_id = ${accountId} and issuer_id = ${issuerId} and ended_at is null and id = any (array(
+      select s.id from sessions s
+      where s.account_id = ${accountId} and s.issuer_id = ${issuerId} and s.user_id = ${userId} and s.ended_at is null
+        and s.created_at <= ${step.until}
+      order by s.id desc limit ${step.atOnce} for update))
+    returning id, issuer_id, user_id, client_id, expires_at`.execute(tx);
+  const ended = rows.filter((row) => row.expires_at > step.now);
+  await noteLogouts(tx, accountId, ended, step.now);
+  await step.recordAll(ended.map((row) => terminated(row, scope, reason)));
+  return { marked: rows.length, ended: ended.length };
+}
+
+/** Answers how many there are. */
+async function leaveToJob(
+  tx: Transaction,
+  { accountId, issuerId, userId }: { accountId: string; issuerId: string; userId: string },
+  reason: EndReason,
+  now: Date,
+): Promise<number> {
+  const { rows } = await sql<{ left: number }>`
+    select count(*)::int as left from sessions
+    where account_id = ${accountId} and issuer_id = ${issuerId} and user_id = ${userId} and ended_at is null
+      and expires_at > ${now}`.execute(tx);
+  await sql`
+    update users set sessions_end_before = ${now}, sessions_end_reason = ${reason}
+    where account_id = ${accountId} and issuer_id = ${issuerId} and id = ${userId}`.execute(tx);
+  return rows[0]!.left;
+}
+
+function markEnded(
+  tx: Transaction,
+  scope: Exclude<EndedScope, { userId: string }>,
+  reason: EndReason,
+  now: Date,
+) {
   return tx
     .updateTable('sessions')
     .set({ ended_at: now, end_reason: reason, version: sql`version + 1` })
@@ -131,9 +197,8 @@ function markEnded(tx: Transaction, scope: EndedScope, reason: EndReason, now: D
     .where('ended_at', 'is', null)
     .where((eb) => {
       if ('sessionId' in scope) return eb.and([eb('id', '=', scope.sessionId), eb('expires_at', '>', now)]);
-      if ('loginUid' in scope) return eb('login_uid', '=', scope.loginUid);
       // Expired ones too: one that is refreshed at this moment looks expired still, and would go on.
-      return eb('user_id', '=', scope.userId);
+      return eb('login_uid', '=', scope.loginUid);
     })
     .returning(['id', 'issuer_id', 'user_id', 'client_id', 'login_uid', 'expires_at'])
     .execute();

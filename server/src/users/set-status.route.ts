@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { z } from 'zod';
+import { AppError } from '../errors.ts';
 import { defineRoute } from '../http/route.ts';
 import { requireIssuer } from '../issuers/issuer-store.ts';
 import { endSessions } from '../sessions/session-store.ts';
@@ -17,10 +18,11 @@ function defineStatusRoute(verb: 'suspend' | 'activate', status: 'suspended' | '
     permission: 'gatelodge.users:write',
     params: userParams,
     responses: { 200: { description: 'The user.', schema: z.object({ data: userResource }) } },
-    async handler({ tx, principal, params, now, ifMatch, record, recordAll }) {
+    async handler({ services, tx, principal, params, now, ifMatch, record, recordAll, afterCommit }) {
       const current = await lockUser(tx, principal, params, ifMatch);
       if (current.status === status)
         return { body: { data: toUserResource(current) }, version: current.version };
+      if (status === 'active' && current.sessions_end_before !== null) throw stillEnding();
       const issuer = await requireIssuer(tx, principal, params.issuer_id);
       const row = await tx
         .updateTable('users')
@@ -44,9 +46,18 @@ function defineStatusRoute(verb: 'suspend' | 'activate', status: 'suspended' | '
         };
         // For good: whoever was signed in as this user when it had to be stopped does not come back with it.
         await endSessions(tx, scope, 'user_suspended', { now, recordAll });
+        afterCommit(() => services.sessionEnds.wake());
       }
       return { body: { data: toUserResource(row) }, version: row.version };
     },
+  });
+}
+
+/** Of a user who is active again the sessions that are left would count again. */
+function stillEnding(): AppError {
+  return new AppError('unavailable', {
+    detail: 'The user has very many sessions, which are still being ended. Try again shortly.',
+    headers: { 'Retry-After': '2' },
   });
 }
 

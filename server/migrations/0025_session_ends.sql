@@ -77,6 +77,27 @@ begin
   end if;
 end $$;
 
+-- ── Users with very many sessions ───────────────────────────────────────────────────────────────────────────────
+
+-- One request ends so many of a user's; those that were begun up to then a job ends, for this reason.
+alter table users add column sessions_end_before timestamptz;
+alter table users add column sessions_end_reason text check (sessions_end_reason in ('revoked', 'user_suspended'));
+alter table users add constraint users_sessions_end check ((sessions_end_before is null) = (sessions_end_reason is null));
+grant select (sessions_end_before, sessions_end_reason) on users to gatelodge_lookup;
+
+-- Those of an issuer or an account that is going itself go with it.
+create function lookup_users_with_ending_sessions(most integer) returns table (
+  id text, account_id text, issuer_id text, environment text, ends_before timestamptz, reason text)
+  language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+  select u.id, u.account_id, u.issuer_id, i.environment, u.sessions_end_before, u.sessions_end_reason
+  from gatelodge.users u
+  join gatelodge.issuers i on i.id = u.issuer_id
+  join gatelodge.accounts a on a.id = u.account_id
+  where u.sessions_end_before is not null and not i.deleting and a.status <> 'deleting'
+  order by u.sessions_end_before limit most;
+end;
+
 grant create on schema gatelodge to gatelodge_lookup;
 do $$
 declare
@@ -85,7 +106,8 @@ begin
   for made in
     select p.oid::regprocedure from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'gatelodge'
-      and p.proname in ('lookup_oidc_user_v2', 'lookup_client_session_v3', 'lookup_oidc_record_v2')
+      and p.proname in ('lookup_oidc_user_v2', 'lookup_client_session_v3', 'lookup_oidc_record_v2',
+        'lookup_users_with_ending_sessions')
   loop
     execute format('alter function %s owner to gatelodge_lookup', made);
     execute format('revoke all on function %s from public', made);
