@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Rows } from '../../test/harness/rows.ts';
 import { startTestServer, TestClock, type TestServer } from '../../test/harness/server.ts';
 import { succeeded, TestIssuer, type TestKey } from '../../test/harness/test-issuer.ts';
 
@@ -326,6 +327,11 @@ test('an issuer that does not exist, whatever the id looks like, is 404', async 
     expect(answer.headers.get('content-type')).toBe('application/problem+json');
     expect(answer.text).not.toContain(id === '' || id === '..' ? '\u0000' : id);
   }
+  // What comes next looks at every statement there is.
+  const rows = await Rows.open(server.database);
+  const left = () => rows.query('select id from issuers where id = $1', [gone.id]);
+  await expect.poll(left, { timeout: 15_000 }).toEqual([]);
+  await rows.close();
 });
 
 test('a refusal writes nothing', async () => {
