@@ -1,4 +1,4 @@
-import { type Selectable, sql } from 'kysely';
+import { type RawBuilder, type Selectable, sql } from 'kysely';
 import { AppError, invalidField, invalidFields } from '../errors.ts';
 import { requireMatch } from '../http/etag.ts';
 import { nameContains, type PageRequest, paged } from '../http/listing.ts';
@@ -139,8 +139,8 @@ export async function countMembersOfThisGroupAlone(
   { account_id: accountId, issuer_id: issuerId, id: organizationId }: OrganizationPlace,
   groupId: string,
 ): Promise<number> {
-  // Where statistics are behind, a table that has just grown looks so small that it is read whole for each member.
-  await sql`select set_config('enable_seqscan', 'off', true)`.execute(tx);
+  // Where statistics are behind, Postgres would read all places of the organization for each member: `offset 0` has it look
+  // for the member's own.
   const { rows } = await sql<{ count: number }>`
     with bare as materialized (
       select x.membership_id
@@ -152,14 +152,26 @@ export async function countMembersOfThisGroupAlone(
     select count(*)::int as count
     from bare
     where not exists (
-      select from group_memberships other
-      join groups g on g.id = other.group_id
-      where other.account_id = ${accountId} and other.issuer_id = ${issuerId}
-        and other.organization_id = ${organizationId} and other.membership_id = bare.membership_id
-        and other.group_id <> ${groupId})`.execute(tx);
-  await sql`select set_config('enable_seqscan', 'on', true)`.execute(tx);
+      select from (
+        select x.group_id from group_memberships x
+        where x.account_id = ${accountId} and x.issuer_id = ${issuerId} and x.organization_id = ${organizationId}
+          and x.membership_id = bare.membership_id and x.group_id <> ${groupId}
+        offset 0
+      ) other
+      -- What a deleted group has left is nobody's place.
+      where other.group_id = any (array(
+        select g.id from groups g
+        where g.account_id = ${accountId} and g.issuer_id = ${issuerId} and g.organization_id = ${organizationId})))`.execute(
+    tx,
+  );
   return rows[0]!.count;
 }
+
+/**
+ * Groups of more members than this are summed up in one pass over all places of the organization, which are to a good part
+ * theirs; smaller ones member by member.
+ */
+const manyPlaces = 10_000;
 
 /**
  * Checks that a group may grow to so many bytes of scopes: no member of it may come to more than a member may have.
@@ -167,35 +179,106 @@ export async function countMembersOfThisGroupAlone(
  * @param group of an organization that is held for its groups
  * @throws invalid_request (422) at `scopes`
  */
-export async function requireRoomOfMembers(
-  tx: Transaction,
-  { id, account_id: accountId, issuer_id: issuerId, organization_id: organizationId, scopes_bytes }: GroupRow,
-  bytes: number,
-): Promise<void> {
-  const { rows } = await sql<{ has_room: boolean }>`
-    with all_groups as materialized (
-      select id, scopes_bytes from groups
-      where account_id = ${accountId} and issuer_id = ${issuerId} and organization_id = ${organizationId}
-    )
-    -- Most organizations have so few scopes in all that no member has to be looked at.
-    select (select sum(scopes_bytes) from all_groups) + ${bytes - scopes_bytes + maxBytesOfList}::integer
-        <= ${maxScopeBytesOfMember}::integer
-      or not exists (
-        select from group_memberships mine
-        join memberships m on m.id = mine.membership_id
-        join group_memberships x on x.account_id = mine.account_id and x.issuer_id = mine.issuer_id
-          and x.organization_id = mine.organization_id and x.membership_id = mine.membership_id
-        join all_groups g on g.id = x.group_id
-        where mine.account_id = ${accountId} and mine.issuer_id = ${issuerId}
-          and mine.organization_id = ${organizationId} and mine.group_id = ${id}
-        group by m.id
-        having sum(g.scopes_bytes) + max(m.scopes_bytes) + ${bytes - scopes_bytes}::integer
-          > ${maxScopeBytesOfMember}::integer
-      ) as has_room`.execute(tx);
-  if (rows[0]!.has_room) return;
+export async function requireRoomOfMembers(tx: Transaction, group: GroupRow, bytes: number): Promise<void> {
+  const growth = bytes - group.scopes_bytes;
+  const { total, sizes } = await sizesOfGroups(tx, group);
+  // Most organizations have so few scopes in all that no member has to be looked at.
+  if (total + growth + maxBytesOfList <= maxScopeBytesOfMember) return;
+  const places = await placesOf(tx, group, manyPlaces + 1);
+  const isFull =
+    places.length > manyPlaces
+      ? await isAnyFull(tx, group, sizes, growth)
+      : await isOneFull(tx, group, sizes, growth, places);
+  if (!isFull) return;
   throw invalidField(
     'scopes',
     `a member of the group would come to more than ${maxScopeBytesOfMember} bytes of scopes; name fewer or shorter ones, or take the member out of other groups`,
     'too_many_scopes',
   );
+}
+
+/** The bytes of each group by its id, as JSON, and of all together. */
+async function sizesOfGroups(
+  tx: Transaction,
+  { account_id: accountId, issuer_id: issuerId, organization_id: organizationId }: GroupRow,
+): Promise<{ total: number; sizes: string }> {
+  const rows = await groupsOf(tx, { id: organizationId, account_id: accountId, issuer_id: issuerId })
+    .clearSelect()
+    .select(['groups.id', 'groups.scopes_bytes'])
+    .execute();
+  return {
+    total: rows.reduce((sum, { scopes_bytes: size }) => sum + size, 0),
+    sizes: JSON.stringify(Object.fromEntries(rows.map(({ id, scopes_bytes: size }) => [id, size]))),
+  };
+}
+
+async function placesOf(tx: Transaction, group: GroupRow, limit: number): Promise<string[]> {
+  const rows = await tx
+    .selectFrom('group_memberships')
+    .select('membership_id')
+    .where('account_id', '=', group.account_id)
+    .where('issuer_id', '=', group.issuer_id)
+    .where('organization_id', '=', group.organization_id)
+    .where('group_id', '=', group.id)
+    .limit(limit)
+    .execute();
+  return rows.map(({ membership_id }) => membership_id);
+}
+
+/*
+ * Neither of these joins anything: where statistics are behind, Postgres would read all there is of the organization for each
+ * member. A group that `sizes` doesn't have is deleted, and what it has left counts for nothing.
+ */
+
+async function isOneFull(
+  tx: Transaction,
+  group: GroupRow,
+  sizes: string,
+  growth: number,
+  places: readonly string[],
+): Promise<boolean> {
+  const { account_id: accountId, issuer_id: issuerId, organization_id: organizationId } = group;
+  const { rows } = await sql<{ is_full: boolean }>`
+    with sizes as materialized (select ${sizes}::jsonb as of_group)
+    select exists (
+      select from unnest(${places}::text[]) as mine (id)
+      where ${ownBytes(group, sql`mine.id`)} + ${growth}::integer + (
+        select sum(((select of_group from sizes) ->> x.group_id)::integer)
+        from group_memberships x
+        where x.account_id = ${accountId} and x.issuer_id = ${issuerId} and x.organization_id = ${organizationId}
+          and x.membership_id = mine.id
+      ) > ${maxScopeBytesOfMember}::integer
+    ) as is_full`.execute(tx);
+  return rows[0]!.is_full;
+}
+
+async function isAnyFull(tx: Transaction, group: GroupRow, sizes: string, growth: number): Promise<boolean> {
+  const { id, account_id: accountId, issuer_id: issuerId, organization_id: organizationId } = group;
+  const { rows } = await sql<{ is_full: boolean }>`
+    with sizes as materialized (select ${sizes}::jsonb as of_group)
+    select exists (
+      select from (
+        select x.membership_id, sum(((select of_group from sizes) ->> x.group_id)::integer) as bytes
+        from group_memberships x
+        where x.account_id = ${accountId} and x.issuer_id = ${issuerId} and x.organization_id = ${organizationId}
+        group by x.membership_id
+        having bool_or(x.group_id = ${id})
+      ) mine
+      -- Only of those who might come to too much is the membership looked at.
+      where mine.bytes + ${growth + maxBytesOfList}::integer > ${maxScopeBytesOfMember}::integer
+        and mine.bytes + ${growth}::integer + ${ownBytes(group, sql`mine.membership_id`)}
+          > ${maxScopeBytesOfMember}::integer
+    ) as is_full`.execute(tx);
+  return rows[0]!.is_full;
+}
+
+/** What the member of a membership has of its own. */
+function ownBytes(
+  { account_id: accountId, issuer_id: issuerId, organization_id: organizationId }: GroupRow,
+  membershipId: RawBuilder<unknown>,
+): RawBuilder<number> {
+  return sql<number>`(
+    select m.scopes_bytes from memberships m
+    where m.account_id = ${accountId} and m.issuer_id = ${issuerId} and m.organization_id = ${organizationId}
+      and m.id = ${membershipId})`;
 }
