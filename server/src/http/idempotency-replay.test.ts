@@ -40,6 +40,28 @@ describe('a replay is authorized anew', () => {
     expect([dead.status, dead.body.code]).toEqual([401, 'revoked_key']);
   });
 
+  test('so is one by which the first answer told more than that the thing was made', async () => {
+    // The attack: keeping an Idempotency-Key to be told a user's names again once reading members was taken away.
+    const issuer = await api.create('/v1/issuers', { name: 'x' });
+    const path = `/v1/issuers/${issuer.id}`;
+    const organization = await api.create(`${path}/organizations`, { name: 'x' });
+    const user = await api.create(`${path}/users`, { username: 'told@example.com' });
+    const scopes = ['gatelodge.members:read', 'gatelodge.members:write', 'gatelodge.groups:read'];
+    const key = await createKey(api, '/v1/api-keys', { restrictions: { scopes } });
+    const headers = under(freshKey());
+    const body = { member_id: user.id, scopes: ['a:b'] };
+    const ask = () => api.as(key).post(`${path}/organizations/${organization.id}/members`, body, headers);
+    const first = await ask();
+    expect(first.body.data.user.username).toBe('told@example.com');
+    // More is no less, and neither is another order.
+    await api.patch(key.path, { restrictions: { scopes: [...scopes.toReversed(), 'gatelodge.users:read'] } });
+    expect((await ask()).text).toBe(first.text);
+    succeeded(await api.patch(key.path, { restrictions: { scopes: ['gatelodge.members:write'] } }));
+    const lost = await ask();
+    expect([lost.status, lost.body.code]).toEqual([403, 'permission_denied']);
+    expect(lost.text).not.toContain('told@');
+  });
+
   test('and so is a scope that the caller may no longer grant', async () => {
     // The attack: as above, with the right to create keys kept but what the key may do lost.
     const scopes = ['gatelodge.api-keys:write', 'gatelodge.issuers:write'];
@@ -112,6 +134,7 @@ test('a replay does not do what was to be done after the commit: there is no cha
     accountId,
     idempotencyKey: freshKey(),
     presentedSecret: 'secret',
+    permissions: 'all' as const,
     method: 'POST',
     path: '/v1/probes',
     body: {},

@@ -1,7 +1,9 @@
 import { createHash, hkdfSync } from 'node:crypto';
 import { sql } from 'kysely';
+import type { Principal } from '../authentication/principal.ts';
 import { AppError, type ErrorCode } from '../errors.ts';
 import type { Transaction } from '../postgres/database.ts';
+import { isReservedScope } from '../scopes/scope.ts';
 import { openEnvelope, sealEnvelope } from '../secrets/envelope.ts';
 import type { Answer } from './route.ts';
 
@@ -13,10 +15,15 @@ export interface IdempotentRequest {
   accountId: string;
   idempotencyKey: string;
   presentedSecret: string;
+  /** What the caller may do now; no part of what makes requests the same. */
+  permissions: Principal['permissions'];
   method: string;
   path: string;
   body: unknown;
 }
+
+/** An answer as it is kept. `permissions`: those that its caller had; a build before this one has kept none. */
+type KeptAnswer = Answer & { permissions?: string[] | 'all' };
 
 interface Creation {
   create: () => Promise<Answer>;
@@ -33,7 +40,8 @@ interface Creation {
  * @param creation.create may run a second time, in a savepoint that is rolled back: what it does outside of `tx` has
  *   to wait for the commit
  * @param creation.undo takes back what `create` has laid up for after the commit
- * @throws idempotency_in_flight (409) while the first request runs; idempotency_mismatch (422) for another body.
+ * @throws idempotency_in_flight (409) while the first request runs; idempotency_mismatch (422) for another body;
+ *   permission_denied (403) for a caller who has lost a permission since, by which the answer may tell more
  */
 export async function once(
   tx: Transaction,
@@ -61,17 +69,15 @@ export async function once(
     if (!record.fingerprint.equals(fingerprint)) throw new AppError('idempotency_mismatch');
     await authorizeAnew(tx, { create, undo });
     const stored = openEnvelope(derive(request, 'answer'), record.response, id.toString('hex'));
-    const answer = JSON.parse(stored.toString()) as Answer;
+    const { permissions: had, ...answer } = JSON.parse(stored.toString()) as KeptAnswer;
+    requireStill(had, request.permissions);
     return { ...answer, headers: { ...answer.headers, 'Idempotent-Replayed': 'true' } };
   }
   const answer = await create();
+  const kept: KeptAnswer = { ...answer, permissions: managementOf(request.permissions) };
   const row = {
     fingerprint,
-    response: sealEnvelope(
-      derive(request, 'answer'),
-      Buffer.from(JSON.stringify(answer)),
-      id.toString('hex'),
-    ),
+    response: sealEnvelope(derive(request, 'answer'), Buffer.from(JSON.stringify(kept)), id.toString('hex')),
     expires_at: sql<Date>`now() + make_interval(hours => ${keptForHours})`,
   };
   await tx
@@ -123,6 +129,20 @@ function isOutdated(error: unknown): boolean {
   return (
     code === 'invalid_request' && errors.length > 0 && errors.every((each) => each.code === 'in_the_past')
   );
+}
+
+/** Its product scopes give a key nothing here. */
+function managementOf(permissions: Principal['permissions']): string[] | 'all' {
+  return permissions === 'all' ? 'all' : [...permissions].filter(isReservedScope).sort();
+}
+
+/** @throws permission_denied */
+function requireStill(had: KeptAnswer['permissions'], has: Principal['permissions']): void {
+  if (had === undefined || has === 'all') return;
+  if (had !== 'all' && had.every((permission) => has.has(permission))) return;
+  throw new AppError('permission_denied', {
+    detail: 'The API key has lost a permission since it was answered under this Idempotency-Key.',
+  });
 }
 
 /** An advisory lock rather than the row: the row of a request in flight is not visible to anyone yet. */

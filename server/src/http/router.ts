@@ -243,6 +243,7 @@ async function handle(route: AnyRoute, services: Services, request: FastifyReque
         accountId: principal.accountId,
         idempotencyKey: String(idempotencyKey),
         presentedSecret: principal.presentedSecret,
+        permissions: principal.permissions,
         method: route.method,
         path: request.url,
         body,
