@@ -128,12 +128,25 @@ async function insertGroups(
     from unnest(${groups.map((group) => group.id)}::text[]) as given (id)
     where (
       select count(*) from memberships m
-      join organizations o on o.id = m.organization_id
-      join group_memberships x on x.account_id = m.account_id and x.issuer_id = m.issuer_id
-        and x.organization_id = m.organization_id and x.membership_id = m.id
-      -- What a deleted group has left is nobody's place.
-      join groups g on g.id = x.group_id
+      -- offset 0 keeps each question one of its own: joined, where statistics are behind, all places of the issuer are read for
+      -- each membership.
+      cross join lateral (
+        select x.group_id from group_memberships x
+        where x.account_id = ${accountId} and x.issuer_id = ${issuerId} and x.organization_id = m.organization_id
+          and x.membership_id = m.id
+        offset 0
+      ) place
       where m.account_id = ${accountId} and m.issuer_id = ${issuerId} and m.user_id = ${membership.user_id}
+        -- What a deleted organization or group has left is nobody's place.
+        and exists (
+          select from organizations o
+          where o.account_id = ${accountId} and o.issuer_id = ${issuerId} and o.id = m.organization_id
+          offset 0)
+        and exists (
+          select from groups g
+          where g.account_id = ${accountId} and g.issuer_id = ${issuerId} and g.organization_id = m.organization_id
+            and g.id = place.group_id
+          offset 0)
     ) <= ${maxGroupsOfUser - groups.length}::integer`.execute(tx);
   if (numAffectedRows === BigInt(groups.length)) return;
   throw new AppError('limit_reached', {
