@@ -21,11 +21,16 @@ export const nameField = text(1, 200).refine(
 );
 
 /**
- * A name that pages or mails show to users of others, where they decide whom they trust: it may not turn around or break
- * off what stands beside it. Of names that are there already those alone are held to it that change.
+ * For text that pages or mails show to users of others, where they decide whom they trust: it may not turn around or break
+ * off what stands beside it.
  */
+export function isPlainLine(value: string): boolean {
+  return !/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u.test(value);
+}
+
+/** A name that is shown so. Of names that are there already those alone are held to it that change. */
 export const shownNameField = nameField.refine(
-  (name) => !/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u.test(name),
+  isPlainLine,
   'must not contain line breaks, other control characters or marks of writing direction',
 );
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { text } from '../http/fields.ts';
+import { isPlainLine, text } from '../http/fields.ts';
 import { longestTokenSeconds } from '../tokens/token-life.ts';
 import { normalizeDomain } from '../users/username.ts';
 
@@ -12,7 +12,10 @@ const digitsLikeACode = /\d{6}/;
 /** One line of a mail's header or greeting, into which nobody gets a second one. */
 function lineField(maxLength: number) {
   return text(1, maxLength)
-    .refine((value) => !/\p{Cc}/u.test(value) && value.trim() !== '', 'must be one line of text')
+    .refine(
+      (value) => isPlainLine(value) && value.trim() !== '',
+      'must be one line of text, without marks of writing direction',
+    )
     .nullable()
     .default(null);
 }

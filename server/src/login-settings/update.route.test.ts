@@ -185,6 +185,8 @@ describe('422', () => {
     [{ refresh_token_seconds: 599 }, 'refresh_token_seconds'],
     [{ access_token_seconds: 900, refresh_token_seconds: 899 }, 'refresh_token_seconds'],
     [{ mail: { brand_name: 'Shop 123456' } }, 'mail.brand_name'],
+    [{ mail: { brand_name: 'Acme\u202Egnp' } }, 'mail.brand_name'],
+    [{ mail: { sender: 'Acme\u2028Bank' } }, 'mail.sender'],
     [{ mail: { template: 'x' } }, 'mail.template'],
     [{ issuer_id: 'x' }, 'issuer_id'],
   ])('%j names %s', async (body, field) => {
