@@ -33,6 +33,8 @@ export function createSessionEnds(
   now: () => Date,
   atOnce = sessionsAtOnce,
 ): Periodic {
+  /** How far each user has come, by the lowest id that has been ended: from the newest down. */
+  const reached = new Map<string, string>();
   return new Periodic({
     name: 'session ends',
     everyMs,
@@ -43,10 +45,12 @@ export function createSessionEnds(
       let hasMore = false;
       for (const user of rows) {
         // One that fails must not keep the others.
-        const more = await endSome(database, user, now(), atOnce).catch((error: unknown) => {
-          log.warn({ err: error, user_id: user.id }, 'A step of ending a user’s sessions failed');
-          return false;
-        });
+        const more = await endSome(database, user, { now: now(), atOnce, reached }).catch(
+          (error: unknown) => {
+            log.warn({ err: error, user_id: user.id }, 'A step of ending a user’s sessions failed');
+            return false;
+          },
+        );
         hasMore = more || hasMore;
       }
       return hasMore;
@@ -55,31 +59,36 @@ export function createSessionEnds(
 }
 
 /** One step of bounded length. Answers whether there may be more to do at once. */
-function endSome(database: Database, user: LeftUser, now: Date, atOnce: number): Promise<boolean> {
+async function endSome(
+  database: Database,
+  user: LeftUser,
+  { now, atOnce, reached }: { now: Date; atOnce: number; reached: Map<string, string> },
+): Promise<boolean> {
   const { account_id: accountId, issuer_id: issuerId, environment, id: userId, ends_before: until } = user;
-  return database.withAccount(accountId, async (tx) => {
+  const below = reached.get(userId);
+  const lowest = await database.withAccount(accountId, async (tx) => {
     // Two nodes at the same rows would wait for each other.
     const { rows } = await sql<{ ours: boolean }>`
       select pg_try_advisory_xact_lock(hashtextextended('end sessions ' || ${userId}, 0)) as ours`.execute(
       tx,
     );
-    if (rows[0]?.ours !== true) return false;
-    const { marked } = await endSessionsOfUser(
-      tx,
-      { accountId, issuerId, environment, userId },
-      user.reason,
-      {
-        now,
-        until,
-        atOnce,
-        recordAll: (events) => insertEvents(tx, { accountId, actor, requestId: null }, events),
-      },
-    );
-    if (marked === atOnce) return true;
-    // Unless there are others by now.
-    await sql`
-      update users set sessions_end_before = null, sessions_end_reason = null
-      where account_id = ${accountId} and id = ${userId} and sessions_end_before = ${until}`.execute(tx);
-    return false;
+    if (rows[0]?.ours !== true) return null;
+    const step = await endSessionsOfUser(tx, { accountId, issuerId, environment, userId }, user.reason, {
+      now,
+      until,
+      below,
+      atOnce,
+      recordAll: (events) => insertEvents(tx, { accountId, actor, requestId: null }, events),
+    });
+    if (step.marked === atOnce) return step.lowest;
+    // Unless there are others by now. Whoever began further down looks at all of them once more.
+    if (below === undefined)
+      await sql`
+        update users set sessions_end_before = null, sessions_end_reason = null
+        where account_id = ${accountId} and id = ${userId} and sessions_end_before = ${until}`.execute(tx);
+    return null;
   });
+  if (lowest === null) reached.delete(userId);
+  else reached.set(userId, lowest);
+  return lowest !== null || below !== undefined;
 }

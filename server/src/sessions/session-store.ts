@@ -137,7 +137,10 @@ export async function endSessions(
  * Ends sessions of a user, the newest first, at most so many, as `endSessions` does.
  *
  * @param step.until those begun later stay
- * @returns how many have been looked at, fewer than `atOnce` when none are left; and how many of them had not expired
+ * @param step.below those alone whose ids are below this one: whoever takes step after step does not look each time at what
+ *   it has ended already
+ * @returns how many have been looked at, fewer than `atOnce` when none are left; how many of them had not expired; and the
+ *   lowest of their ids, null where there are none
  */
 export async function endSessionsOfUser(
   tx: Transaction,
@@ -146,24 +149,27 @@ export async function endSessionsOfUser(
   step: {
     now: Date;
     until: Date;
+    below?: string | undefined;
     atOnce: number;
     recordAll: (events: readonly NewEvent[]) => Promise<void>;
   },
-): Promise<{ marked: number; ended: number }> {
+): Promise<{ marked: number; ended: number; lowest: string | null }> {
   const { accountId, issuerId, userId } = scope;
+  const below = step.below ?? null;
   // Expired ones too: one that is refreshed at this moment looks expired still, and would go on.
   const { rows } = await sql<Pick<SessionRow, 'id' | 'issuer_id' | 'user_id' | 'client_id' | 'expires_at'>>`
     update sessions set ended_at = ${step.now}, end_reason = ${reason}, version = version + 1
     where account_id = ${accountId} and issuer_id = ${issuerId} and ended_at is null and id = any (array(
       select s.id from sessions s
       where s.account_id = ${accountId} and s.issuer_id = ${issuerId} and s.user_id = ${userId} and s.ended_at is null
-        and s.created_at <= ${step.until}
+        and s.created_at <= ${step.until} and (${below}::text is null or s.id < ${below}::text)
       order by s.id desc limit ${step.atOnce} for update))
     returning id, issuer_id, user_id, client_id, expires_at`.execute(tx);
   const ended = rows.filter((row) => row.expires_at > step.now);
   await noteLogouts(tx, accountId, ended, step.now);
   await step.recordAll(ended.map((row) => terminated(row, scope, reason)));
-  return { marked: rows.length, ended: ended.length };
+  const lowest = rows.map(({ id }) => id).sort()[0] ?? null;
+  return { marked: rows.length, ended: ended.length, lowest };
 }
 
 /** Answers how many there are. */

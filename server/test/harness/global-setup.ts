@@ -27,7 +27,7 @@ export const templateDatabase = 'gatelodge_template';
  * also when the set-up fails half-way.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const settings = { max_connections: '300', max_wal_size: '256MB', ...inNoNeedOfTheDisk };
+  const settings = { max_connections: '300', ...inNoNeedOfTheDisk };
   // The account that runs Postgres passes through it.
   const runDirectory = await mkdtemp('/tmp/gatelodge-run-');
   await chmod(runDirectory, 0o755);
