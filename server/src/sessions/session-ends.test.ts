@@ -86,6 +86,18 @@ test('all sessions of such a user are ended, and none that is begun after that',
   expect(answer.status).toBe(200);
 });
 
+test('a session that a node has begun whose clock is ahead is ended with the others', async () => {
+  const { id } = await api.create(`${issuer.path}/users`, { username: 'ahead@example.com' });
+  const { token, session_id } = await signIn(server, issuer.id, id);
+  await rows.query(`update sessions set created_at = now() + interval '1 minute' where id = $1`, [
+    session_id,
+  ]);
+  const revoked = await api.post(`${issuer.path}/users/${id}/sessions/revoke`);
+  expect(succeeded(revoked).body.data).toEqual({ revoked: 1 });
+  const answer = await fetch(`${server.url}/auth/me`, { headers: { Authorization: `Bearer ${token}` } });
+  expect(answer.status).toBe(401);
+});
+
 test('nodes that are at it at the same time end each once', async () => {
   const user = await busyUser();
   succeeded(await api.post(`${user.path}/sessions/revoke`));

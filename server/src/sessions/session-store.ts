@@ -113,7 +113,7 @@ export async function endSessions(
   { now, recordAll }: { now: Date; recordAll: (events: readonly NewEvent[]) => Promise<void> },
 ): Promise<number> {
   if ('userId' in scope) {
-    const step = { now, recordAll, until: now, atOnce: sessionsOfUserAtOnce };
+    const step = { now, recordAll, atOnce: sessionsOfUserAtOnce };
     const { marked, ended } = await endSessionsOfUser(tx, scope, reason, step);
     await endBrowserLogins(tx, scope, []);
     return ended + (marked < sessionsOfUserAtOnce ? 0 : await leaveToJob(tx, scope, reason, now));
@@ -136,7 +136,7 @@ export async function endSessions(
 /**
  * Ends sessions of a user, the newest first, at most so many, as `endSessions` does.
  *
- * @param step.until those begun later stay
+ * @param step.until those begun later stay; none do unless given, as another node's clock may be ahead of this one's
  * @param step.below those alone whose ids are below this one: whoever takes step after step does not look each time at what
  *   it has ended already
  * @returns how many have been looked at, fewer than `atOnce` when none are left; how many of them had not expired; and the
@@ -148,21 +148,22 @@ export async function endSessionsOfUser(
   reason: EndReason,
   step: {
     now: Date;
-    until: Date;
+    until?: Date;
     below?: string | undefined;
     atOnce: number;
     recordAll: (events: readonly NewEvent[]) => Promise<void>;
   },
 ): Promise<{ marked: number; ended: number; lowest: string | null }> {
   const { accountId, issuerId, userId } = scope;
-  const below = step.below ?? null;
+  const { until = null, below = null } = step;
   // Expired ones too: one that is refreshed at this moment looks expired still, and would go on.
   const { rows } = await sql<Pick<SessionRow, 'id' | 'issuer_id' | 'user_id' | 'client_id' | 'expires_at'>>`
     update sessions set ended_at = ${step.now}, end_reason = ${reason}, version = version + 1
     where account_id = ${accountId} and issuer_id = ${issuerId} and ended_at is null and id = any (array(
       select s.id from sessions s
       where s.account_id = ${accountId} and s.issuer_id = ${issuerId} and s.user_id = ${userId} and s.ended_at is null
-        and s.created_at <= ${step.until} and (${below}::text is null or s.id < ${below}::text)
+        and (${until}::timestamptz is null or s.created_at <= ${until}::timestamptz)
+        and (${below}::text is null or s.id < ${below}::text)
       order by s.id desc limit ${step.atOnce} for update))
     returning id, issuer_id, user_id, client_id, expires_at`.execute(tx);
   const ended = rows.filter((row) => row.expires_at > step.now);
